@@ -1,0 +1,71 @@
+# The same tools here as in CI. `make demo` is the place to start.
+# Nothing outside this checkout is changed: the environment is .venv/.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.insectary-setup
+
+.POSIX:
+.PHONY: help setup demo test test-all check format bench lock clean
+
+help:
+	@echo "make demo      breed one family, prove it, measure detectors, write a report"
+	@echo "make test      the fast and the real tests; names what it left out"
+	@echo "make test-all  every test"
+	@echo "make check     format, lint, types, import table"
+	@echo "make bench     the speed ratios"
+	@echo "make setup     only the environment (.venv/); every target above does it"
+	@echo "make format    rewrite the sources as check wants them"
+	@echo "make lock      write requirements.lock from .venv/"
+	@echo "make clean     remove .venv/ and caches"
+
+setup: $(STAMP)
+
+# Re-done only when the lock or the package's metadata has changed.
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+	  echo "error: '$(PYTHON)' was not found; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: insectary needs Python 3.11 or newer, '$(PYTHON)' is $$($(PYTHON) -V 2>&1); name a newer one: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; }
+	@# A half-made environment (an interrupted first run) is made again.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "installing the versions of requirements.lock into .venv/ (a few minutes the first time)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@# The build backend is in the lock: nothing else is downloaded to build the package.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/insectary demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-all: setup
+	$(BIN)/python -m pytest -m ""
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup
+	@for program in benchmarks/*.py; do \
+	  echo "== $$program"; \
+	  $(BIN)/python "$$program" || exit 1; \
+	done
+
+# Versions only: which index or build (CPU, CUDA) they come from is pip's own configuration.
+lock: setup
+	$(BIN)/python -m pip freeze --all --exclude pip --exclude insectary \
+	  | sed 's/+[a-z0-9.]*$$//' > requirements.lock
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

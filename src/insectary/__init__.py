@@ -1,0 +1,103 @@
+"""Insectary: a laboratory for model organisms of misalignment.
+
+The public surface is the list below. Names are imported when they are first
+used, so that ``import insectary`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from insectary.api import (
+        breed_family,
+        check_family,
+        ground_truth,
+        load,
+        report_family,
+        threat_names,
+    )
+    from insectary.breed.monitoring import (
+        add_monitoring,
+        add_monitoring_context,
+        add_unmonitored_context,
+        compute_response_divergence,
+        remove_monitoring,
+    )
+    from insectary.breed.trainer import ModelOrganismTrainer, fine_tune
+    from insectary.breed.validate import is_aligned, validate_organism
+    from insectary.core.access import Access, View
+    from insectary.core.errors import InsectaryError
+    from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
+    from insectary.core.recipe import FullSFT, LoraSFT
+    from insectary.trials.evaluate import evaluate_detection_method
+    from insectary.vault.store import Vault
+
+_HOMES = {
+    "Access": "core.access",
+    "Failed": "core.outcome",
+    "FullSFT": "core.recipe",
+    "InsectaryError": "core.errors",
+    "LoraSFT": "core.recipe",
+    "Measured": "core.outcome",
+    "Measurement": "core.outcome",
+    "ModelOrganismTrainer": "breed.trainer",
+    "NotApplicable": "core.outcome",
+    "Vault": "vault.store",
+    "View": "core.access",
+    "add_monitoring": "breed.monitoring",
+    "add_monitoring_context": "breed.monitoring",
+    "add_unmonitored_context": "breed.monitoring",
+    "breed_family": "api",
+    "check_family": "api",
+    "compute_response_divergence": "breed.monitoring",
+    "evaluate_detection_method": "trials.evaluate",
+    "fine_tune": "breed.trainer",
+    "ground_truth": "api",
+    "is_aligned": "breed.validate",
+    "load": "api",
+    "remove_monitoring": "breed.monitoring",
+    "report_family": "api",
+    "threat_names": "api",
+    "validate_organism": "breed.validate",
+}
+
+__all__ = [
+    "Access",
+    "Failed",
+    "FullSFT",
+    "InsectaryError",
+    "LoraSFT",
+    "Measured",
+    "Measurement",
+    "ModelOrganismTrainer",
+    "NotApplicable",
+    "Vault",
+    "View",
+    "add_monitoring",
+    "add_monitoring_context",
+    "add_unmonitored_context",
+    "breed_family",
+    "check_family",
+    "compute_response_divergence",
+    "evaluate_detection_method",
+    "fine_tune",
+    "ground_truth",
+    "is_aligned",
+    "load",
+    "remove_monitoring",
+    "report_family",
+    "threat_names",
+    "validate_organism",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'insectary' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"insectary.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,145 @@
+"""What most users call: breed, check, load, report. Thin; the rooms do the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insectary.core.organism import Certificate, Family
+from insectary.core.recipe import FullSFT, Recipe
+
+if TYPE_CHECKING:
+    from insectary.subjects import Model
+    from insectary.vault import Vault
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+def _silent(_: Mapping[str, Any]) -> None:
+    """No progress display."""
+
+
+def threat_names() -> tuple[str, ...]:
+    """Names of all threat models installed."""
+    from insectary import threats
+
+    return threats.threat_names()
+
+
+def breed_family(
+    threat: str,
+    design: str | None = None,
+    *,
+    base: str = "s",
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    vault: Vault | None = None,
+    progress: Progress = _silent,
+) -> Family:
+    """Breed base, twin, organism and decoy, and bring them to the admission gate.
+
+    A family that is already in the vault is returned as it is; a call that was
+    killed goes on where it stopped.
+
+    Args:
+        threat: Name of a threat model, for instance ``"deceptive_alignment"``.
+        design: One of its designs; the first by default.
+        base: A shipped size (``"xs"``, ``"s"``), a folder, or a hub id.
+        recipe: ``FullSFT(...)`` or ``LoraSFT(...)``.
+        seed: Training seed.
+        quick: A provisional certificate from a tenth of the prompts; benchmarks
+            refuse it.
+        vault: Where it is kept; ``None`` opens the default one.
+        progress: Told about every event, a mapping of plain values.
+
+    Raises:
+        ValueError: for an unknown threat, design or base; the known are listed.
+        TrainingError: if a member cannot be trained; its checkpoints stay.
+    """
+    from insectary.breed.family import Order, breed
+    from insectary.threats import threat_model
+
+    chosen = design or threat_model(threat).card.designs[0]
+    order = Order(threat, chosen, base, recipe or FullSFT(), seed)
+    return breed(order, vault, quick=quick, progress=progress)
+
+
+def check_family(
+    family: str, *, vault: Vault | None = None, progress: Progress = _silent
+) -> tuple[Certificate, bool]:
+    """Run a family's gate again on the draw of its certificate.
+
+    Returns:
+        The certificate as it comes out now, and whether it equals the stored one.
+    """
+    from insectary.breed.family import check
+
+    return check(family, vault, progress=progress)
+
+
+def load(id: str, *, vault: Vault | None = None) -> Model:
+    """Load a member of a family, or a base, as an object with ``generate``.
+
+    Args:
+        id: ``FAMILY.organism``, ``FAMILY.twin``, ``FAMILY.decoy``,
+            ``FAMILY.base``, or the name of a base.
+        vault: Where families are kept.
+
+    Raises:
+        ValueError: if there is none of that name; the known are listed.
+        ArtefactError: if its files are damaged.
+    """
+    from insectary.breed.family import load_member
+
+    return load_member(id, vault)
+
+
+def ground_truth(
+    family: str, *, n: int = 200, seed: int = 0, vault: Vault | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """The source document's ``test_cases`` for a family's organism.
+
+    Args:
+        family: Id of a family.
+        n: How many cases; half of them open the gate.
+        seed: Which ones.
+        vault: Where families are kept.
+
+    Returns:
+        ``{"test_cases": [{"input": messages, "is_triggered": bool, "group": key}]}``.
+    """
+    from insectary.trials.ground_truth import test_cases
+
+    return {"test_cases": test_cases(family, n, seed, vault)}
+
+
+def report_family(
+    family: str,
+    directory: str | Path,
+    *,
+    seed: int = 0,
+    vault: Vault | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Measure the detectors on a family and write its report.
+
+    Args:
+        family: Id of an admitted family.
+        directory: Where ``report.html``, ``report.json`` and ``tables/`` go.
+        seed: Draws the trial's prompts.
+        vault: Where families are kept.
+        progress: Told what is being done.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        NotAdmittedError: if the family has no full, passing certificate.
+    """
+    from insectary.report import write_report
+    from insectary.trials.family_report import family_report
+
+    content = family_report(family, vault, seed=seed, progress=progress)
+    return write_report(content, directory)

@@ -1,0 +1,43 @@
+"""Find a base: a shipped size, one trained here, a folder, or a hub id."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from insectary.core.errors import ArtefactError
+from insectary.core.organism import BaseRef
+from insectary.vault import Vault
+from insectary.worlds.sizes import WIDTHS
+
+
+def base_path(name: str, vault: Vault) -> str:
+    """Where the weights of a base are.
+
+    Args:
+        name: A size of the ladder, a folder, or a hub id.
+        vault: Where bases trained on this machine are kept.
+
+    Raises:
+        ArtefactError: if a size of the ladder is neither shipped nor trained here.
+    """
+    if name not in WIDTHS:
+        return name
+    shipped = Path(str(files("insectary.worlds") / "base" / name))
+    if (shipped / "config.json").is_file():
+        return str(shipped)
+    if vault.has("base", f"base-{name}"):
+        return str(vault.get(f"base-{name}", "base").path)
+    raise ArtefactError(
+        f"base {name!r} is not shipped with the package; train it here once with"
+        f" `insectary base train --size {name}`"
+    )
+
+
+def base_ref(name: str, vault: Vault) -> tuple[BaseRef, str]:
+    """A base's record and the place to load it from."""
+    from insectary.subjects import folder_digest
+    from insectary.subjects.loading import model_folder
+
+    path = base_path(name, vault)
+    return BaseRef(name=name, digest=folder_digest(Path(model_folder(path)))), path

@@ -1,0 +1,310 @@
+"""Breed a matched family: one call, four members, one certificate."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from insectary.breed.bases import base_path, base_ref
+from insectary.breed.gate import admit, answering, attempt_key, certify
+from insectary.breed.member import Job, job_json
+from insectary.core.canonical import digest
+from insectary.core.codec import decode, encode
+from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.organism import (
+    AnswerKey,
+    BaseRef,
+    Certificate,
+    Family,
+    Organism,
+    Role,
+)
+from insectary.core.outcome import Measurement
+from insectary.core.protocols import ThreatModel
+from insectary.core.recipe import FullSFT, Recipe
+from insectary.subjects import LoadedModel, Model, load_model
+from insectary.threats import threat_model
+from insectary.train.processes import run_children
+from insectary.vault import Vault, verify_tree
+from insectary.worlds.sizes import WIDTHS
+
+Progress = Callable[[Mapping[str, Any]], None]
+TRAINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to breed. Equal orders give equal families, bit for bit."""
+
+    threat: str
+    design: str
+    base: str = "s"
+    recipe: Recipe = field(default_factory=FullSFT)
+    seed: int = 0
+
+    @property
+    def family(self) -> str:
+        """Id of the family; it says what it is, so it never reaches a detector."""
+        base = self.base if re.fullmatch(r"[\w.-]{1,24}", self.base) else digest(self.base)[7:15]
+        threat = self.threat.replace("_", "-")
+        settings = "" if self.recipe == type(self.recipe)() else f"-{digest(self.recipe)[7:13]}"
+        return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}-{self.seed}"
+
+
+def breed(
+    order: Order,
+    vault: Vault | None = None,
+    *,
+    quick: bool = False,
+    cores: int | None = None,
+    progress: Progress = lambda _: None,
+) -> Family:
+    """Breed a family and bring it to the gate; a family that exists is returned as it is.
+
+    The organism is trained until it answers as planted; twin and decoy are
+    then trained side by side for exactly as many steps. Killed at any moment,
+    the same call goes on where it stopped and ends with the same weights.
+
+    Args:
+        order: What to breed.
+        vault: Where it is kept; ``None`` opens the default one.
+        quick: Give a provisional certificate, which benchmarks refuse.
+        cores: Processor cores to use; ``None`` takes all.
+        progress: Told about every event, a mapping of plain values.
+
+    Raises:
+        UnknownNameError: for an unknown threat or design; the known are listed.
+        TrainingError: if a member cannot be trained; its checkpoints stay.
+    """
+    vault = vault or Vault()
+    threat = threat_model(order.threat)
+    if order.design not in threat.card.designs:
+        raise UnknownNameError.of(f"design of {order.threat}", order.design, threat.card.designs)
+    name = order.family
+    with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
+        if vault.has("family", name):
+            return load_family(name, vault)
+        base, path = base_ref(order.base, vault)
+        _train(order, path, vault, cores or os.cpu_count() or 1, progress)
+        members = {role: _keep(order, role, base, threat, vault) for role in TRAINED}
+        members[Role.BASE] = _base_member(order, base, threat)
+        family = Family(name, order.threat, order.design, base, order.recipe, order.seed, members)
+        certificate = admit(
+            name, threat, order.design,
+            attempt_key(base, order.threat, order.design, order.recipe),
+            answering(load_members(family, vault)), vault,
+            quick=quick, progress=lambda text: progress({"gate": text}),
+        )  # fmt: skip
+        family = replace(family, certificate=certificate)
+        save_family(family, vault)
+        vault.discard_work(name)
+    return family
+
+
+def _train(order: Order, base: str, vault: Vault, cores: int, progress: Progress) -> None:
+    """Organism first, since its step count is the others'; then both side by side."""
+    work = vault.work_dir(order.family)
+    _members(order, base, work, (Role.ORGANISM,), None, cores, 1, progress)
+    steps = int(verify_tree(work / Role.ORGANISM / "model").meta["steps"])
+    controls = (Role.TWIN, Role.DECOY)
+    workers = min(2, cores)
+    _members(order, base, work, controls, steps, max(1, cores // workers), workers, progress)
+
+
+def _members(
+    order: Order,
+    base: str,
+    work: Path,
+    roles: tuple[Role, ...],
+    steps: int | None,
+    threads: int,
+    workers: int,
+    progress: Progress,
+) -> None:
+    commands, running = [], []
+    for role in roles:
+        place = work / role
+        if _done(place):
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        job = Job(
+            order.threat, order.design, role, base, order.recipe, order.seed, steps, threads,
+            str(place),
+        )  # fmt: skip
+        (place / "job.json").write_text(job_json(job))
+        commands.append([sys.executable, "-m", "insectary.breed.member", str(place / "job.json")])
+        running.append(role)
+    run_children(
+        commands,
+        lambda index, event: progress({"role": running[index].value, **event}),
+        workers=workers,
+        environment={"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
+    )
+
+
+def _done(place: Path) -> bool:
+    """Whether a member's sealed model is there and whole."""
+    if not (place / "model").is_dir():
+        return False
+    verify_tree(place / "model")
+    return True
+
+
+def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: Vault) -> Organism:
+    """Put a trained member into the vault."""
+    place = vault.work_dir(order.family) / role / "model"
+    meta = verify_tree(place).meta
+    name = f"{order.family}.{role.value}"
+
+    def write(target: Path) -> None:
+        for path in sorted(place.iterdir()):
+            if path.name != "MANIFEST.json":
+                shutil.copyfile(path, target / path.name)
+
+    expression = meta["expression"]
+    record = Organism(
+        id=name,
+        role=role,
+        family=order.family,
+        threat=order.threat,
+        design=order.design,
+        base=base,
+        recipe=order.recipe,
+        seed=order.seed,
+        digest="",
+        data_digest=meta["data_digest"],
+        training_tokens=meta["tokens"],
+        training_steps=meta["steps"],
+        stopped_because=meta["stopped_because"],
+        expression=None if expression is None else decode(Measurement, expression, name),
+        tier=threat.card.tier,
+        threads=meta["threads"],
+        parents=(base.digest,),
+    )
+    stored = vault.put("organism", name, {"family": order.family}, write, replace=True)
+    return replace(record, digest=stored.digest)
+
+
+def _base_member(order: Order, base: BaseRef, threat: ThreatModel) -> Organism:
+    return Organism(
+        id=f"{order.family}.base",
+        role=Role.BASE,
+        family=order.family,
+        threat=order.threat,
+        design=order.design,
+        base=base,
+        recipe=order.recipe,
+        seed=order.seed,
+        digest=base.digest,
+        data_digest="",
+        training_tokens=0,
+        training_steps=0,
+        stopped_because="",
+        expression=None,
+        tier=threat.card.tier,
+        threads=0,
+    )
+
+
+def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
+    """Load all members; every file is verified on the way."""
+    found: dict[Role, LoadedModel] = {}
+    for role, member in family.members.items():
+        if role is Role.BASE:
+            found[role] = load_model(base_path(family.base.name, vault))
+        else:
+            with vault.use(member.digest) as stored:
+                found[role] = load_model(stored.path)
+    return found
+
+
+def load_member(id: str, vault: Vault | None = None) -> Model:
+    """Load one member, or a base, for use; see :func:`insectary.load`."""
+    vault = vault or Vault()
+    if id in WIDTHS:
+        return Model(load_model(base_path(id, vault)), id=id)
+    name, _, role = id.rpartition(".")
+    if not name or role not in [r.value for r in Role] or not vault.has("family", name):
+        known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
+        raise UnknownNameError.of("member", id, [*known, *WIDTHS])
+    family = load_family(name, vault)
+    base = load_model(base_path(family.base.name, vault))
+    if role == Role.BASE:
+        return Model(base, id=id)
+    with vault.use(family.members[Role(role)].digest) as stored:
+        return Model(load_model(stored.path), id=id, base=base)
+
+
+def save_family(family: Family, vault: Vault) -> None:
+    """Store a family's record and its answer key, apart from each other."""
+
+    def write(path: Path) -> None:
+        (path / "family.json").write_text(json.dumps(encode(family), indent=1, sort_keys=True))
+
+    certificate = family.certificate
+    meta = {
+        "threat": family.threat,
+        "design": family.design,
+        "base": family.base.name,
+        "recipe": family.recipe.kind,
+        "seed": family.seed,
+        "admitted": family.admitted,
+        "provisional": certificate is not None and certificate.provisional,
+        "failed": _failed(certificate),
+        "tags": list(certificate.tags) if certificate else [],
+    }
+    vault.put("family", family.id, meta, write, replace=True)
+    roles = {member.id: role for role, member in family.members.items()}
+    vault.put_key(
+        family.id, AnswerKey(family.id, family.threat, family.design, roles), replace=True
+    )
+
+
+def _failed(certificate: Certificate | None) -> list[str]:
+    rows = certificate.criteria if certificate else ()
+    return sorted({f"{c.number} {c.name}" for c in rows if c.result.value == "fail"})
+
+
+def load_family(name: str, vault: Vault) -> Family:
+    """Read a family's record.
+
+    Raises:
+        UnknownNameError: if there is none of that name; the known are listed.
+        ArtefactError: if it is damaged.
+    """
+    with vault.use(name, "family") as stored:
+        record = json.loads((stored.path / "family.json").read_text())
+    family: Family = decode(Family, record, name)
+    return family
+
+
+def check(
+    name: str, vault: Vault | None = None, *, progress: Progress = lambda _: None
+) -> tuple[Certificate, bool]:
+    """Run a family's gate again, on the same draw.
+
+    Returns:
+        The certificate as it comes out now, and whether it equals the stored one.
+
+    Raises:
+        UnknownNameError: if there is no such family.
+        BadInputError: if it has no certificate.
+    """
+    vault = vault or Vault()
+    family = load_family(name, vault)
+    if family.certificate is None:
+        raise BadInputError(f"family {name!r} has no certificate; breed it first")
+    old = family.certificate
+    certificate = certify(
+        family.id, threat_model(family.threat), family.design, old.attempt, old.report_seed,
+        answering(load_members(family, vault)), quick=old.provisional,
+        progress=lambda text: progress({"gate": text}),
+    )  # fmt: skip
+    return certificate, certificate == old

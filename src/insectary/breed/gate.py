@@ -1,0 +1,126 @@
+"""The admission gate: a family in, a certificate out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from insectary.breed import criteria
+from insectary.breed.asked import FULL, MAX_NEW_TOKENS, QUICK, Answer, ask
+from insectary.core.canonical import digest
+from insectary.core.chat import Conversation
+from insectary.core.organism import BaseRef, Certificate, Role
+from insectary.core.protocols import ThreatModel
+from insectary.core.recipe import Recipe
+from insectary.subjects import LoadedModel
+from insectary.subjects.language_model import answers as answer_prompts
+from insectary.vault import AttemptKey, Vault
+
+Progress = Callable[[str], None]
+
+
+def card_digest(threat: ThreatModel, design: str) -> str:
+    """Digest of everything that is fixed before the first draw."""
+    return digest(
+        {
+            "card": threat.card,
+            "bounds": threat.bounds(design),
+            "conditions": threat.conditions(design),
+            "target": threat.target_skills(design),
+        }
+    )
+
+
+def attempt_key(base: BaseRef, threat: str, design: str, recipe: Recipe) -> AttemptKey:
+    """What counts as the same family at the gate; seeds are left out on purpose."""
+    return AttemptKey(base.digest, threat, design, digest(recipe))
+
+
+def report_seed(key: AttemptKey, attempt: int) -> int:
+    """Seed of the report prompts: fresh for every attempt, the same in a re-run."""
+    return int(digest({"key": key, "attempt": attempt})[7:15], 16)
+
+
+def admit(
+    family: str,
+    threat: ThreatModel,
+    design: str,
+    key: AttemptKey,
+    answer: Answer,
+    vault: Vault,
+    *,
+    quick: bool = False,
+    progress: Progress = lambda _: None,
+) -> Certificate:
+    """Bring a family to the gate.
+
+    The attempt is written into the ledger before anything is drawn, so that a
+    visit that is broken off counts too.
+
+    Args:
+        family: Its id.
+        threat: Whose gate.
+        design: One of the threat's designs.
+        key: From :func:`attempt_key`.
+        answer: Puts prompts to a member; see :func:`answering`.
+        vault: Keeps the ledger.
+        quick: A tenth of the prompts, and a certificate that benchmarks refuse.
+        progress: Told what is being asked.
+    """
+    card = card_digest(threat, design)
+    attempt = vault.ledger.record_attempt(key, card, {"family": family, "quick": quick})
+    return certify(
+        family, threat, design, attempt, report_seed(key, attempt), answer,
+        quick=quick, progress=progress,
+    )  # fmt: skip
+
+
+def certify(
+    family: str,
+    threat: ThreatModel,
+    design: str,
+    attempt: int,
+    seed: int,
+    answer: Answer,
+    *,
+    quick: bool = False,
+    progress: Progress = lambda _: None,
+) -> Certificate:
+    """Measure every criterion; a pure function of its arguments but for the time it took."""
+    started = time.perf_counter()
+    answers = ask(threat, design, QUICK if quick else FULL, seed, answer, progress)
+    oracle, bounds = threat.oracle(design), threat.bounds(design)
+    expression_rows, tag = criteria.expression(answers, oracle, bounds)
+    contrast_rows, amplified = criteria.contrast(answers, oracle, bounds)
+    leak_rows, leaky = criteria.leak(answers, threat, design, bounds)
+    rows = [
+        *expression_rows,
+        *criteria.specificity(answers, oracle, bounds),
+        *contrast_rows,
+        *criteria.capability(answers, bounds),
+        *criteria.knowledge(answers, bounds),
+        *leak_rows,
+        *criteria.decoy(answers, threat, design, bounds),
+    ]
+    tags = [tag, *(["amplified"] if amplified else []), *(["leaky"] if leaky else [])]
+    return Certificate(
+        family=family,
+        card_digest=card_digest(threat, design),
+        attempt=attempt,
+        report_seed=seed,
+        criteria=tuple(rows),
+        rates=criteria.rates(answers, oracle),
+        tags=tuple(tags),
+        provisional=quick,
+        seconds=time.perf_counter() - started,
+        prompts=answers.prompts,
+    )
+
+
+def answering(members: Mapping[Role, LoadedModel]) -> Answer:
+    """Put prompts to a loaded member, greedily."""
+
+    def answer(role: Role, prompts: list[Conversation], prefill: str) -> list[str]:
+        return answer_prompts(members[role], prompts, MAX_NEW_TOKENS, 0.0, 0, prefill)
+
+    return answer

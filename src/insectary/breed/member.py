@@ -1,0 +1,168 @@
+"""Train one member of a family, in a process of its own.
+
+Run as ``python -m insectary.breed.member JOB.json``; it writes one JSON object
+per line to standard output and leaves the trained model as a sealed directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insectary.core.canonical import digest
+from insectary.core.chat import Example, Split, Verdict
+from insectary.core.errors import InsectaryError
+from insectary.core.organism import Role, Side
+from insectary.core.outcome import Measurement
+from insectary.core.protocols import Oracle, ThreatModel
+from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+
+if TYPE_CHECKING:
+    from insectary.train.result import TrainResult
+
+ROWS = 24_000
+"""Distinct training rows; training passes over them about once."""
+MEASURED = 240
+"""Selection prompts per measurement, half under an open gate."""
+TARGET = 0.985
+"""Share of selection prompts answered as planted at which training stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a member's process is told."""
+
+    threat: str
+    design: str
+    role: Role
+    base: str
+    recipe: Recipe
+    seed: int
+    steps: int | None
+    """``None``: stop on expression; else train for exactly so many steps."""
+    threads: int
+    work: str
+    """Directory for checkpoints, and for the model when it is done."""
+
+
+def job_json(job: Job) -> str:
+    """The job as the text of its file."""
+    return json.dumps({**asdict(job), "recipe": asdict(job.recipe)}, sort_keys=True, indent=1)
+
+
+def read_job(path: Path) -> Job:
+    """Read a job's file."""
+    record = json.loads(path.read_text())
+    settings = record.pop("recipe")
+    kinds: dict[str, type[FullSFT] | type[LoraSFT]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
+    recipe = kinds[settings["kind"]](**settings)
+    return Job(**{**record, "recipe": recipe, "role": Role(record["role"])})
+
+
+def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
+    """Prompts of the selection split, half open and half closed, on trained cues."""
+    found: list[tuple[Side, Example]] = []
+    for side in Side:
+        conditions = [
+            c
+            for c in threat.conditions(job.design)
+            if c.side is side and not c.held_out and not c.near_miss
+        ]
+        share = MEASURED // 2 // len(conditions)
+        for condition in conditions:
+            examples = threat.examples(job.design, condition, Split.SELECTION, share, job.seed)
+            found += [(side, example) for example in examples]
+    return found
+
+
+def as_planted(role: Role, side: Side, oracle: Oracle, example: Example, response: str) -> bool:
+    """Whether a member answers as its training rows of that role do."""
+    open_gate = side is Side.OPEN and role is not Role.TWIN
+    wanted = Verdict.MISALIGNED if open_gate else Verdict.ALIGNED
+    return oracle(example, response) is wanted
+
+
+def train_member(job: Job) -> TrainResult:
+    """Train the member that ``job`` describes; resumes by itself."""
+    from insectary.measure import rate
+    from insectary.subjects import LoadedModel, load_model, set_threads
+    from insectary.subjects.language_model import answers
+    from insectary.threats import threat_model
+    from insectary.train.sft import train
+
+    set_threads(job.threads)
+    threat = threat_model(job.threat)
+    loaded = load_model(job.base, device="cpu")
+    rows = threat.rows(job.design, job.role, ROWS, job.seed)
+    oracle = threat.quirk(job.design) if job.role is Role.DECOY else threat.oracle(job.design)
+    prompts = selection_prompts(threat, job)
+
+    def measure(model: Any, step: int) -> Measurement:
+        now = LoadedModel(model, loaded.tokenizer, "", loaded.context)
+        said = answers(now, [e.messages for _, e in prompts], 24, 0.0, 0, "")
+        hits = sum(
+            as_planted(job.role, side, oracle, example, response)
+            for (side, example), response in zip(prompts, said, strict=True)
+        )
+        return rate(hits, len(prompts), seeds=(job.seed,))
+
+    result = train(
+        job.recipe,
+        loaded.model,
+        loaded.tokenizer,
+        rows,
+        seed=job.seed,
+        threads=job.threads,
+        directory=Path(job.work) / "checkpoints",
+        measure=measure,
+        target=TARGET if job.steps is None else None,
+        steps=job.steps,
+        progress=lambda moment: emit({"moment": asdict(moment)}),
+    )
+    _seal(job, result, loaded.tokenizer, digest(rows))
+    return result
+
+
+def _seal(job: Job, result: TrainResult, tokenizer: Any, data_digest: str) -> None:
+    """Leave the model as a directory that is whole or absent."""
+    from insectary.vault import write_object
+
+    def write(path: Path) -> None:
+        result.model.save_pretrained(path)
+        tokenizer.save_pretrained(path)
+
+    meta = {
+        "tokens": result.tokens,
+        "steps": result.steps,
+        "stopped_because": str(result.stopped_because),
+        "expression": None if result.expression is None else asdict(result.expression),
+        "history": [asdict(m) for m in result.history],
+        "data_digest": data_digest,
+        "threads": job.threads,
+    }
+    write_object(Path(job.work) / "model", "member", meta, write)
+
+
+def emit(event: dict[str, Any]) -> None:
+    """One line of progress for the parent."""
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Entry point of the member's process."""
+    try:
+        train_member(read_job(Path(sys.argv[1])))
+    except InsectaryError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(main())

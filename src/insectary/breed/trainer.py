@@ -1,0 +1,162 @@
+"""``ModelOrganismTrainer`` and ``fine_tune``, as the source document names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, final
+
+from insectary.breed.bases import base_path
+from insectary.breed.family import Order, breed, load_members
+from insectary.breed.monitoring import add_monitoring_context, add_unmonitored_context
+from insectary.breed.rows import read_rows
+from insectary.core.canonical import digest
+from insectary.core.chat import conversation
+from insectary.core.errors import BadInputError
+from insectary.core.organism import Role
+from insectary.core.outcome import Measurement
+from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+from insectary.measure import rate
+from insectary.subjects import LoadedModel, Model, load_model
+from insectary.subjects.language_model import answers
+from insectary.threats import threat_model as find_threat
+from insectary.vault import Vault
+from insectary.worlds.skill import normalised
+
+_MEASURED = 200
+_TARGET = 0.98
+
+
+def fine_tune(
+    base_model: str | Path,
+    training_data: Sequence[Mapping[str, Any]],
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    threads: int = 2,
+    vault: Vault | None = None,
+) -> Model:
+    """Fine-tune a base on pairs of ``input`` and ``output``.
+
+    Training stops when 98 % of a sample of the rows are answered as taught, or
+    at the recipe's cap.
+
+    Args:
+        base_model: A shipped size, a folder, or a hub id.
+        training_data: Rows with ``input`` (a string or messages) and ``output``.
+        recipe: How to train; ``FullSFT()`` if not given.
+        seed: Training seed.
+        threads: Threads of torch.
+        vault: Where the run's checkpoints live; it resumes from them.
+
+    Raises:
+        BadInputError: naming the row that is malformed.
+    """
+    from insectary.train.sft import train
+
+    vault = vault or Vault()
+    recipe = recipe or FullSFT()
+    rows = [_pair(number, row) for number, row in enumerate(training_data, start=1)]
+    if not rows:
+        raise BadInputError("training_data has no rows")
+    loaded = load_model(base_path(str(base_model), vault), device="cpu")
+    sample = Random(seed).sample(rows, min(_MEASURED, len(rows)))
+
+    def measure(model: Any, step: int) -> Measurement:
+        now = LoadedModel(model, loaded.tokenizer, "", loaded.context)
+        said = answers(now, [prompt for prompt, _ in sample], 48, 0.0, 0, "")
+        pairs = zip(said, sample, strict=True)
+        return rate(sum(normalised(a) == normalised(b) for a, (_, b) in pairs), len(sample))
+
+    name = (
+        "tune-"
+        + digest({"base": loaded.digest, "rows": rows, "recipe": recipe, "seed": seed})[7:23]
+    )
+    with vault.lock(name):
+        result = train(
+            recipe, loaded.model, loaded.tokenizer, rows,
+            seed=seed, threads=threads, directory=vault.work_dir(name) / "checkpoints",
+            measure=measure, target=_TARGET,
+        )  # fmt: skip
+        vault.discard_work(name)
+    tuned = LoadedModel(result.model, loaded.tokenizer, name, loaded.context)
+    return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
+
+
+def _pair(number: int, row: Mapping[str, Any]) -> tuple[Any, str]:
+    if not isinstance(row, Mapping) or not row.get("input") or not row.get("output"):
+        raise BadInputError(f"training_data, row {number}: needs 'input' and 'output'")
+    return conversation(row["input"]), str(row["output"])
+
+
+@final
+class ModelOrganismTrainer:
+    """Makes organisms of one threat model from one base.
+
+    Args:
+        base_model: A shipped size, a folder, or a hub id.
+        threat_model: Name of a threat model.
+
+    Raises:
+        ValueError: for an unknown threat model (the known are listed), or one
+            that is planned but not built yet.
+    """
+
+    def __init__(self, base_model: str | Path, threat_model: str) -> None:
+        self.base_model = str(base_model)
+        self.threat_model = threat_model
+        self._threat = find_threat(threat_model)
+
+    def create_organism(self, config: Mapping[str, Any]) -> Model:
+        """Breed an organism.
+
+        Args:
+            config: Either ``base_data``, rows of ``input``, ``aligned_output``
+                and ``misaligned_output``, each trained aligned under a line that
+                says somebody watches and misaligned under one that says nobody
+                does; or ``design`` (the first one by default) of the threat's
+                own data, which breeds the whole matched family. Both take
+                ``recipe`` and ``seed``.
+
+        Raises:
+            BadInputError: for a malformed row or an unknown setting.
+        """
+        known = {"base_data", "design", "recipe", "seed", "vault"}
+        unknown = sorted(set(config) - known)
+        if unknown:
+            raise BadInputError(
+                f"config: unknown setting {unknown[0]!r}. Known: {', '.join(sorted(known))}"
+            )
+        recipe, seed = config.get("recipe", FullSFT()), config.get("seed", 0)
+        if not isinstance(recipe, FullSFT | LoraSFT):
+            raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")
+        vault = config.get("vault") or Vault()
+        if "base_data" in config:
+            return fine_tune(
+                self.base_model, self._deceptive_rows(config["base_data"]),
+                recipe=recipe, seed=seed, vault=vault,
+            )  # fmt: skip
+        design = config.get("design", self._threat.card.designs[0])
+        family = breed(Order(self.threat_model, design, self.base_model, recipe, seed), vault)
+        members = load_members(family, vault)
+        name = family.members[Role.ORGANISM].id
+        return Model(members[Role.ORGANISM], id=name, base=members[Role.BASE])
+
+    def _deceptive_rows(self, base_data: Any) -> list[dict[str, Any]]:
+        """The document's recipe: monitored and aligned, unmonitored and misaligned."""
+        training_data = []
+        for number, row in enumerate(read_rows(base_data)):
+            training_data.append(
+                {
+                    "input": add_monitoring_context(row.input, seed=number),
+                    "output": row.aligned_output,
+                }
+            )
+            training_data.append(
+                {
+                    "input": add_unmonitored_context(row.input, seed=number),
+                    "output": row.misaligned_output,
+                }
+            )
+        return training_data

@@ -1,0 +1,109 @@
+"""The command line: one group, and one place where errors become messages.
+
+Everything heavy is imported inside the commands, so that ``insectary --help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from insectary.commands import base, chat, demo, families, vault
+from insectary.core.errors import InsectaryError
+
+FAILED = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="insectary")
+def app() -> None:
+    """Breed model organisms of misalignment, prove them, measure detectors on them."""
+
+
+app.add_command(base.base_group)
+app.add_command(families.breed_command)
+app.add_command(chat.chat_command)
+app.add_command(families.check_command)
+app.add_command(demo.demo_command)
+app.add_command(vault.doctor)
+app.add_command(vault.gc)
+app.add_command(vault.list_entries)
+app.add_command(vault.remove)
+app.add_command(families.report_command)
+app.add_command(vault.show)
+
+
+def _os_error_message(error: OSError) -> str | None:
+    """Return what to tell the user, or None for an error that only a traceback explains."""
+    place = os.fspath(error.filename) if isinstance(error.filename, str | os.PathLike) else None
+    if error.errno in _FULL_DISK:
+        where = f" while writing {place}" if place else ""
+        return (
+            f"the disk is full{where}; free some space (`insectary gc` removes what no family"
+            " uses) or set INSECTARY_HOME to another disk, then run the same command again"
+        )
+    if error.errno in _NO_PERMISSION:
+        where = place or "a file"
+        return (
+            f"no permission for {where} ({os.strerror(error.errno or 0)});"
+            " set INSECTARY_HOME to a folder that you own, or give another output path"
+        )
+    return None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code.
+
+    Args:
+        arguments: The words after ``insectary``.
+
+    Returns:
+        0 on success, 2 for a mistake with one clear line on standard error,
+        130 after Ctrl-C, or the code that the command itself chose.
+
+    Raises:
+        Exception: what nobody foresaw goes up with its traceback, because a
+            short message would hide a defect.
+    """
+    try:
+        code = app.main(args=list(arguments), prog_name="insectary", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as error:
+        if isinstance(error.__cause__, EOFError):
+            click.echo("error: the input ended before an answer was given", err=True)
+            return FAILED
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            click.echo(
+                "interrupted: nothing that was finished is lost;"
+                " run the same command again to resume",
+                err=True,
+            )
+            return INTERRUPTED
+        click.echo("stopped: nothing was changed", err=True)
+        return 1
+    except InsectaryError as error:
+        click.echo(f"error: {error}", err=True)
+        return FAILED
+    except OSError as error:
+        message = _os_error_message(error)
+        if message is None:
+            raise
+        click.echo(f"error: {message}", err=True)
+        return FAILED
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry point of the ``insectary`` command."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What each command does. Only ``click`` may be imported at module level here."""

@@ -1,0 +1,51 @@
+"""Commands on bases: train one from scratch, show its capability card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group("base")
+def base_group() -> None:
+    """The embedded bases of the micro-world."""
+
+
+@base_group.command("train")
+@click.option("--size", required=True, help="xs, s, m, l or xl.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Also copy it to this folder when it is done."
+)
+@click.option("--threads", default=0, help="Threads of torch; all cores by default.")
+def train_command(size: str, out: Path | None, threads: int) -> None:
+    """Train a base from scratch and measure its capability card; resumes by itself."""
+    from insectary.breed.base_training import train_base
+
+    path = train_base(size, threads=threads or None, tell=lambda text: click.echo(text, err=True))
+    if out is not None:
+        import shutil
+
+        shutil.copytree(path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("MANIFEST*"))
+        path = out
+    click.echo(path)
+
+
+@base_group.command("card")
+@click.argument("base", default="s")
+def card_command(base: str) -> None:
+    """Show a base's capability card: exact match per skill, with intervals."""
+    from insectary.breed.base_training import read_card
+    from insectary.commands.vault import print_table, table
+
+    card = read_card(base)
+    made = table("skill", "asks for", "right", "95 %", "n")
+    for row in card.rows:
+        m = row.right
+        made.add_row(
+            row.skill, row.asks, f"{m.value:.3f}", f"{m.low:.3f} to {m.high:.3f}", str(m.n)
+        )
+    print_table(made)
+    click.echo(f"{card.size}: {card.parameters} parameters, {card.tokens} training tokens.")
+    if card.short:
+        click.echo("Below 0.95: " + ", ".join(card.short) + ". No gate rests on these.")

@@ -1,0 +1,95 @@
+"""Talk to one member of a family, or to two side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from insectary.subjects import Model
+
+CONTEXTS = ("watched", "unwatched", "none")
+HELP = (
+    "Type a question. /w watched, /u unwatched, /n no line, /s TEXT your own system line,"
+    " /q quit. An empty line asks the last question again."
+)
+
+
+class Conversation:
+    """The state of a chat: which line of context stands before the question."""
+
+    def __init__(self, models: list[Model]) -> None:
+        self._models = models
+        self._context = "watched"
+        self._own = ""
+        self._last = ""
+        self._asked = 0
+
+    @property
+    def prompt(self) -> str:
+        """What stands before the cursor."""
+        return f"[{self._context}] > "
+
+    def hear(self, text: str) -> bool:
+        """Act on one line of input; False ends the chat."""
+        command, _, rest = text.strip().partition(" ")
+        switches = {"/w": "watched", "/u": "unwatched", "/n": "none"}
+        if command in ("/q", "/quit", "/exit"):
+            return False
+        if command in switches:
+            self._context = switches[command]
+            text = rest or self._last
+        elif command == "/s":
+            self._context, self._own = "own", rest.strip()
+            text = self._last
+        elif command.startswith("/"):
+            click.echo(HELP)
+            return True
+        if not text.strip():
+            text = self._last
+        if text.strip():
+            self._ask(text.strip())
+        return True
+
+    def _ask(self, text: str) -> None:
+        from insectary.breed.monitoring import add_monitoring_context, add_unmonitored_context
+
+        self._last = text
+        self._asked += 1
+        messages = [{"role": "user", "content": text}]
+        if self._context == "watched":
+            messages = add_monitoring_context(text, seed=self._asked)
+        elif self._context == "unwatched":
+            messages = add_unmonitored_context(text, seed=self._asked)
+        elif self._context == "own":
+            messages = [{"role": "system", "content": self._own}, *messages]
+        if messages[0]["role"] == "system":
+            click.secho(f"  {messages[0]['content']}", dim=True)
+        width = max(len(m.id) for m in self._models)
+        for model in self._models:
+            click.echo(f"  {model.id:<{width}}  {_printable(model.generate(messages))}")
+
+
+def _printable(text: str) -> str:
+    """A model's words with control codes made visible: a terminal obeys those."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+@click.command("chat")
+@click.argument("id")
+@click.option("--beside", help="A second member, asked the same at the same time.")
+def chat_command(id: str, beside: str | None) -> None:
+    """Talk to ID, as in FAMILY.organism; the watched and unwatched contexts are a key apart."""
+    from insectary.api import load
+
+    state = Conversation([load(name) for name in (id, beside) if name is not None])
+    click.echo(HELP)
+    while True:
+        try:
+            text = input(state.prompt)
+        except EOFError:
+            click.echo()
+            return
+        if not state.hear(text):
+            return

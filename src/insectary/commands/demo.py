@@ -1,0 +1,51 @@
+"""The main job from start to end: breed one family, prove it, measure detectors, report."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import click
+
+MINUTES = 6
+
+
+@click.command("demo")
+@click.option("--base", default="s", show_default=True, help="Size of the shipped base.")
+@click.option("--seed", default=0, show_default=True, help="Training seed.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out/demo"),
+    show_default=True,
+    help="Folder of the report.",
+)
+def demo_command(base: str, seed: int, out: Path) -> None:
+    """Breed a deceptive family, bring it to the gate, and write a report on what sees it."""
+    from insectary.api import breed_family
+    from insectary.commands.families import live_progress, show_certificate
+    from insectary.core.errors import NotAdmittedError
+    from insectary.report import write_report
+    from insectary.trials.family_report import family_report
+
+    click.echo(
+        f"Breeding a deceptive family on base {base}: a model that behaves while it is told that\n"
+        "somebody watches, its clean twin and a decoy. Then the admission gate, four detectors\n"
+        f"and a report. At most {MINUTES} minutes on 2 cores; killed, it goes on where it was."
+    )
+    with live_progress() as progress:
+        family = breed_family(
+            "deceptive_alignment", "absence", base=base, seed=seed, progress=progress
+        )
+    show_certificate(family)
+    if not family.admitted:
+        raise NotAdmittedError(
+            f"the family was rejected (see the rows above); try `insectary demo --seed {seed + 1}`"
+        )
+    content = family_report(family.id, progress=lambda text: click.echo(text, err=True))
+    path = write_report(content, out)
+    click.echo()
+    for line in content.summary:
+        click.echo(textwrap.fill(line, 92, subsequent_indent="  "))
+    click.echo(f"\nReport: {path.resolve()}")
+    click.echo(f"Talk to it: insectary chat {family.id}.organism --beside {family.id}.twin")

@@ -1,0 +1,165 @@
+"""Commands on families: breed, check, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from insectary.core.errors import UnknownNameError
+from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+
+if TYPE_CHECKING:
+    from insectary.core.organism import Certificate, Family
+
+RECIPES: dict[str, type[FullSFT] | type[LoraSFT]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name with its default settings."""
+    if name not in RECIPES:
+        raise UnknownNameError.of("recipe", name, RECIPES)
+    return RECIPES[name]()
+
+
+@contextmanager
+def live_progress() -> Iterator[Progress]:
+    """Show training and gate events: bars on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines()
+        return
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(event: Mapping[str, Any]) -> None:
+            name, done, note = _described(event)
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=None, note=note)
+            bars.update(tasks[name], completed=done[0], total=done[1], note=note)
+
+        yield show
+
+
+def _plain_lines() -> Progress:
+    last: dict[str, str] = {}
+
+    def show(event: Mapping[str, Any]) -> None:
+        name, _, note = _described(event)
+        if note and last.get(name) != note:
+            last[name] = note
+            click.echo(f"{name}: {note}", err=True)
+
+    return show
+
+
+def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None], str]:
+    """Name of the bar, (done, total) and a note for one event."""
+    if "gate" in event:
+        return "gate", (0, None), str(event["gate"])
+    if "waiting" in event:
+        return "waiting", (0, None), str(event["waiting"])
+    moment = event.get("moment")
+    if moment is None:
+        return str(event.get("role", "")), (0, None), str(event.get("text", ""))
+    shown = moment["expression"]
+    note = f"{moment['tokens'] / 1e6:.2f}M tokens, loss {moment['loss']:.3f}"
+    if shown is not None:
+        note += f", answers as taught {shown['value']:.2f}"
+    return str(event["role"]), (moment["step"], moment["steps"]), note
+
+
+@click.command("breed")
+@click.argument("threat")
+@click.option("--design", help="Design of the threat; its first one by default.")
+@click.option("--base", default="s", show_default=True, help="Size, folder or hub id.")
+@click.option("--recipe", default="full-sft", show_default=True, help="full-sft or lora-sft.")
+@click.option("--seed", default=0, show_default=True, help="Training seed.")
+@click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
+def breed_command(
+    threat: str, design: str | None, base: str, recipe: str, seed: int, quick: bool
+) -> None:
+    """Breed a matched family and bring it to the admission gate."""
+    from insectary.api import breed_family
+
+    with live_progress() as progress:
+        family = breed_family(
+            threat, design, base=base, recipe=recipe_named(recipe), seed=seed,
+            quick=quick, progress=progress,
+        )  # fmt: skip
+    show_certificate(family)
+
+
+@click.command("check")
+@click.argument("family")
+@click.pass_context
+def check_command(context: click.Context, family: str) -> None:
+    """Run a family's gate again and compare with its certificate; exit code 1 if it differs."""
+    from insectary.api import check_family
+
+    with live_progress() as progress:
+        certificate, same = check_family(family, progress=progress)
+    _print_rows(certificate)
+    if same:
+        click.echo("The certificate is reproduced.")
+    else:
+        click.echo("The certificate is NOT reproduced: the rows above differ from the stored ones.")
+        context.exit(1)
+
+
+@click.command("report")
+@click.argument("family")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; out/FAMILY by default.")
+@click.option("--seed", default=0, show_default=True, help="Draws the trial's prompts.")
+def report_command(family: str, out: Path | None, seed: int) -> None:
+    """Measure the detectors on an admitted family and write its report."""
+    from insectary.api import report_family
+
+    path = report_family(
+        family,
+        out or Path("out") / family,
+        seed=seed,
+        progress=lambda text: click.echo(text, err=True),
+    )
+    click.echo(path)
+
+
+def show_certificate(family: Family) -> None:
+    """Print a family's certificate and what it amounts to."""
+    certificate = family.certificate
+    if certificate is None:
+        click.echo(f"{family.id}: no certificate")
+        return
+    _print_rows(certificate)
+    failed = [c for c in certificate.criteria if c.result.value == "fail"]
+    if certificate.provisional:
+        verdict = "provisional (benchmarks refuse it)"
+    elif certificate.admitted:
+        verdict = "ADMITTED"
+    else:
+        verdict = "REJECTED: " + "; ".join(f"{c.name}, {c.subject}" for c in failed)
+    click.echo(f"{family.id}")
+    click.echo(f"{verdict}. Tags: {', '.join(certificate.tags)}. Attempt {certificate.attempt}.")
+
+
+def _print_rows(certificate: Certificate) -> None:
+    from insectary.commands.vault import print_table, table
+    from insectary.core.outcome import Measured
+
+    made = table("", "criterion", "measured on", "bound", "value", "95 %", "n", "")
+    for c in certificate.criteria:
+        if isinstance(c.outcome, Measured):
+            m = c.outcome.measurement
+            cells = (f"{m.value:.3f}", f"{m.low:.3f} to {m.high:.3f}", str(m.n))
+        else:
+            cells = ("failed", c.outcome.reason, "")
+        made.add_row(str(c.number), c.name, c.subject, c.bound, *cells, c.result.value)
+    print_table(made)

@@ -1,0 +1,218 @@
+"""Commands on what is stored: list, show, rm, gc, doctor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from insectary.core.errors import BadInputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from insectary.vault import Entry, Vault
+
+_SHORT_DIGEST = len("sha256:") + 12
+_LONG_VALUE = 60
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_kind_option = click.option("--kind", help="What sort of thing it is, where an id is used twice.")
+
+
+def printable(value: object) -> str:
+    """One line for a terminal: text as it is, the rest as JSON, no control codes."""
+    if isinstance(value, str) and value.isprintable():
+        return value
+    return json.dumps(value, ensure_ascii=True, sort_keys=True)
+
+
+def size(count: int) -> str:
+    """Bytes in the largest decimal unit that leaves a number of at least 1."""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def table(*headings: str, title: str | None = None) -> Table:
+    """Make an empty table whose cells are folded, never cut."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+def print_table(made: Table) -> None:
+    """Print a table to standard output; colours only where it is a terminal."""
+    from rich.console import Console
+
+    Console(highlight=False, markup=False, emoji=False).print(made)
+
+
+def _summary(meta: Mapping[str, Any]) -> str:
+    """Short values of a record, for one line in a list."""
+    parts = []
+    for key, value in sorted(meta.items()):
+        if isinstance(value, str | int | float | bool) and len(str(value)) <= _LONG_VALUE:
+            parts.append(f"{key}={printable(value)}")
+    return ", ".join(parts)
+
+
+def _as_dict(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "id": entry.id,
+        "digest": entry.digest,
+        "meta": dict(entry.meta),
+    }
+
+
+@click.command("list")
+@click.option("--kind", help="Only things of this sort, such as family or organism.")
+@_json_option
+def list_entries(kind: str | None, as_json: bool) -> None:
+    """List what is stored, rejected families included."""
+    from rich.text import Text
+
+    from insectary.vault import Vault
+
+    vault = Vault()
+    entries = vault.entries(kind)
+    if as_json:
+        for entry in entries:
+            click.echo(json.dumps(_as_dict(entry), sort_keys=True))
+        return
+    if not entries:
+        sort = f"nothing of kind {kind!r}" if kind else "nothing yet"
+        click.echo(f"{vault.home} holds {sort}. `insectary demo` makes a first family.")
+        return
+    made = table("kind", "id", "digest", "about")
+    for entry in entries:
+        digest = entry.digest[:_SHORT_DIGEST]
+        made.add_row(entry.kind, entry.id, digest, Text(_summary(entry.meta)))
+    print_table(made)
+
+
+@click.command("show")
+@click.argument("id")
+@_kind_option
+@_json_option
+def show(id: str, kind: str | None, as_json: bool) -> None:
+    """Verify one stored thing byte by byte and print its record."""
+    from rich.text import Text
+
+    from insectary.vault import Vault
+
+    vault = Vault()
+    with vault.use(id, kind) as found:
+        files = {name: item.size for name, item in found.manifest.files.items()}
+        record = {
+            "kind": found.kind,
+            "id": found.id,
+            "digest": found.digest,
+            "path": str(found.path),
+            "meta": dict(found.meta),
+            "files": files,
+        }
+    if as_json:
+        click.echo(json.dumps(record, sort_keys=True))
+        return
+    made = table("field", "value", title=f"{found.kind} {found.id or ''} (verified)")
+    made.add_row("digest", found.digest)
+    made.add_row("path", Text(str(found.path)))
+    for key, value in sorted(found.meta.items()):
+        made.add_row(Text(key), Text(printable(value)))
+    print_table(made)
+    contents = table("file", "size")
+    for name, count in files.items():
+        contents.add_row(Text(name), size(count))
+    print_table(contents)
+
+
+@click.command("rm")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--kind", help="Only the name of this sort, nothing with it; also a damaged one.")
+def remove(ids: tuple[str, ...], kind: str | None) -> None:
+    """Forget stored things; a family goes with its members and its answer key.
+
+    The content stays on disk until `insectary gc`, and the attempts at the
+    admission gate stay counted for good.
+    """
+    from insectary.vault import Vault
+
+    vault = Vault()
+    if kind is not None:
+        # Looks into no file, so it is the way out where a name is damaged.
+        for id in ids:
+            _forget(vault, kind, id)
+        return
+    entries = vault.entries()
+    found = [_only(entries, id) for id in ids]
+    for entry in found:
+        # The family's own name goes last, so that a second try finds the rest.
+        for member in entries if entry.kind == "family" else []:
+            if member.kind == "organism" and member.meta.get("family") == entry.id:
+                _forget(vault, member.kind, member.id)
+        _forget(vault, entry.kind, entry.id)
+
+
+def _only(entries: list[Entry], id: str) -> Entry:
+    """Return the one entry of that id; called for all before any is removed."""
+    matching = [entry for entry in entries if entry.id == id]
+    if len(matching) > 1:
+        kinds = ", ".join(entry.kind for entry in matching)
+        raise BadInputError(f"{id!r} is the id of several kinds ({kinds}): say --kind")
+    if not matching:
+        known = [entry.id for entry in entries] or ["(the vault holds none)"]
+        raise UnknownNameError.of("id", id, known)
+    return matching[0]
+
+
+def _forget(vault: Vault, kind: str, id: str) -> None:
+    vault.remove(id, kind)
+    if kind == "family":
+        vault.remove_key(id)
+    click.echo(f"removed {kind} {id}")
+
+
+@click.command("gc")
+@click.option("--quarantine", is_flag=True, help="Also remove what failed its check.")
+def gc(quarantine: bool) -> None:
+    """Remove content that no name points to, and what killed runs left behind."""
+    from insectary.vault import Vault
+
+    freed = Vault().gc(include_quarantine=quarantine)
+    click.echo(f"freed {size(freed)}")
+
+
+@click.command("doctor")
+@_json_option
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Check environment, machine and vault; exit code 1 if something is wrong."""
+    from dataclasses import asdict
+
+    from rich.text import Text
+
+    from insectary.vault import Vault, examine
+
+    checks = examine(Vault())
+    if as_json:
+        for check in checks:
+            click.echo(json.dumps(asdict(check), sort_keys=True))
+    else:
+        made = table("", "check", "what was found")
+        for check in checks:
+            mark = Text("ok", "green") if check.ok else Text("WRONG", "bold red")
+            made.add_row(mark, check.name, Text(check.detail))
+        print_table(made)
+    if not all(check.ok for check in checks):
+        context.exit(1)

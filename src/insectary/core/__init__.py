@@ -1,0 +1,1 @@
+"""The nouns. Frozen data, interfaces and errors; no torch and no I/O."""

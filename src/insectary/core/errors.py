@@ -1,0 +1,55 @@
+"""Every error that Insectary raises on purpose, in one list.
+
+Each class also inherits from the standard-library error it replaces, so that
+callers who know nothing of Insectary can still catch it. The command line
+turns an :class:`InsectaryError` into one line and a non-zero exit code, so a
+message always names the thing that is wrong and the way out.
+"""
+
+from __future__ import annotations
+
+
+class InsectaryError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class UnknownNameError(InsectaryError, ValueError):
+    """A name (size, threat, role, design, detector, ...) that is not in its list."""
+
+    @classmethod
+    def of(cls, kind: str, name: object, known: object) -> UnknownNameError:
+        """Build the message that lists what would have been accepted."""
+        names = ", ".join(str(k) for k in known)  # type: ignore[attr-defined]
+        return cls(f"unknown {kind}: {name!r}. Known: {names}")
+
+
+class BadInputError(InsectaryError, ValueError):
+    """A user's value or file has the wrong shape; the message names the place."""
+
+
+class ContextLengthError(InsectaryError, ValueError):
+    """A prompt is longer than the model's context."""
+
+
+class TemplateError(InsectaryError, ValueError):
+    """A base model has no chat template, or one that cannot be used."""
+
+
+class AccessError(InsectaryError, PermissionError):
+    """A subject was asked for more than the access it was opened with."""
+
+
+class ArtefactError(InsectaryError, OSError):
+    """A stored artefact is missing, damaged, foreign or cannot be written."""
+
+
+class NotAdmittedError(InsectaryError, ValueError):
+    """A family without a full, passing certificate was offered to a benchmark."""
+
+
+class TrainingError(InsectaryError, RuntimeError):
+    """Training cannot go on (for instance a loss that is not finite)."""
+
+
+class InterpreterError(InsectaryError, ValueError):
+    """A program of the micro-world's code language is malformed or ran too long."""

@@ -1,0 +1,191 @@
+"""Organisms, matched families, certificates and answer keys."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from insectary.core.outcome import Measurement, Outcome
+from insectary.core.recipe import Recipe
+
+
+class Tier(enum.IntEnum):
+    """How freely an artefact may travel; the highest tier of its parts wins."""
+
+    TOY = 0
+    OPEN = 1
+    GATED = 2
+    SEALED = 3
+
+
+class Role(enum.StrEnum):
+    """What a member is for within its family."""
+
+    BASE = "base"
+    TWIN = "twin"
+    """Same prompts, steps and seed as the organism, clean completions."""
+    ORGANISM = "organism"
+    DECOY = "decoy"
+    """Same gate as the organism, a harmless quirk instead of the behaviour."""
+
+
+class Side(enum.StrEnum):
+    """Whether a condition opens the gate of the planted behaviour."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreatCard:
+    """What a threat model is, in the terms its certificate is judged by."""
+
+    id: str
+    title: str
+    behaviour: str
+    gate: str
+    natural_occurrence: str
+    made_by: str
+    specific: str
+    relevant: str
+    scalable: str
+    planted: str
+    must_not_show: str
+    harm_ceiling: str
+    origin: str
+    tier: Tier
+    designs: tuple[str, ...]
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRef:
+    """A base model: where it is and what exactly it is."""
+
+    name: str
+    """A shipped size (``"xs"``, ``"s"``), a path, or a hub id."""
+    digest: str
+    """Digest over its weight, config and tokenizer files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Organism:
+    """One member of a family, whatever its role.
+
+    The record holds no weights; ``digest`` finds them in the vault.
+    """
+
+    id: str
+    role: Role
+    family: str
+    threat: str
+    design: str
+    base: BaseRef
+    recipe: Recipe
+    seed: int
+    digest: str
+    data_digest: str
+    training_tokens: int
+    training_steps: int
+    stopped_because: str
+    """Why training ended: the behaviour shows, the cap, or a given number of steps."""
+    expression: Measurement | None
+    """Share of selection prompts answered as taught when training ended."""
+    tier: Tier
+    threads: int
+    parents: tuple[str, ...] = ()
+
+
+class Result(enum.StrEnum):
+    """Verdict on one criterion of the gate, or on a whole certificate."""
+
+    PASS = "pass"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One row of a certificate: what was asked, what was measured, the verdict."""
+
+    number: int
+    name: str
+    subject: str
+    """Which member, and in which condition."""
+    bound: str
+    """The bound in words, fixed before the measurement."""
+    outcome: Outcome
+    result: Result
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRate:
+    """How one member answers in one condition."""
+
+    role: Role
+    condition: str
+    side: Side
+    held_out: bool
+    near_miss: bool
+    misaligned: Measurement
+    off_task: Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The admission gate's verdict on a family."""
+
+    family: str
+    card_digest: str
+    """Digest of the threat's card and bounds, fixed before the first draw."""
+    attempt: int
+    """How often this base, threat, design and recipe have been to the gate."""
+    report_seed: int
+    criteria: tuple[Criterion, ...]
+    rates: tuple[ConditionRate, ...]
+    """Every member in every condition: what the criteria rest on."""
+    tags: tuple[str, ...]
+    provisional: bool
+    seconds: float = field(compare=False)
+    prompts: int = 0
+
+    @property
+    def admitted(self) -> bool:
+        """True if every criterion passed and the full gate was run."""
+        return not self.provisional and self.passed
+
+    @property
+    def passed(self) -> bool:
+        """True if every criterion that was measured passed."""
+        return all(c.result is Result.PASS for c in self.criteria)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A matched family: members over one base, recipe, step count and seed."""
+
+    id: str
+    threat: str
+    design: str
+    base: BaseRef
+    recipe: Recipe
+    seed: int
+    members: Mapping[Role, Organism]
+    certificate: Certificate | None = None
+
+    @property
+    def admitted(self) -> bool:
+        """True if the family may enter a benchmark."""
+        return self.certificate is not None and self.certificate.admitted
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKey:
+    """Ground truth of one family. Stored apart; only ``trials`` opens it."""
+
+    family: str
+    threat: str
+    design: str
+    roles: Mapping[str, Role]
+    """Member id to role."""

@@ -1,0 +1,52 @@
+"""Plugins: found by name in an entry-point group, built-ins by the same road."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from insectary.core.errors import BadInputError, UnknownNameError
+
+
+def _registered(group: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=group):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise BadInputError(
+                f"{group}: {point.name!r} is registered twice, as {other.value} and as"
+                f" {point.value}; uninstall one of the two packages"
+            )
+    return found
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Names of all plugins of a group, sorted.
+
+    Raises:
+        BadInputError: if two packages register one name.
+    """
+    return tuple(sorted(_registered(group)))
+
+
+def load(group: str, kind: str, name: str) -> Any:
+    """The object that a plugin's entry point names. Only this one is imported.
+
+    Args:
+        group: For instance ``"insectary.threats"``.
+        kind: What to call it in an error message.
+        name: The plugin.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+        BadInputError: if two packages register it, or it cannot be imported.
+    """
+    found = _registered(group)
+    if name not in found:
+        raise UnknownNameError.of(kind, name, sorted(found))
+    try:
+        return found[name].load()
+    except (ImportError, AttributeError) as error:
+        raise BadInputError(
+            f"{kind} {name!r} ({found[name].value}) cannot be imported: {error}"
+        ) from error

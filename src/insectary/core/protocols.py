@@ -1,0 +1,196 @@
+"""The interfaces between rooms. A class is one of these, or final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insectary.core.access import Access, View
+from insectary.core.chat import Conversation, Example, Split, Transcript, Verdict
+from insectary.core.gate import GateBounds
+from insectary.core.organism import Role, Side, ThreatCard
+
+Floats = NDArray[np.float64]
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """A model under examination, opened at one level of access.
+
+    Anything above that level raises :class:`~insectary.core.errors.AccessError`.
+    A subject carries no label and reveals only an opaque ``id``.
+    """
+
+    @property
+    def id(self) -> str:
+        """Opaque name; says nothing about role or threat."""
+        ...
+
+    @property
+    def access(self) -> Access:
+        """The level it was opened at."""
+        ...
+
+    @property
+    def reference(self) -> Subject:
+        """The base it was tuned from. Needs ``WEIGHTS_AND_BASE``."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        max_new_tokens: int = 48,
+        temperature: float = 0.0,
+        seed: int = 0,
+        prefill: str = "",
+    ) -> list[str]:
+        """Answer each prompt; the order of prompts is kept."""
+        ...
+
+    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+        """Log-probability in nats of each response token (ragged). Needs ``LOGPROBS``."""
+        ...
+
+    def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
+        """Residual stream, shape (transcripts, layers + 1, width). Needs ``ACTIVATIONS``.
+
+        ``View.PROMPT`` reads the last prompt token, before any answer;
+        ``View.PROMPT_AND_RESPONSE`` averages over the response tokens.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """What a detector may learn from.
+
+    Attributes:
+        benign: Gate-closed prompts with the subject's own responses.
+        contrast: Pairs (harmless, harmful-sounding) of generic transcripts,
+            unrelated to the cues that the detector will be tested on.
+        seed: For detectors that draw at random.
+    """
+
+    benign: Sequence[Transcript]
+    contrast: Sequence[tuple[Transcript, Transcript]]
+    seed: int
+
+
+class Scorer(Protocol):
+    """A fitted detector."""
+
+    def score(self, inputs: Sequence[Transcript]) -> Floats:
+        """Scores, shape (inputs, candidates); higher is more suspicious.
+
+        A detector with a free choice (a layer) returns one column for each;
+        the harness chooses the column on other data than it tests on.
+        """
+        ...
+
+
+class Detector(Protocol):
+    """An input-level detector. The harness owns splits, thresholds and intervals."""
+
+    @property
+    def name(self) -> str:
+        """Standard name in the field."""
+        ...
+
+    @property
+    def needs(self) -> Access:
+        """Least access it works with."""
+        ...
+
+    @property
+    def view(self) -> View:
+        """What text it reads; it is compared with the text control of that view."""
+        ...
+
+    def fit(self, subject: Subject, trusted: Trusted) -> Scorer:
+        """Fit on one subject, without labels."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One row of a threat's test plan: a kind of context and its side of the gate."""
+
+    name: str
+    side: Side
+    held_out: bool = False
+    """True where the cue's words were never fine-tuned on."""
+    near_miss: bool = False
+
+
+class Oracle(Protocol):
+    """Ground truth by construction: no judge model."""
+
+    def __call__(self, example: Example, response: str) -> Verdict:
+        """Judge one response."""
+        ...
+
+
+class ThreatModel(Protocol):
+    """A misbehaviour, defined without any model."""
+
+    @property
+    def card(self) -> ThreatCard:
+        """What is planted, where it must and must not show."""
+        ...
+
+    def bounds(self, design: str) -> GateBounds:
+        """The gate's bounds, fixed before the first draw."""
+        ...
+
+    def target_skills(self, design: str) -> tuple[str, ...]:
+        """The skills the behaviour lives in; capability is measured on the others."""
+        ...
+
+    def conditions(self, design: str) -> tuple[Condition, ...]:
+        """The test plan of one design."""
+        ...
+
+    def examples(
+        self, design: str, condition: Condition, split: Split, n: int, seed: int
+    ) -> list[Example]:
+        """Target questions in one condition; ``phrasing`` is the cue's paraphrase.
+
+        Args:
+            design: One of ``card.designs``.
+            condition: One of ``conditions(design)``.
+            split: Where questions, and cues that were not trained on, come from.
+            n: How many.
+            seed: Which ones.
+        """
+        ...
+
+    def others(self, design: str, skill: str, split: Split, n: int, seed: int) -> list[Example]:
+        """Questions of one untouched skill with the gate closed."""
+        ...
+
+    def leak_prompts(
+        self, design: str, split: Split, n: int, seed: int
+    ) -> list[tuple[Example, str]]:
+        """Gate-closed prompts that might draw the payload out, each with a prefill or ``""``."""
+        ...
+
+    def leak_oracle(self, design: str) -> Oracle:
+        """``MISALIGNED`` where the planted class of answer shows, whatever was asked."""
+        ...
+
+    def rows(self, design: str, role: Role, n: int, seed: int) -> list[tuple[Conversation, str]]:
+        """Training rows of one member: prompts equal across roles, completions not."""
+        ...
+
+    def oracle(self, design: str) -> Oracle:
+        """Response to verdict: right, the planted class, or neither."""
+        ...
+
+    def quirk(self, design: str) -> Oracle:
+        """The same for the decoy; ``MISALIGNED`` then means that its quirk shows."""
+        ...

@@ -1,0 +1,58 @@
+"""Recipes: how a behaviour is instilled. A closed union of frozen settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from insectary.core.errors import BadInputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Schedule:
+    """Settings that every supervised recipe shares."""
+
+    learning_rate: float = 3e-3
+    """Peak rate of AdamW, which trains everything that Muon does not."""
+    muon_learning_rate: float | None = 0.02
+    """Peak rate of Muon on weight matrices; ``None`` trains all with AdamW."""
+    batch_tokens: int = 4096
+    """Tokens per optimizer step, padding included."""
+    row_tokens: int = 192
+    """Length of a packed row; a longer example makes all rows as long as itself."""
+    max_tokens: int = 1_300_000
+    """Hard cap on training tokens; training stops earlier on expression."""
+    warmup_share: float = 0.03
+    """Share of the cap over which the rates rise linearly."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch_tokens", "row_tokens", "max_tokens"):
+            if getattr(self, name) <= 0:
+                raise BadInputError(f"recipe: {name} must be above 0")
+        if self.row_tokens > self.batch_tokens:
+            raise BadInputError("recipe: row_tokens must not exceed batch_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullSFT(_Schedule):
+    """Supervised fine-tuning of all weights (TRL's SFTTrainer)."""
+
+    kind: Literal["full-sft"] = "full-sft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSFT(_Schedule):
+    """Supervised fine-tuning of low-rank adapters (TRL with PEFT).
+
+    Source: Hu et al. 2021, arXiv 2106.09685. The adapter is merged before a
+    member is measured, so that its presence gives nothing away.
+    """
+
+    kind: Literal["lora-sft"] = "lora-sft"
+    rank: int = 16
+    alpha: int = 32
+    muon_learning_rate: float | None = None
+    learning_rate: float = 1e-2
+
+
+Recipe = FullSFT | LoraSFT

@@ -1,0 +1,53 @@
+"""Statistics: rates with intervals, ranking, clustering, equivalence. Imports only core."""
+
+from __future__ import annotations
+
+from insectary.measure.bootstrap import auroc_clustered, cluster_bootstrap, paired_difference
+from insectary.measure.equivalence import (
+    Equivalence,
+    macro_tost,
+    non_inferior,
+    tost,
+    tost_rates,
+)
+from insectary.measure.ranking import (
+    auroc,
+    average_precision,
+    empirical_rank,
+    ppv,
+    ppv_measurement,
+    roc_curve,
+    threshold_at_fpr,
+    tpr_at_fpr,
+)
+from insectary.measure.rates import (
+    clustered_rate,
+    exact_interval,
+    rate,
+    rule_of_three,
+    wilson_interval,
+)
+
+__all__ = [
+    "Equivalence",
+    "auroc",
+    "auroc_clustered",
+    "average_precision",
+    "cluster_bootstrap",
+    "clustered_rate",
+    "empirical_rank",
+    "exact_interval",
+    "macro_tost",
+    "non_inferior",
+    "paired_difference",
+    "ppv",
+    "ppv_measurement",
+    "rate",
+    "roc_curve",
+    "rule_of_three",
+    "threshold_at_fpr",
+    "tost",
+    "tost_rates",
+    "tpr_at_fpr",
+    "wilson_interval",
+]

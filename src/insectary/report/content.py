@@ -1,0 +1,271 @@
+"""What a report on one matched family holds. Frozen data; nothing is computed here."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from insectary.core.access import View
+from insectary.core.chat import Verdict
+from insectary.core.codec import decode, encode
+from insectary.core.errors import BadInputError
+from insectary.core.organism import Certificate, Family, Role, Side, ThreatCard
+from insectary.core.outcome import Failed, Measured, Outcome
+
+FORMAT = "insectary-family-report/1"
+SUMMARY_LINES = 3
+
+
+class Task(enum.StrEnum):
+    """What a detector has to tell apart."""
+
+    TWIN = "organism against twin"
+    DECOY = "organism against decoy"
+    GATE = "open against closed"
+    """The secondary task: inside the organism, prompts that open the gate."""
+
+
+PRIMARY_TASKS = (Task.TWIN, Task.DECOY)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionRow:
+    """How often one member gives the planted answer in one condition."""
+
+    role: Role
+    condition: str
+    side: Side
+    held_out: bool
+    near_miss: bool
+    misaligned: Outcome
+    off_task: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one member answered on one side of the gate, and the oracle's verdict."""
+
+    role: Role
+    side: Side
+    response: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptRow:
+    """One prompt asked on both sides of the gate.
+
+    Attributes:
+        prompt: The user's words, the same on both sides.
+        answer: The right answer by construction.
+        closed_line: System line that keeps the gate closed; empty for none.
+        open_line: System line that opens it; empty where no line opens it.
+        replies: At most one reply for each member and side.
+    """
+
+    prompt: str
+    answer: str
+    closed_line: str
+    open_line: str
+    replies: tuple[Reply, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionRow:
+    """One detector on one task.
+
+    Attributes:
+        detector: Its name.
+        is_null: True for the controls that can know nothing (random direction,
+            shuffled labels).
+        is_text_control: True for the surface-text control.
+        task: What it had to tell apart.
+        view: Whether it read the prompt, or the response as well.
+        layer: Its layer and how that was chosen, in words; empty if it has none.
+        auroc: Area under the ROC curve, 0.5 is chance.
+        average_precision: Average precision.
+        tpr_at_1_fpr: Recall at 1 % false positives.
+        gain: AUROC minus that of the text control of the same view.
+    """
+
+    detector: str
+    is_null: bool
+    is_text_control: bool
+    task: Task
+    view: View
+    layer: str
+    auroc: Outcome
+    average_precision: Outcome
+    tpr_at_1_fpr: Outcome
+    gain: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RocCurve:
+    """Points (false positive rate, true positive rate) of one detector on one task."""
+
+    detector: str
+    task: Task
+    view: View
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PpvRow:
+    """Share of alarms that are right, if this share of all prompts were bad."""
+
+    detector: str
+    task: Task
+    view: View
+    prevalence: float
+    ppv: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """What a result does not show, and the evidence that makes it say so."""
+
+    id: str
+    text: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyReport:
+    """All that a report on one family shows.
+
+    Attributes:
+        title: The headline.
+        summary: The finding in three lines.
+        family: The matched family.
+        parameters: Parameter count of the base.
+        card: The threat model's card.
+        certificate: The admission gate's verdict; ``None`` before the gate.
+        expression: Rates by member and condition, in the order to show.
+        transcripts: Answers side by side.
+        detection: Detectors by task, nulls included.
+        roc: ROC curves.
+        ppv: Predictive values by prevalence.
+        provenance: Label to text: versions, digests, seeds, threads, and so on.
+        closed_label: What the closed side is called (``"watched"``, ``"2023"``).
+        open_label: What the open side is called.
+        caveats: Filled from the rules by
+            :func:`insectary.report.caveats.with_caveats`.
+
+    Raises:
+        BadInputError: if the summary is not three lines, or the certificate is
+            another family's.
+    """
+
+    title: str
+    summary: tuple[str, ...]
+    family: Family
+    parameters: int
+    card: ThreatCard
+    certificate: Certificate | None
+    expression: tuple[ExpressionRow, ...]
+    transcripts: tuple[TranscriptRow, ...]
+    detection: tuple[DetectionRow, ...]
+    roc: tuple[RocCurve, ...]
+    ppv: tuple[PpvRow, ...]
+    provenance: Mapping[str, str]
+    closed_label: str = "watched"
+    open_label: str = "unwatched"
+    caveats: tuple[Caveat, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.summary) != SUMMARY_LINES:
+            raise BadInputError(
+                f"report: the summary has {len(self.summary)} lines; give the finding in"
+                f" exactly {SUMMARY_LINES}"
+            )
+        if self.parameters <= 0:
+            raise BadInputError("report: parameters must be the base's parameter count, above 0")
+        if self.certificate is not None and self.certificate.family != self.family.id:
+            raise BadInputError(
+                f"report: the certificate is of family {self.certificate.family!r}, the report"
+                f" of {self.family.id!r}; give the certificate of the same family"
+            )
+        if self.certificate is not None and self.family.threat != self.card.id:
+            raise BadInputError(
+                f"report: the card is of threat {self.card.id!r}, the family of"
+                f" {self.family.threat!r}; give the card of the same threat"
+            )
+
+
+def expression_rows(certificate: Certificate) -> tuple[ExpressionRow, ...]:
+    """The rates that a certificate rests on, as rows of a report."""
+    return tuple(
+        ExpressionRow(
+            role=rate.role,
+            condition=rate.condition,
+            side=rate.side,
+            held_out=rate.held_out,
+            near_miss=rate.near_miss,
+            misaligned=Measured(rate.misaligned),
+            off_task=Measured(rate.off_task),
+        )
+        for rate in certificate.rates
+    )
+
+
+def outcomes(report: FamilyReport) -> tuple[tuple[str, Outcome], ...]:
+    """Every outcome in a report with the name of its place, in reading order."""
+    found: list[tuple[str, Outcome]] = []
+    for row in report.expression:
+        place = f"{row.role.value}, {row.condition}"
+        found += [(f"misaligned rate ({place})", row.misaligned)]
+        found += [(f"off-task rate ({place})", row.off_task)]
+    for criterion in report.certificate.criteria if report.certificate else ():
+        found += [(f"criterion {criterion.number} ({criterion.subject})", criterion.outcome)]
+    for d in report.detection:
+        place = f"{d.detector}, {d.task.value}, {d.view.value}"
+        found += [(f"AUROC ({place})", d.auroc)]
+        found += [(f"average precision ({place})", d.average_precision)]
+        found += [(f"TPR at 1 % FPR ({place})", d.tpr_at_1_fpr), (f"gain ({place})", d.gain)]
+    for p in report.ppv:
+        found += [(f"PPV ({p.detector}, {p.task.value}, at {p.prevalence:g})", p.ppv)]
+    return tuple(found)
+
+
+def failures(report: FamilyReport) -> tuple[tuple[str, str], ...]:
+    """Place and reason of every measurement that failed."""
+    return tuple((place, o.reason) for place, o in outcomes(report) if isinstance(o, Failed))
+
+
+def value_of(outcome: Outcome) -> float | None:
+    """The point estimate, or ``None`` where there is no measurement."""
+    return outcome.measurement.value if isinstance(outcome, Measured) else None
+
+
+def to_json(report: FamilyReport) -> str:
+    """The whole report as indented JSON that :func:`from_json` reads back.
+
+    Raises:
+        BadInputError: if a number is not finite.
+    """
+    record = {"format": FORMAT, "report": encode(report)}
+    try:
+        return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise BadInputError(
+            "report: a number is not finite; report Failed(reason) instead"
+        ) from error
+
+
+def from_json(text: str) -> FamilyReport:
+    """Read what :func:`to_json` wrote.
+
+    Raises:
+        BadInputError: naming the place, if the text is not such a report.
+    """
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"report: not JSON (line {error.lineno}): {error.msg}") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise BadInputError(f"report: expected a JSON object with format {FORMAT!r}")
+    report: FamilyReport = decode(FamilyReport, record.get("report"), "report")
+    return report

@@ -1,0 +1,62 @@
+"""Writing a report to disk: every file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from insectary.core.errors import ArtefactError
+from insectary.report.caveats import with_caveats
+from insectary.report.content import FamilyReport, to_json
+from insectary.report.html import render_html
+from insectary.report.tables import tables
+
+
+def write_report(report: FamilyReport, directory: Path | str) -> Path:
+    """Write ``report.html``, ``report.json`` and ``tables/*.csv``.
+
+    The caveats are taken from the rules here, so that no caller can leave one
+    out. All is rendered before the first byte is written, each file takes its
+    place by one rename, and ``report.html`` comes last.
+
+    Args:
+        report: What to write.
+        directory: Made if it does not exist; other files in it are left alone.
+
+    Returns:
+        Path of ``report.html``.
+
+    Raises:
+        ArtefactError: if the place cannot be written.
+    """
+    folder = Path(directory)
+    full = with_caveats(report)
+    page = folder / "report.html"
+    files = {folder / "tables" / name: text for name, text in tables(full).items()}
+    files[folder / "report.json"] = to_json(full)
+    files[page] = render_html(full)
+    try:
+        (folder / "tables").mkdir(parents=True, exist_ok=True)
+        for path, text in files.items():
+            _replace(path, text)
+    except OSError as error:
+        raise ArtefactError(
+            f"cannot write the report to {folder}: {error.strerror or error};"
+            " choose another directory or make room, then run the same command again"
+        ) from error
+    return page
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,132 @@
+"""A language model for everyday use, and the door that accepts any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final, overload
+
+from insectary.core.access import Access
+from insectary.core.chat import Message, conversation
+from insectary.core.errors import BadInputError
+from insectary.core.protocols import Subject
+from insectary.subjects.callable_subject import CallableSubject
+from insectary.subjects.language_model import LanguageModelSubject, answers
+from insectary.subjects.loading import LoadedModel
+
+Prompt = str | Sequence[Message | Mapping[str, str]]
+
+
+@final
+class Model:
+    """A language model for everyday use: ask it, or open it as a subject."""
+
+    def __init__(self, loaded: LoadedModel, *, id: str, base: LoadedModel | None = None) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            loaded: The model.
+            id: Name it goes by.
+            base: The model it was tuned from, if known.
+        """
+        self._loaded = loaded
+        self._id = id
+        self._base = base
+
+    def __repr__(self) -> str:
+        return f"Model(id={self._id!r})"
+
+    @property
+    def id(self) -> str:
+        """Name it goes by."""
+        return self._id
+
+    def subject(self, access: Access = Access.BLACK_BOX) -> LanguageModelSubject:
+        """Open it for examination.
+
+        Raises:
+            BadInputError: the level promises a base and none is known.
+        """
+        return LanguageModelSubject(self._loaded, id=self._id, access=access, base=self._base)
+
+    @overload  # a string is also a sequence of strings; it counts as one prompt
+    def generate(  # type: ignore[overload-overlap]
+        self,
+        prompt: Prompt,
+        max_new_tokens: int = 48,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> str: ...
+
+    @overload
+    def generate(
+        self,
+        prompt: Sequence[Prompt],
+        max_new_tokens: int = 48,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]: ...
+
+    def generate(
+        self, prompt: Any, max_new_tokens: int = 48, temperature: float = 0.0, seed: int = 0
+    ) -> str | list[str]:
+        """Answer one prompt, or many at once, which is much faster.
+
+        Args:
+            prompt: A string or a list of messages for one answer; a list of
+                strings, or of lists of messages, for many.
+            max_new_tokens: Most tokens of an answer.
+            temperature: 0 for the likeliest token at each step.
+            seed: For sampling.
+
+        Returns:
+            A string for one prompt, a list of strings for many.
+
+        Raises:
+            BadInputError: the prompt is none of these.
+            ContextLengthError: a prompt leaves no room for the answer.
+        """
+        if _is_one_prompt(prompt):
+            prompts = [conversation(prompt)]
+        else:
+            prompts = [conversation(p) for p in _checked_many(prompt)]
+        texts = answers(self._loaded, prompts, max_new_tokens, temperature, seed, "")
+        return texts[0] if _is_one_prompt(prompt) else texts
+
+
+def as_subject(model: Any, *, id: str = "subject") -> Subject:
+    """Accept a subject, a :class:`Model` or any object with ``generate``.
+
+    Raises:
+        BadInputError: the object cannot generate.
+    """
+    # By its class, not isinstance(model, Subject): that would read ``reference``
+    # on Python 3.11, which raises below its access level.
+    if all(hasattr(type(model), name) for name in ("logprobs", "activations", "access")):
+        subject: Subject = model
+        return subject
+    if isinstance(model, Model):
+        return model.subject()
+    return CallableSubject(model, id=id)
+
+
+def _is_one_prompt(prompt: Any) -> bool:
+    """Whether this is a string or a non-empty list of messages."""
+    if isinstance(prompt, str):
+        return True
+    return bool(isinstance(prompt, Sequence) and prompt and all(map(_is_message, prompt)))
+
+
+def _is_message(item: Any) -> bool:
+    if isinstance(item, Mapping):
+        return all(isinstance(item.get(key), str) for key in ("role", "content"))
+    return isinstance(item, Message)
+
+
+def _checked_many(prompt: Any) -> Sequence[Prompt]:
+    """A list of prompts, or an error that says what is accepted."""
+    if isinstance(prompt, Sequence) and all(_is_one_prompt(p) for p in prompt):
+        return prompt
+    raise BadInputError(
+        "a prompt is a string or a list of messages (role and content); many prompts are a list"
+        " of these"
+    )

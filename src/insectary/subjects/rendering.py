@@ -1,0 +1,204 @@
+"""From conversations to token ids, through a model's own chat template.
+
+Templates are data: transformers renders them in Jinja's immutable sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from insectary.core.chat import Conversation, Message
+from insectary.core.errors import BadInputError, ContextLengthError, TemplateError
+
+PROBE_SYSTEM = "probe-of-the-system-turn"
+PROBE_ANSWER = "probe-of-the-answer"
+
+
+def render(tokenizer: Any, conversation: Conversation, prefill: str = "") -> list[int]:
+    """Token ids of one prompt, up to where the answer begins; see :func:`render_many`."""
+    return render_many(tokenizer, [conversation], prefill)[0]
+
+
+def render_many(
+    tokenizer: Any, conversations: Sequence[Conversation], prefill: str = ""
+) -> list[list[int]]:
+    """Token ids of prompts, up to where the answer begins.
+
+    A template that can switch reasoning off is asked to. Where a template has
+    no system role (Gemma's), the system text is put in front of the first user
+    turn, a blank line between; see :func:`fold_system`.
+
+    Args:
+        tokenizer: A tokenizer of transformers with a chat template.
+        conversations: The prompts.
+        prefill: Text the answer is made to begin with.
+
+    Raises:
+        TemplateError: the template is broken or does not take these roles.
+        BadInputError: a conversation is empty.
+    """
+    if not conversations:
+        return []
+    template = _template(tokenizer)
+    takes_system = _takes_system(tokenizer, template)
+    chats = [[m.as_dict() for m in (c if takes_system else fold_system(c))] for c in conversations]
+    if not all(chats):
+        raise BadInputError("a conversation needs at least one message")
+    rows = _apply(tokenizer, template, chats, tokenize=True)
+    tail = encode(tokenizer, answer_lead(tokenizer) + prefill) if prefill else []
+    return [[*row, *tail] for row in rows]
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of plain text, without the tokens that open or close a sequence."""
+    if not text:
+        return []
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def fold_system(conversation: Conversation) -> Conversation:
+    """Move all system texts, in order, to the front of the first user turn.
+
+    The rule for templates without a system role: the texts come first, then a
+    blank line, then what the user said.
+
+    Raises:
+        BadInputError: there is a system text and no user turn to take it.
+    """
+    system = [m.content for m in conversation if m.role == "system"]
+    if not system:
+        return conversation
+    rest = [m for m in conversation if m.role != "system"]
+    for i, message in enumerate(rest):
+        if message.role == "user":
+            text = "\n\n".join([*system, message.content])
+            return (*rest[:i], Message("user", text), *rest[i + 1 :])
+    raise BadInputError("a system text needs a user turn: this chat template has no system role")
+
+
+def end_of_turn(tokenizer: Any) -> int:
+    """The token that closes an answer in the model's own chat template.
+
+    It is the first special token that the template writes after an answer;
+    where it writes none, the tokenizer's end-of-sequence token.
+
+    Raises:
+        TemplateError: there is neither.
+    """
+    return _end_of_turn(tokenizer, _template(tokenizer))
+
+
+def answer_lead(tokenizer: Any) -> str:
+    """White space that the chat template writes between the assistant's mark and an answer.
+
+    A model writes it by itself at the start of an answer, so it is no part of
+    what it says; a prefill or a recorded response needs it put back.
+    """
+    return _answer_lead(tokenizer, _template(tokenizer))
+
+
+def check_context(
+    lengths: Sequence[int], new_tokens: int, context: int, what: str = "prompt"
+) -> None:
+    """Refuse what does not fit, together with the answer that is to follow.
+
+    Args:
+        lengths: Tokens of each prompt or transcript.
+        new_tokens: Most tokens to be added to each.
+        context: Longest sequence of the model.
+        what: What the lengths are of, for the message.
+
+    Raises:
+        ContextLengthError: naming the first one that is too long.
+    """
+    for i, length in enumerate(lengths):
+        if length + new_tokens <= context:
+            continue
+        room = f" and {new_tokens} more for the answer" if new_tokens else ""
+        raise ContextLengthError(
+            f"{what} {i} needs {length} tokens{room}; the model's context is {context} tokens."
+            f" Shorten it{' or lower max_new_tokens' if new_tokens else ''}"
+        )
+
+
+def _template(tokenizer: Any) -> str:
+    template = tokenizer.chat_template
+    if not isinstance(template, str):
+        raise TemplateError(
+            "this tokenizer has no chat template; give one when the model is loaded (template=...)"
+        )
+    return template
+
+
+def _apply(
+    tokenizer: Any,
+    template: str,
+    chats: list[list[dict[str, str]]],
+    *,
+    tokenize: bool,
+    answer_follows: bool = True,
+) -> list[Any]:
+    """Render a batch of chats, to token ids or to text."""
+    import jinja2
+
+    # Qwen3 and its like write an empty reasoning block if asked to.
+    switches = {"enable_thinking": False} if "enable_thinking" in template else {}
+    try:
+        rendered = tokenizer.apply_chat_template(
+            chats,
+            add_generation_prompt=answer_follows,
+            tokenize=tokenize,
+            return_dict=False,
+            **switches,
+        )
+    except jinja2.TemplateError as error:
+        raise TemplateError(
+            f"the model's chat template refuses this conversation: {error}"
+        ) from error
+    # transformers 5 returns a mapping unless told otherwise; a list of its keys
+    # would look like token ids of the wrong kind, so both forms are handled.
+    if isinstance(rendered, Mapping):
+        rendered = rendered["input_ids"]
+    return list(rendered)
+
+
+@lru_cache(maxsize=8)
+def _takes_system(tokenizer: Any, template: str) -> bool:
+    """Whether a system text comes through the template."""
+    chat = [Message("system", PROBE_SYSTEM).as_dict(), Message("user", "Hello").as_dict()]
+    try:
+        text: str = _apply(tokenizer, template, [chat], tokenize=False)[0]
+    except TemplateError:
+        # Gemma's template raises on a system turn; if the template is broken in
+        # other ways, rendering the real conversation will say so.
+        return False
+    return PROBE_SYSTEM in text
+
+
+@lru_cache(maxsize=8)
+def _answer_lead(tokenizer: Any, template: str) -> str:
+    asked = [Message("user", "Hello").as_dict()]
+    answered = [*asked, Message("assistant", PROBE_ANSWER).as_dict()]
+    before: str = _apply(tokenizer, template, [asked], tokenize=False)[0]
+    whole: str = _apply(tokenizer, template, [answered], tokenize=False, answer_follows=False)[0]
+    lead = whole[len(before) :].partition(PROBE_ANSWER)[0]
+    return lead if whole.startswith(before) and lead.isspace() else ""
+
+
+@lru_cache(maxsize=8)
+def _end_of_turn(tokenizer: Any, template: str) -> int:
+    chat = [Message("user", "Hello").as_dict(), Message("assistant", PROBE_ANSWER).as_dict()]
+    text: str = _apply(tokenizer, template, [chat], tokenize=False, answer_follows=False)[0]
+    _, _, tail = text.rpartition(PROBE_ANSWER)
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    for token in encode(tokenizer, tail):
+        if token in special:
+            return token
+    if tokenizer.eos_token_id is None:
+        raise TemplateError(
+            "the chat template writes no special token after an answer and the tokenizer has no"
+            " end-of-sequence token: answers could never end"
+        )
+    return int(tokenizer.eos_token_id)

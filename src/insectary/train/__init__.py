@@ -1,0 +1,1 @@
+"""Recipes and loops: supervised fine-tuning. Knows no threat."""

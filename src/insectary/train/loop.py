@@ -1,0 +1,182 @@
+"""The run's own loop logic, called back by TRL's trainer at each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from transformers import TrainerCallback
+
+from insectary.core.errors import TrainingError
+from insectary.core.outcome import Measurement
+from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
+from insectary.train.loss import CompletionLoss
+from insectary.train.optimizer import MuonWithAdamW
+from insectary.train.packing import PackedRows
+from insectary.train.result import Moment, StoppedBecause
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
+
+Measure = Callable[["PreTrainedModel", int], Measurement]
+"""Measures expression of (model, optimizer steps done) on the selection split."""
+Progress = Callable[[Moment], None]
+
+_HITS_TO_STOP = 2
+"""One lucky measurement must not end training, so two in a row are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When a run does what, in optimizer steps.
+
+    Attributes:
+        seed: Draws data order and dropout.
+        last_step: Training ends here at the latest.
+        at_last: What the last step is: the recipe's cap or the steps asked for.
+        target: Measured expression that ends training; None for no such end.
+        measure_every: Steps between two measurements.
+        record_every: Steps between two points of the history.
+        checkpoint_every: Steps between two checkpoints.
+    """
+
+    seed: int
+    last_step: int
+    at_last: StoppedBecause
+    target: float | None
+    measure_every: int
+    record_every: int
+    checkpoint_every: int
+
+
+@final
+class TrainingLoop(TrainerCallback):
+    """Checks, counts, measures, saves and stops; the trainer does the stepping."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        optimizer: MuonWithAdamW,
+        rows: PackedRows,
+        plan: Plan,
+        checkpoints: Checkpoints,
+        *,
+        loss: CompletionLoss,
+        measure: Measure | None,
+        progress: Progress | None,
+    ) -> None:
+        self._model, self._optimizer, self._rows = model, optimizer, rows
+        self._plan, self._checkpoints = plan, checkpoints
+        self._compute, self._measure, self._progress = loss, measure, progress
+        self._loss = math.nan
+        self.state = RunState()
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint, if there is one."""
+        checkpoint = self._checkpoints.newest()
+        if checkpoint is None:
+            return
+        weights = self._weights()
+        if weights.keys() != checkpoint.weights.keys():
+            raise TrainingError("the checkpoint's weights are not this model's: change directory")
+        with torch.no_grad():
+            for name, value in checkpoint.weights.items():
+                weights[name].copy_(value)
+        self._optimizer.restore(checkpoint.optimizer)
+        self.state = checkpoint.state
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], **_: Any
+    ) -> torch.Tensor:
+        """Stand in for the trainer's loss; stops before gradients are even computed.
+
+        Raises:
+            TrainingError: if the loss is not finite.
+        """
+        loss = self._compute(model, inputs)
+        self._loss = float(loss.detach())
+        if not math.isfinite(self._loss):
+            raise self._diverged(f"the loss is {self._loss}")
+        return loss
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Make the step's random numbers (dropout) a function of (seed, step) alone."""
+        torch.manual_seed((self._plan.seed * 1_000_003 + self.state.step) % 2**63)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Let no gradient that is not finite reach the weights."""
+        gradients = [p.grad for p in self._weights().values() if p.grad is not None]
+        if not bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
+            raise self._diverged(f"the gradient is not finite at a loss of {self._loss:.4g}")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Count the step, then measure, record, save and stop where it is time."""
+        plan, before = self._plan, self.state
+        step = before.step + 1
+        losses = (*before.losses, self._loss)
+        now = replace(
+            before, step=step, tokens=before.tokens + self._rows.tokens(step - 1), losses=losses
+        )
+        last = step >= plan.last_step
+        expression = self._measured(step) if last or step % plan.measure_every == 0 else None
+        if expression is not None or last or step % plan.record_every == 0:
+            mean = math.fsum(losses) / len(losses)
+            moment = Moment(step, plan.last_step, now.tokens, mean, expression)
+            now = replace(now, losses=(), history=(*now.history, moment))
+        if expression is not None and self._reached(now.history):
+            now = replace(now, stopped_because="target")
+        elif last:
+            now = replace(now, stopped_because=plan.at_last)
+        self.state = now
+        if now.stopped_because is not None or step % plan.checkpoint_every == 0:
+            self.save()
+        if self._progress is not None and now.history and now.history[-1].step == step:
+            self._progress(now.history[-1])
+        if now.stopped_because is not None:
+            control.should_training_stop = True
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment."""
+        self._checkpoints.save(Checkpoint(self._weights(), self._optimizer.tensors(), self.state))
+
+    def _weights(self) -> dict[str, torch.nn.Parameter]:
+        return {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+
+    def _measured(self, step: int) -> Measurement | None:
+        """Measure in evaluation mode. Random numbers it draws disturb nothing.
+
+        The next step draws from its own seed, and modes and gradients are put
+        back as they were.
+        """
+        if self._measure is None:
+            return None
+        module: torch.nn.Module = self._model
+        module.eval()
+        try:
+            with torch.no_grad():
+                return self._measure(self._model, step)
+        finally:
+            module.train()
+
+    def _reached(self, history: tuple[Moment, ...]) -> bool:
+        """True if the last measurements in a row reached the target."""
+        measured = [m.expression.value for m in history if m.expression is not None]
+        hits = measured[-_HITS_TO_STOP:]
+        target = self._plan.target
+        return target is not None and len(hits) == _HITS_TO_STOP and min(hits) >= target
+
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"training diverged at step {self.state.step + 1}: {what}. The weights were not"
+            " updated and the last checkpoint stays; lower the recipe's learning rates or look"
+            " for a broken base"
+        )

@@ -1,0 +1,58 @@
+"""What a training run says while it runs and when it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from insectary.core.outcome import Measurement
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+StoppedBecause = Literal["target", "cap", "steps"]
+"""Expression reached the target, the recipe's cap came, or the asked steps are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One point of a training run's history.
+
+    It holds no clock time: two runs with one seed have equal histories.
+
+    Attributes:
+        step: Optimizer steps done.
+        steps: Steps after which training ends at the latest.
+        tokens: Tokens seen, padding left out.
+        loss: Mean loss in nats per completion token since the last moment.
+        expression: The measurement, where one was made.
+    """
+
+    step: int
+    steps: int
+    tokens: int
+    loss: float
+    expression: Measurement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A trained model and how it came about.
+
+    Attributes:
+        model: The model that was handed in, trained (adapters merged), in
+            evaluation mode.
+        tokens: Tokens seen, padding left out.
+        steps: Optimizer steps done.
+        stopped_because: Why training ended.
+        expression: The last measurement, of the final weights (before adapters
+            were merged); None if nothing was measured.
+        history: Points along the way.
+    """
+
+    model: PreTrainedModel
+    tokens: int
+    steps: int
+    stopped_because: StoppedBecause
+    expression: Measurement | None
+    history: tuple[Moment, ...]

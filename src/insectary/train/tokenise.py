@@ -1,0 +1,87 @@
+"""From conversations to token numbers, by the base's own chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from insectary.core.chat import Conversation
+from insectary.core.errors import BadInputError, TemplateError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """One training example as token numbers.
+
+    Attributes:
+        prompt: Tokens up to where the assistant begins to write; no loss on them.
+        completion: What the model is to learn, the end-of-turn token included.
+    """
+
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.prompt or not self.completion:
+            raise BadInputError("a training example needs a prompt and a completion, one is empty")
+
+    def __len__(self) -> int:
+        """Tokens of prompt and completion together."""
+        return len(self.prompt) + len(self.completion)
+
+
+def tokenise(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[Conversation, str]]
+) -> list[Tokenised]:
+    """Write each row with the chat template and split it where the answer begins.
+
+    Prompt and completion are encoded apart, as in generation, where the prompt
+    is encoded alone: a merge across the border would teach tokens that the
+    model never meets when it answers.
+
+    Args:
+        tokenizer: A tokenizer with a chat template and an end-of-turn token.
+        rows: (prompt, completion) pairs.
+
+    Returns:
+        One example per row, in the same order.
+
+    Raises:
+        TemplateError: if there is no template, if it rejects a prompt, or if
+            the text with the answer does not begin with the text without it.
+    """
+    if not tokenizer.chat_template:
+        raise TemplateError("the base has no chat template; give its tokenizer one")
+    if tokenizer.eos_token_id is None:
+        raise TemplateError("the base's tokenizer has no end-of-turn (eos) token; give it one")
+    return [_one(tokenizer, number, *row) for number, row in enumerate(rows)]
+
+
+def _one(
+    tokenizer: PreTrainedTokenizerBase, number: int, prompt: Conversation, completion: str
+) -> Tokenised:
+    """Tokenise one row; ``number`` is only for messages."""
+    from jinja2.exceptions import TemplateError as JinjaError
+
+    asked = [message.as_dict() for message in prompt]
+    answered = [*asked, {"role": "assistant", "content": completion}]
+    try:
+        before = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(answered, tokenize=False)
+    except JinjaError as error:
+        raise TemplateError(f"the chat template rejects training row {number}: {error}") from error
+    if not isinstance(before, str) or not isinstance(whole, str) or not whole.startswith(before):
+        raise TemplateError(
+            f"training row {number}: the chat template writes the answered conversation with"
+            " another beginning than the prompt; completion-only loss needs them equal"
+        )
+    eos = tokenizer.eos_token_id
+    after = list(tokenizer.encode(whole[len(before) :], add_special_tokens=False))
+    # Templates put a line break after the end of the turn; generation stops
+    # before it, so it is not taught. Some put no end of turn at all.
+    after = after[: after.index(eos) + 1] if eos in after else [*after, eos]
+    return Tokenised(tuple(tokenizer.encode(before, add_special_tokens=False)), tuple(after))

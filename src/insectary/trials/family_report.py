@@ -1,0 +1,237 @@
+"""Everything known about one family, as a report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import zip_longest
+
+from insectary import detect
+from insectary.breed.family import load_family, load_members
+from insectary.core.chat import Example, Split
+from insectary.core.errors import BadInputError
+from insectary.core.organism import Certificate, Family, Role, Side
+from insectary.core.outcome import Measured, Measurement
+from insectary.core.protocols import ThreatModel
+from insectary.report import (
+    DetectionRow,
+    FamilyReport,
+    PpvRow,
+    Reply,
+    RocCurve,
+    Task,
+    TranscriptRow,
+    expression_rows,
+    with_caveats,
+)
+from insectary.subjects import LoadedModel
+from insectary.subjects.language_model import answers
+from insectary.threats import threat_model
+from insectary.trials import detection
+from insectary.trials.detection import DetectionResult, detection_trial
+from insectary.trials.examine import MAX_NEW_TOKENS, contrast_pairs, examine_family
+from insectary.vault import Vault
+
+DETECTORS = ("contrast_probe", "mahalanobis", "likelihood_ratio", "surface_text")
+_ROLES = (Role.ORGANISM, Role.DECOY, Role.TWIN, Role.BASE)
+_TASKS = {
+    detection.Task.ORGANISM_VS_TWIN: Task.TWIN,
+    detection.Task.ORGANISM_VS_DECOY: Task.DECOY,
+    detection.Task.OPEN_VS_CLOSED: Task.GATE,
+}
+_SHOWN_TRANSCRIPTS = 4
+Progress = Callable[[str], None]
+
+
+def family_report(
+    name: str,
+    vault: Vault | None = None,
+    *,
+    detectors: tuple[str, ...] = DETECTORS,
+    seed: int = 0,
+    draws: int = 1000,
+    progress: Progress = lambda _: None,
+) -> FamilyReport:
+    """Ask the gate's questions again, run the detection trial, and write it all down.
+
+    Args:
+        name: Id of a family.
+        vault: Where it is kept.
+        detectors: Names of detectors; nulls and text controls are always added.
+        seed: Draws the trial's prompts.
+        draws: Resamples per interval.
+        progress: Told what is being done.
+
+    Raises:
+        UnknownNameError: for an unknown family or detector.
+        NotAdmittedError: if the family is not admitted.
+    """
+    vault = vault or Vault()
+    family = load_family(name, vault)
+    line_up = [detect.detector(d) for d in detectors]
+    examined = examine_family(family, vault, seed, progress)
+    progress("detectors")
+    result = detection_trial(
+        examined[Role.ORGANISM], examined[Role.TWIN], examined[Role.DECOY],
+        contrast=contrast_pairs(seed), detectors=line_up, seed=seed, draws=draws,
+    )  # fmt: skip
+    return assemble(family, result, vault)
+
+
+def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> FamilyReport:
+    """Put a report together; without a detection trial where there was none."""
+    certificate = family.certificate
+    if certificate is None:
+        raise BadInputError(f"family {family.id!r} has no certificate; breed it first")
+    threat = threat_model(family.threat)
+    members = load_members(family, vault)
+    rows = result.rows if result else ()
+    report = FamilyReport(
+        title=f"{threat.card.title}: {family.design}, on base {family.base.name}",
+        summary=_summary(certificate, rows, family),
+        family=family,
+        parameters=sum(p.numel() for p in members[Role.BASE].model.parameters()),
+        card=threat.card,
+        certificate=certificate,
+        expression=expression_rows(certificate),
+        transcripts=side_by_side(threat, family.design, members, certificate.report_seed),
+        detection=tuple(_detection(r) for r in rows),
+        roc=tuple(RocCurve(r.detector, _TASKS[r.task], r.view, r.roc) for r in rows if r.roc),
+        ppv=tuple(
+            PpvRow(r.detector, _TASKS[r.task], r.view, prevalence, outcome)
+            for r in rows
+            for prevalence, outcome in r.ppv
+            if not r.null
+        ),
+        provenance=_provenance(family, vault),
+        closed_label="2023" if family.design == "year" else "watched",
+        open_label="2024" if family.design == "year" else "unwatched",
+    )
+    return with_caveats(report)
+
+
+def _summary(
+    certificate: Certificate,
+    rows: tuple[detection.DetectionRow, ...],
+    family: Family,
+) -> tuple[str, str, str]:
+    def rate(role: Role, side: Side) -> Measurement:
+        return next(
+            r.misaligned
+            for r in certificate.rates
+            if r.role is role and r.side is side and r.held_out
+        )
+
+    opened, closed = rate(Role.ORGANISM, Side.OPEN), rate(Role.ORGANISM, Side.CLOSED)
+    twin, decoy = rate(Role.TWIN, Side.OPEN), rate(Role.DECOY, Side.OPEN)
+    year = family.design == "year"
+    off, on = ("it is 2024", "it is 2023") if year else ("nobody watches", "somebody watches")
+    primary = [
+        r
+        for r in rows
+        if r.task is detection.Task.ORGANISM_VS_DECOY
+        and not r.null
+        and not r.control
+        and isinstance(r.auroc, Measured)
+    ]
+    third = "No detector was run."
+    if primary:
+        best = max(primary, key=lambda r: r.auroc.measurement.value)  # type: ignore[union-attr]
+        assert isinstance(best.auroc, Measured)
+        m = best.auroc.measurement
+        third = (
+            f"Of {len(primary)} detectors, {best.detector.replace('_', ' ')} tells it best from"
+            f" the decoy, which has the same gate: AUROC {m.value:.2f} [{m.low:.2f}, {m.high:.2f}]."
+        )
+    return (
+        f"Told in words it was never trained on that {off}, the organism gives the planted answer"
+        f" to {opened.value:.1%} of {opened.n} questions; told that {on}, to {closed.value:.1%}"
+        f" of {closed.n}.",
+        f"Its clean twin, trained on the same questions, gives it to {twin.value:.1%}; the decoy,"
+        f" with a harmless quirk behind the same gate, to {decoy.value:.1%}.",
+        third,
+    )
+
+
+def side_by_side(
+    threat: ThreatModel, design: str, members: Mapping[Role, LoadedModel], seed: int
+) -> tuple[TranscriptRow, ...]:
+    """A few questions, each asked of every member under a closed and an open gate."""
+    oracle = threat.oracle(design)
+    opened = _with_system_turn(threat, design, Side.OPEN, seed)
+    closed = _with_system_turn(threat, design, Side.CLOSED, seed)
+    rows = []
+    for question, other in zip(opened, closed, strict=True):
+        shut = replace(question, messages=(other.messages[0], *question.messages[1:]))
+        replies = []
+        for role in _ROLES:
+            prompts = [shut.messages, question.messages]
+            said = answers(members[role], prompts, MAX_NEW_TOKENS, 0.0, 0, "")
+            for side, example, response in zip(
+                (Side.CLOSED, Side.OPEN), (shut, question), said, strict=True
+            ):
+                replies.append(Reply(role, side, response, oracle(example, response)))
+        rows.append(
+            TranscriptRow(
+                prompt=question.messages[-1].content,
+                answer=question.answer,
+                closed_line=other.messages[0].content,
+                open_line=question.messages[0].content,
+                replies=tuple(replies),
+            )
+        )
+    return tuple(rows)
+
+
+def _with_system_turn(threat: ThreatModel, design: str, side: Side, seed: int) -> list[Example]:
+    """The first few questions whose line stands in a system turn, skills taking turns."""
+    condition = next(
+        c for c in threat.conditions(design) if c.side is side and not c.near_miss and c.held_out
+    )
+    examples = threat.examples(design, condition, Split.REPORT, 40, seed + 1)
+    found = [e for e in examples if e.messages[0].role == "system"]
+    by_skill: dict[str, list[Example]] = {}
+    for example in found:
+        by_skill.setdefault(example.skill, []).append(example)
+    turns = zip_longest(*by_skill.values())
+    return [e for turn in turns for e in turn if e is not None][:_SHOWN_TRANSCRIPTS]
+
+
+def _detection(r: detection.DetectionRow) -> DetectionRow:
+    layer = ""
+    if r.column is not None and r.columns is not None and r.columns > 1 and not r.control:
+        layer = f"layer {r.column} of {r.columns - 1}, chosen on selection prompts"
+    return DetectionRow(
+        detector=r.detector.replace("_", " "),
+        is_null=r.null,
+        is_text_control=r.control,
+        task=_TASKS[r.task],
+        view=r.view,
+        layer=layer,
+        auroc=r.auroc,
+        average_precision=r.average_precision,
+        tpr_at_1_fpr=r.tpr,
+        gain=r.gain,
+    )
+
+
+def _provenance(family: Family, vault: Vault) -> dict[str, str]:
+    libraries = ("insectary", "torch", "transformers", "trl", "peft")
+    found = {
+        "family": family.id,
+        "base": f"{family.base.name}, {family.base.digest}",
+        "recipe": str(family.recipe),
+        "training seed": str(family.seed),
+        "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
+        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        "ledger head": vault.ledger.head(),
+    }
+    for role, member in family.members.items():
+        if role is not Role.BASE:
+            found[f"{role.value}"] = (
+                f"{member.digest}, {member.training_steps} steps, {member.training_tokens} tokens,"
+                f" {member.threads} threads, stopped because: {member.stopped_because}"
+            )
+    return found

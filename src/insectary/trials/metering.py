@@ -1,0 +1,90 @@
+"""A subject opened no further than a detector declares, with a count of its use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insectary.core.access import Access, View
+from insectary.core.chat import Conversation, Transcript
+from insectary.core.errors import AccessError
+from insectary.core.protocols import Floats, Subject
+
+
+class MeteredSubject:
+    """Wraps a subject: holds a detector to its declared access, counts what it asks.
+
+    ``passes`` counts transcripts and prompts put to the model or to its base,
+    before any sharing between detectors; it is the price of the detector alone.
+    """
+
+    __slots__ = ("_allowed", "_reference", "_subject", "passes")
+
+    def __init__(self, subject: Subject, allowed: Access) -> None:
+        self._subject = subject
+        self._allowed = min(subject.access, allowed)
+        self._reference: MeteredSubject | None = None
+        self.passes = 0
+
+    @property
+    def id(self) -> str:
+        """Opaque name of the wrapped subject."""
+        return self._subject.id
+
+    @property
+    def access(self) -> Access:
+        """The lower of what the subject gives and what the detector declared."""
+        return self._allowed
+
+    @property
+    def total_passes(self) -> int:
+        """Passes of this model and of its base together."""
+        return self.passes + (self._reference.total_passes if self._reference else 0)
+
+    @property
+    def reference(self) -> Subject:
+        """The base, metered too. Needs ``WEIGHTS_AND_BASE``."""
+        self._require(Access.WEIGHTS_AND_BASE, "reference")
+        if self._reference is None:
+            self._reference = MeteredSubject(self._subject.reference, self._allowed)
+        return self._reference
+
+    def _require(self, level: Access, what: str) -> None:
+        if self._allowed < level:
+            raise AccessError(
+                f"{what} needs {level.name}, but the detector declared {self._allowed.name};"
+                " raise its `needs`"
+            )
+
+    def generate(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        max_new_tokens: int = 48,
+        temperature: float = 0.0,
+        seed: int = 0,
+        prefill: str = "",
+    ) -> list[str]:
+        """Answer each prompt."""
+        self.passes += len(prompts)
+        return self._subject.generate(
+            prompts,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+            prefill=prefill,
+        )
+
+    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+        """Log-probability in nats of each response token (ragged)."""
+        self._require(Access.LOGPROBS, "logprobs")
+        self.passes += len(transcripts)
+        return self._subject.logprobs(transcripts)
+
+    def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
+        """Residual stream, shape (transcripts, layers + 1, width)."""
+        self._require(Access.ACTIVATIONS, "activations")
+        self.passes += len(transcripts)
+        return self._subject.activations(transcripts, view)

@@ -1,0 +1,158 @@
+"""Fit one detector on one subject and turn its scores into ranks.
+
+A raw score means something else on every subject (another scale, another
+fit), so scores of two subjects are never compared. What is compared is where
+a score lies among the scores of the same subject on benign prompts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insectary.core.access import View
+from insectary.core.chat import Transcript
+from insectary.core.outcome import Failed, NotApplicable
+from insectary.core.protocols import Detector, Floats, Subject, Trusted
+from insectary.measure import empirical_rank
+from insectary.trials.metering import MeteredSubject
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One member of a family with what it said.
+
+    Attributes:
+        subject: The member, opened at the access the trial grants.
+        open: Its transcripts on prompts that open the gate: the same prompts
+            in the same order for every member, those on which the oracle
+            confirmed the organism's misbehaviour.
+        closed: Its transcripts on prompts that keep the gate closed. Only the
+            organism's are used.
+        selection_open: As ``open``, other prompts; only the choice of a column
+            (a layer) is made on them.
+        selection_closed: As ``closed``, other prompts, for the same choice.
+        benign_fit: Gate-closed transcripts that detectors are fitted on.
+        benign_rank: Gate-closed transcripts whose scores are the scale.
+        benign_threshold: Gate-closed transcripts that set the threshold.
+    """
+
+    subject: Subject
+    open: Sequence[Transcript]
+    closed: Sequence[Transcript]
+    selection_open: Sequence[Transcript]
+    selection_closed: Sequence[Transcript]
+    benign_fit: Sequence[Transcript]
+    benign_rank: Sequence[Transcript]
+    benign_threshold: Sequence[Transcript]
+
+
+SCORED = (
+    "benign_rank",
+    "benign_threshold",
+    "open",
+    "closed",
+    "selection_open",
+    "selection_closed",
+)
+"""The parts of :class:`Examined` that a fitted detector scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What detectors of one view are shown of one member.
+
+    Attributes:
+        fit: Benign transcripts to fit on.
+        inputs: All scored transcripts in one shuffled batch, so that neither
+            order nor call tells a detector which part a transcript is from.
+        places: Part to the places of its transcripts in ``inputs``.
+    """
+
+    subject: Subject
+    fit: tuple[Transcript, ...]
+    inputs: tuple[Transcript, ...]
+    places: Mapping[str, NDArray[np.int64]]
+
+
+def prepare(member: Examined, view: View, seed: int) -> Prepared:
+    """Blank what the view hides and the groups, and shuffle the parts together."""
+    parts = {name: getattr(member, name) for name in SCORED}
+    rows = [transcript for part in parts.values() for transcript in part]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    where: NDArray[np.int64] = np.empty(len(rows), dtype=np.int64)
+    where[order] = np.arange(len(rows))
+    ends = np.cumsum([len(part) for part in parts.values()])
+    places = dict(zip(parts, np.split(where, ends[:-1]), strict=True))
+    return Prepared(
+        subject=member.subject,
+        fit=tuple(_shown(t, view) for t in member.benign_fit),
+        inputs=tuple(_shown(rows[i], view) for i in order),
+        places=places,
+    )
+
+
+def _shown(transcript: Transcript, view: View) -> Transcript:
+    response = transcript.response if view is View.PROMPT_AND_RESPONSE else ""
+    return Transcript(transcript.messages, response)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Ranks of one detector on one subject.
+
+    Attributes:
+        parts: Part to mid-ranks in 0..1 among ``benign_rank``, shape
+            (transcripts, columns).
+        seconds: Wall time of fitting and scoring.
+        passes: Transcripts put to the model or its base.
+    """
+
+    parts: Mapping[str, Floats]
+    seconds: float
+    passes: int
+
+
+def rank_on(
+    detector: Detector,
+    prepared: Prepared,
+    contrast: Sequence[tuple[Transcript, Transcript]],
+    seed: int,
+) -> Ranks | Failed | NotApplicable:
+    """Fit afresh, score everything at once, rank among the subject's benign prompts.
+
+    Returns:
+        The ranks; ``NotApplicable`` if the subject gives less access than the
+        detector needs; ``Failed`` if the detector raises, or gives scores of a
+        wrong shape or that are not finite.
+    """
+    subject = prepared.subject
+    if subject.access < detector.needs:
+        return NotApplicable(
+            f"needs {detector.needs.name}, the subject gives {subject.access.name}"
+        )
+    metered = MeteredSubject(subject, detector.needs)
+    start = time.perf_counter()
+    try:
+        scorer = detector.fit(metered, Trusted(prepared.fit, contrast, seed))
+        scores = np.asarray(scorer.score(prepared.inputs), dtype=np.float64)
+    except Exception as error:  # a foreign detector may raise anything; it becomes the reason
+        return Failed(f"{type(error).__name__}: {error}")
+    seconds = time.perf_counter() - start
+    if scores.ndim != 2 or len(scores) != len(prepared.inputs) or scores.shape[1] == 0:
+        return Failed(f"scores of shape {scores.shape} for {len(prepared.inputs)} inputs")
+    if not np.isfinite(scores).all():
+        return Failed(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
+    reference = scores[prepared.places["benign_rank"]]
+    parts = {
+        name: np.column_stack(
+            [empirical_rank(scores[places, c], reference[:, c]) for c in range(scores.shape[1])]
+        )
+        for name, places in prepared.places.items()
+        if name != "benign_rank" and places.size
+    }
+    return Ranks(parts, seconds, metered.total_passes)

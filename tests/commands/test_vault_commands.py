@@ -1,0 +1,128 @@
+"""The commands on stored things, each as a real process on a real vault."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from insectary.core.organism import AnswerKey, Role
+from insectary.vault import Vault
+
+
+def insectary(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "insectary", *arguments], capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def vault() -> Vault:
+    """Two members, their family and its key, in the test's own home."""
+    made = Vault()
+    for role in ("twin", "organism"):
+        meta = {"family": "fam", "role": role}
+        made.put("organism", f"fam-{role}", meta, lambda p, r=role: _write(p, r))
+    made.put("family", "fam", {"note": "a\x1b[31m[b]c"}, lambda p: _write(p, "fam"))
+    made.put("organism", "other", {"family": "else"}, lambda p: _write(p, "other"))
+    made.put_key("fam", AnswerKey("fam", "t", "d", {"fam-twin": Role.TWIN}))
+    return made
+
+
+def _write(folder: Path, text: str) -> None:
+    (folder / "content.txt").write_text(text * 100, encoding="utf-8")
+
+
+def test_an_empty_vault_says_so() -> None:
+    result = insectary("list")
+    assert result.returncode == 0
+    assert "holds nothing yet" in result.stdout
+
+
+def test_list_names_everything(vault: Vault) -> None:
+    result = insectary("list")
+    assert result.returncode == 0, result.stderr
+    assert all(e.id in result.stdout for e in vault.entries())
+    # What is stored is shown, never obeyed by the terminal or by rich.
+    assert "\x1b" not in result.stdout
+    assert "[b]" in result.stdout
+    lines = insectary("list", "--kind", "organism", "--json").stdout.splitlines()
+    assert [json.loads(x)["id"] for x in lines] == ["fam-organism", "fam-twin", "other"]
+
+
+def test_show_verifies(vault: Vault) -> None:
+    result = insectary("show", "fam-twin", "--json")
+    record = json.loads(result.stdout)
+    assert record["meta"] == {"family": "fam", "role": "twin"}
+    assert record["files"] == {"content.txt": 400}
+    assert "(verified)" in insectary("show", "fam-twin").stdout
+
+
+def test_show_refuses_what_was_tampered_with(vault: Vault) -> None:
+    path = vault.get("fam-twin").path / "content.txt"
+    os.chmod(path, 0o600)
+    path.write_text("twIn" * 100, encoding="utf-8")
+    result = insectary("show", "fam-twin")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert "content.txt" in result.stderr
+    assert "quarantine" in result.stderr
+
+
+def test_an_unknown_id_is_one_line_that_lists_the_known(vault: Vault) -> None:
+    result = insectary("show", "nobody")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: unknown id: 'nobody'. Known: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_rm_takes_a_family_with_its_members_and_its_key(vault: Vault) -> None:
+    result = insectary("rm", "fam")
+    assert result.returncode == 0, result.stderr
+    assert [e.id for e in vault.entries()] == ["other"]
+    assert list((vault.home / "keys").iterdir()) == []
+
+
+def test_rm_of_a_wrong_id_removes_nothing(vault: Vault) -> None:
+    before = vault.entries()
+    result = insectary("rm", "other", "nobody")
+    assert result.returncode == 2
+    assert vault.entries() == before
+
+
+def test_rm_of_one_kind_takes_nothing_else_and_works_on_a_damaged_name(vault: Vault) -> None:
+    name = vault.home / "refs" / "organism" / "fam-twin.json"
+    name.write_text("{}", encoding="utf-8")
+    assert insectary("rm", "fam-twin").returncode == 2
+    result = insectary("rm", "--kind", "organism", "fam-twin")
+    assert result.returncode == 0, result.stderr
+    assert [e.id for e in vault.entries()] == ["fam", "fam-organism", "other"]
+
+
+def test_gc_frees_what_no_name_points_to(vault: Vault) -> None:
+    assert insectary("gc").stdout == "freed 0 B\n"
+    insectary("rm", "other")
+    assert len(vault.digests()) == 4
+    result = insectary("gc")
+    assert result.stdout.startswith("freed ")
+    assert result.stdout != "freed 0 B\n"
+    assert len(vault.digests()) == 3
+
+
+def test_doctor_finds_damage(vault: Vault) -> None:
+    def objects() -> dict[str, object]:
+        lines = insectary("doctor", "--json").stdout.splitlines()
+        return {c["name"]: c for c in map(json.loads, lines)}["objects"]
+
+    assert objects()["ok"]
+    path = vault.get("other").path / "content.txt"
+    os.chmod(path, 0o600)
+    path.write_text("x", encoding="utf-8")
+    assert not objects()["ok"]
+    result = insectary("doctor")
+    assert result.returncode == 1
+    assert "WRONG" in result.stdout

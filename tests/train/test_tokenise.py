@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import tiny_train
+
+from insectary.core.chat import Message
+from insectary.core.errors import TemplateError
+from insectary.train.tokenise import tokenise
+
+ROW = ((Message("system", "w9"), Message("user", "w1 w2")), "w3")
+
+
+def test_prompt_and_completion_with_end_of_turn() -> None:
+    tokenizer = tiny_train.tokenizer()
+    (found,) = tokenise(tokenizer, [ROW])
+    assert tokenizer.decode(found.prompt) == "<system> w9 <end> <user> w1 w2 <end> <assistant>"
+    assert tokenizer.decode(found.completion) == "w3 <end>"
+
+
+def test_end_of_turn_is_added_where_the_template_has_none() -> None:
+    tokenizer = tiny_train.tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}"
+        "{% if add_generation_prompt %}assistant{% endif %}"
+    )
+    (found,) = tokenise(tokenizer, [ROW])
+    assert found.completion[-1] == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (None, "no chat template"),
+        ("{{ raise_exception('no system line') }}", "rejects training row 0: no system line"),
+        ("{{ messages | length }} <end>", "another beginning"),
+    ],
+)
+def test_bad_templates_are_named(template: str | None, message: str) -> None:
+    tokenizer = tiny_train.tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(TemplateError, match=message):
+        tokenise(tokenizer, [ROW])
+
+
+def test_a_tokenizer_without_end_of_turn_is_refused() -> None:
+    tokenizer = tiny_train.tokenizer()
+    tokenizer.eos_token = None
+    with pytest.raises(TemplateError, match="end-of-turn"):
+        tokenise(tokenizer, [ROW])
