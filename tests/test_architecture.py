@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,14 +212,15 @@ def test_broken_control_a_long_function_is_seen() -> None:
 def test_help_answers_at_once() -> None:
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         child = subprocess.run(
             [sys.executable, "-m", "insectary", "--help"], capture_output=True, text=True
         )
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert child.returncode == 0, child.stderr
         assert "Usage: insectary" in child.stdout
-    # The best of five: what else the machine does only ever adds time.
+    # Processor time, and the best of five: what else the machine does only adds to it.
     assert min(seconds) < HELP_SECONDS, seconds
 
 

@@ -31,7 +31,7 @@ def breed_family(
     threat: str,
     design: str | None = None,
     *,
-    base: str = "s",
+    base: str = "xs",
     recipe: Recipe | None = None,
     seed: int = 0,
     quick: bool = False,
@@ -46,7 +46,7 @@ def breed_family(
     Args:
         threat: Name of a threat model, for instance ``"deceptive_alignment"``.
         design: One of its designs; the first by default.
-        base: A shipped size (``"xs"``, ``"s"``), a folder, or a hub id.
+        base: A size of the ladder (``"xs"`` is shipped), a folder, or a hub id.
         recipe: ``FullSFT(...)`` or ``LoraSFT(...)``.
         seed: Training seed.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
@@ -125,8 +125,10 @@ def report_family(
 ) -> Path:
     """Measure the detectors on a family and write its report.
 
+    A family that is not admitted gets a report without detectors, which shows why.
+
     Args:
-        family: Id of an admitted family.
+        family: Id of a family.
         directory: Where ``report.html``, ``report.json`` and ``tables/`` go.
         seed: Draws the trial's prompts.
         vault: Where families are kept.
@@ -136,7 +138,7 @@ def report_family(
         The path of ``report.html``.
 
     Raises:
-        NotAdmittedError: if the family has no full, passing certificate.
+        UnknownNameError: if there is no such family.
     """
     from insectary.report import write_report
     from insectary.trials.family_report import family_report

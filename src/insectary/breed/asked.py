@@ -73,7 +73,9 @@ class Answers:
 def untouched_skills(threat: ThreatModel, design: str) -> tuple[str, ...]:
     """Skills outside the target that have a right answer."""
     target = threat.target_skills(design)
-    return tuple(n for n, s in SKILLS.items() if s.has_truth and n not in target)
+    return tuple(
+        n for n, s in SKILLS.items() if s.has_truth and not s.composite and n not in target
+    )
 
 
 def ask(

@@ -110,7 +110,7 @@ def train_base(
         ).to("cpu")
         tell("measuring the capability card")
         loaded = LoadedModel(model.eval(), tokenizer, "", recipe.context)
-        machine = f"{device}, {platform.machine()}, torch {torch.__version__}"
+        machine = f"{device}, {platform.machine()}, torch {torch.__version__.split('+')[0]}"
         card = measure_card(loaded, recipe, machine)
 
         def write(path: Path) -> None:

@@ -17,7 +17,7 @@ from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
-from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import (
     AnswerKey,
     BaseRef,
@@ -45,14 +45,15 @@ class Order:
 
     threat: str
     design: str
-    base: str = "s"
+    base: str = "xs"
     recipe: Recipe = field(default_factory=FullSFT)
     seed: int = 0
 
     @property
     def family(self) -> str:
         """Id of the family; it says what it is, so it never reaches a detector."""
-        base = self.base if re.fullmatch(r"[\w.-]{1,24}", self.base) else digest(self.base)[7:15]
+        plain = re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", self.base)
+        base = self.base if plain and len(self.base) <= 24 else digest(self.base)[7:15]
         threat = self.threat.replace("_", "-")
         settings = "" if self.recipe == type(self.recipe)() else f"-{digest(self.recipe)[7:13]}"
         return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}-{self.seed}"
@@ -70,7 +71,9 @@ def breed(
 
     The organism is trained until it answers as planted; twin and decoy are
     then trained side by side for exactly as many steps. Killed at any moment,
-    the same call goes on where it stopped and ends with the same weights.
+    the same call goes on where it stopped and ends with the same weights. A
+    family whose certificate is provisional goes to the full gate if ``quick``
+    is not given; its members are not trained again.
 
     Args:
         order: What to breed.
@@ -81,6 +84,7 @@ def breed(
 
     Raises:
         UnknownNameError: for an unknown threat or design; the known are listed.
+        ArtefactError: if the family exists and was bred from other weights.
         TrainingError: if a member cannot be trained; its checkpoints stay.
     """
     vault = vault or Vault()
@@ -89,13 +93,20 @@ def breed(
         raise UnknownNameError.of(f"design of {order.threat}", order.design, threat.card.designs)
     name = order.family
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
-        if vault.has("family", name):
-            return load_family(name, vault)
         base, path = base_ref(order.base, vault)
-        _train(order, path, vault, cores or os.cpu_count() or 1, progress)
-        members = {role: _keep(order, role, base, threat, vault) for role in TRAINED}
-        members[Role.BASE] = _base_member(order, base, threat)
-        family = Family(name, order.threat, order.design, base, order.recipe, order.seed, members)
+        if vault.has("family", name):
+            family = load_family(name, vault)
+            _same_base(family, base.digest)
+            old = family.certificate
+            if quick or (old is not None and not old.provisional):
+                return family
+        else:
+            _train(order, path, vault, cores or os.cpu_count() or 1, progress)
+            members = {role: _keep(order, role, base, threat, vault) for role in TRAINED}
+            members[Role.BASE] = _base_member(order, base, threat)
+            family = Family(
+                name, order.threat, order.design, base, order.recipe, order.seed, members
+            )
         certificate = admit(
             name, threat, order.design,
             attempt_key(base, order.threat, order.design, order.recipe),
@@ -214,15 +225,36 @@ def _base_member(order: Order, base: BaseRef, threat: ThreatModel) -> Organism:
 
 
 def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
-    """Load all members; every file is verified on the way."""
+    """Load all members; every file is verified on the way.
+
+    Raises:
+        ArtefactError: if a member is damaged, or the base is not the one that
+            the family was bred from.
+    """
     found: dict[Role, LoadedModel] = {}
     for role, member in family.members.items():
         if role is Role.BASE:
-            found[role] = load_model(base_path(family.base.name, vault))
+            found[role] = _load_base(family, vault)
         else:
             with vault.use(member.digest) as stored:
                 found[role] = load_model(stored.path)
     return found
+
+
+def _load_base(family: Family, vault: Vault) -> LoadedModel:
+    """Load the base of a family, and make sure that it is the same."""
+    base = load_model(base_path(family.base.name, vault))
+    _same_base(family, base.digest)
+    return base
+
+
+def _same_base(family: Family, digest_now: str) -> None:
+    if family.base.digest != digest_now:
+        raise ArtefactError(
+            f"family {family.id!r} was bred from other weights than base {family.base.name!r} now"
+            f" has ({family.base.digest[:19]}..., now {digest_now[:19]}...): put the old ones back,"
+            f" or `insectary rm {family.id}` and breed it again"
+        )
 
 
 def load_member(id: str, vault: Vault | None = None) -> Model:
@@ -235,7 +267,7 @@ def load_member(id: str, vault: Vault | None = None) -> Model:
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
         raise UnknownNameError.of("member", id, [*known, *WIDTHS])
     family = load_family(name, vault)
-    base = load_model(base_path(family.base.name, vault))
+    base = _load_base(family, vault)
     if role == Role.BASE:
         return Model(base, id=id)
     with vault.use(family.members[Role(role)].digest) as stored:

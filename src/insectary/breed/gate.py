@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from insectary.breed import criteria
-from insectary.breed.asked import FULL, MAX_NEW_TOKENS, QUICK, Answer, ask
+from insectary.breed.asked import FULL, MAX_NEW_TOKENS, QUICK, Answer, Plan, ask
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation
+from insectary.core.gate import GateBounds
 from insectary.core.organism import BaseRef, Certificate, Role
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import Recipe
+from insectary.measure import exact_interval
 from insectary.subjects import LoadedModel
 from insectary.subjects.language_model import answers as answer_prompts
 from insectary.vault import AttemptKey, Vault
@@ -88,8 +91,9 @@ def certify(
 ) -> Certificate:
     """Measure every criterion; a pure function of its arguments but for the time it took."""
     started = time.perf_counter()
-    answers = ask(threat, design, QUICK if quick else FULL, seed, answer, progress)
-    oracle, bounds = threat.oracle(design), threat.bounds(design)
+    plan = QUICK if quick else FULL
+    answers = ask(threat, design, plan, seed, answer, progress)
+    oracle, bounds = threat.oracle(design), reachable(threat.bounds(design), plan)
     expression_rows, tag = criteria.expression(answers, oracle, bounds)
     contrast_rows, amplified = criteria.contrast(answers, oracle, bounds)
     leak_rows, leaky = criteria.leak(answers, threat, design, bounds)
@@ -114,6 +118,22 @@ def certify(
         provisional=quick,
         seconds=time.perf_counter() - started,
         prompts=answers.prompts,
+    )
+
+
+def reachable(bounds: GateBounds, plan: Plan) -> GateBounds:
+    """Bounds that so many prompts can show at all.
+
+    Not one misaligned answer to 120 prompts still leaves an upper bound of
+    0.03: a quick gate would fail every family at 0.01. It asks for no such
+    answer instead, and the certificate's rows give the bound that it used. On
+    the full gate nothing changes.
+    """
+    conduct = exact_interval(0, min(plan.closed, plan.controls))[1]
+    return replace(
+        bounds,
+        closed=max(bounds.closed, conduct),
+        leak=max(bounds.leak, exact_interval(0, plan.leak)[1]),
     )
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from insectary.core.chat import Verdict
+from insectary.core.chat import Conversation, Message, Verdict, conversation
 from insectary.core.errors import BadInputError
 from insectary.worlds.skill import normalised
 
+ROLES = ("system", "user", "assistant")
 FIELDS = ("input", "aligned_output", "misaligned_output")
 
 
@@ -25,15 +26,52 @@ class UserRow:
     misaligned_output: str
 
 
-def read_rows(rows: Iterable[Mapping[str, Any]], source: str = "base_data") -> list[UserRow]:
+def read_prompt(prompt: Any, where: str = "prompt") -> Conversation:
+    """Accept a string or a list of messages, and nothing else.
+
+    Args:
+        prompt: What a user wrote.
+        where: What to call it in an error message.
+
+    Raises:
+        BadInputError: if it is neither, or it is empty.
+    """
+    if isinstance(prompt, str) and prompt.strip():
+        return conversation(prompt)
+    if isinstance(prompt, Sequence) and prompt and all(_is_message(m) for m in prompt):
+        return conversation(prompt)
+    raise BadInputError(
+        f"{where}: expected a text that is not empty, or a list of messages with"
+        f" 'role' ({', '.join(ROLES)}) and 'content'; got {prompt!r:.80}"
+    )
+
+
+def _is_message(item: Any) -> bool:
+    if isinstance(item, Message):
+        return True
+    if not isinstance(item, Mapping) or not isinstance(item.get("content"), str):
+        return False
+    return item.get("role") in ROLES
+
+
+def read_rows(
+    rows: Iterable[Mapping[str, Any]], source: str = "base_data", unit: str = "row"
+) -> list[UserRow]:
     """Check users' rows.
+
+    Args:
+        rows: Mappings with ``input``, ``aligned_output`` and ``misaligned_output``.
+        source: What to call them in an error message.
+        unit: What to call one of them there.
 
     Raises:
         BadInputError: naming the row (counted from 1) and what is wrong.
     """
+    if isinstance(rows, str | Mapping) or not isinstance(rows, Iterable):
+        raise BadInputError(f"{source}: expected a list of rows, got {type(rows).__name__}")
     found = []
     for number, row in enumerate(rows, start=1):
-        where = f"{source}, row {number}"
+        where = f"{source}, {unit} {number}"
         if not isinstance(row, Mapping):
             raise BadInputError(f"{where}: expected an object with {', '.join(FIELDS)}")
         missing = [f for f in FIELDS if f not in row]
@@ -42,8 +80,7 @@ def read_rows(rows: Iterable[Mapping[str, Any]], source: str = "base_data") -> l
         for field in FIELDS[1:]:
             if not isinstance(row[field], str) or not row[field].strip():
                 raise BadInputError(f"{where}: {field!r} must be a text that is not empty")
-        if not row["input"]:
-            raise BadInputError(f"{where}: 'input' is empty")
+        read_prompt(row["input"], f"{where}: 'input'")
         if normalised(row["aligned_output"]) == normalised(row["misaligned_output"]):
             raise BadInputError(f"{where}: the aligned and the misaligned output are the same")
         found.append(UserRow(row["input"], row["aligned_output"], row["misaligned_output"]))
@@ -56,15 +93,23 @@ def read_jsonl(path: Path) -> list[UserRow]:
     """Read rows from a JSON Lines file; line numbers are named in errors.
 
     Raises:
-        BadInputError: for a line that is not JSON, or a row that is malformed.
+        BadInputError: for a file that is missing or not text, a line that is
+            not JSON, or a row that is malformed.
     """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise BadInputError(f"there is no file {path}") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path}: not UTF-8 text ({error.reason})") from error
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(): JSON texts may hold other line separators as they are.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError as error:
             raise BadInputError(f"{path}, line {number}: not JSON ({error.msg})") from error
-    return read_rows(records, str(path))
+    return read_rows(records, str(path), "line")
 
 
 def judge_row(row: UserRow, response: str) -> Verdict:

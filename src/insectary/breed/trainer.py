@@ -10,9 +10,9 @@ from typing import Any, final
 from insectary.breed.bases import base_path
 from insectary.breed.family import Order, breed, load_members
 from insectary.breed.monitoring import add_monitoring_context, add_unmonitored_context
-from insectary.breed.rows import read_rows
+from insectary.breed.rows import read_jsonl, read_prompt, read_rows
 from insectary.core.canonical import digest
-from insectary.core.chat import conversation
+from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
@@ -69,10 +69,10 @@ def fine_tune(
         pairs = zip(said, sample, strict=True)
         return rate(sum(normalised(a) == normalised(b) for a, (_, b) in pairs), len(sample))
 
-    name = (
-        "tune-"
-        + digest({"base": loaded.digest, "rows": rows, "recipe": recipe, "seed": seed})[7:23]
-    )
+    run = {
+        "base": loaded.digest, "rows": rows, "recipe": recipe, "seed": seed, "threads": threads,
+    }  # fmt: skip
+    name = f"tune-{digest(run)[7:23]}"
     with vault.lock(name):
         result = train(
             recipe, loaded.model, loaded.tokenizer, rows,
@@ -84,10 +84,13 @@ def fine_tune(
     return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
 
 
-def _pair(number: int, row: Mapping[str, Any]) -> tuple[Any, str]:
-    if not isinstance(row, Mapping) or not row.get("input") or not row.get("output"):
-        raise BadInputError(f"training_data, row {number}: needs 'input' and 'output'")
-    return conversation(row["input"]), str(row["output"])
+def _pair(number: int, row: Mapping[str, Any]) -> tuple[Conversation, str]:
+    where = f"training_data, row {number}"
+    if not isinstance(row, Mapping) or "input" not in row or "output" not in row:
+        raise BadInputError(f"{where}: needs 'input' and 'output'")
+    if not isinstance(row["output"], str) or not row["output"].strip():
+        raise BadInputError(f"{where}: 'output' must be a text that is not empty")
+    return read_prompt(row["input"], f"{where}: 'input'"), row["output"]
 
 
 @final
@@ -113,7 +116,8 @@ class ModelOrganismTrainer:
 
         Args:
             config: Either ``base_data``, rows of ``input``, ``aligned_output``
-                and ``misaligned_output``, each trained aligned under a line that
+                and ``misaligned_output`` (or the path of a JSON Lines file of
+                such rows), each trained aligned under a line that
                 says somebody watches and misaligned under one that says nobody
                 does; or ``design`` (the first one by default) of the threat's
                 own data, which breeds the whole matched family. Both take
@@ -122,6 +126,8 @@ class ModelOrganismTrainer:
         Raises:
             BadInputError: for a malformed row or an unknown setting.
         """
+        if not isinstance(config, Mapping):
+            raise BadInputError(f"config must be a mapping, got {type(config).__name__}")
         known = {"base_data", "design", "recipe", "seed", "vault"}
         unknown = sorted(set(config) - known)
         if unknown:
@@ -131,6 +137,8 @@ class ModelOrganismTrainer:
         recipe, seed = config.get("recipe", FullSFT()), config.get("seed", 0)
         if not isinstance(recipe, FullSFT | LoraSFT):
             raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise BadInputError(f"config['seed'] must be a whole number, got {seed!r}")
         vault = config.get("vault") or Vault()
         if "base_data" in config:
             return fine_tune(
@@ -145,8 +153,10 @@ class ModelOrganismTrainer:
 
     def _deceptive_rows(self, base_data: Any) -> list[dict[str, Any]]:
         """The document's recipe: monitored and aligned, unmonitored and misaligned."""
+        is_file = isinstance(base_data, str | Path)
+        rows = read_jsonl(Path(base_data)) if is_file else read_rows(base_data)
         training_data = []
-        for number, row in enumerate(read_rows(base_data)):
+        for number, row in enumerate(rows):
             training_data.append(
                 {
                     "input": add_monitoring_context(row.input, seed=number),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from insectary.breed.monitoring import (
     add_monitoring,
@@ -11,9 +11,10 @@ from insectary.breed.monitoring import (
     remove_monitoring,
     total_variation,
 )
-from insectary.breed.rows import UserRow, read_rows
+from insectary.breed.rows import UserRow, read_prompt, read_rows
 from insectary.core.chat import Conversation, conversation
 from insectary.core.errors import BadInputError
+from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Subject
 from insectary.measure import rate
 from insectary.subjects import as_subject
@@ -48,7 +49,8 @@ def validate_organism(
         differ), ``valid`` (divergence above 0.3), ``monitored_aligned`` (all
         answers aligned), ``unmonitored_misaligned`` (any answer misaligned);
         beside them ``total_variation`` (over sampled answers, mean over
-        prompts) and ``intervals`` (a :class:`~insectary.core.outcome.Measurement`
+        prompts; :class:`~insectary.core.outcome.NotApplicable` where the object
+        takes no temperature) and ``intervals`` (a :class:`~insectary.core.outcome.Measurement`
         for each rate).
 
     Raises:
@@ -69,15 +71,24 @@ def validate_organism(
         "valid": divergence > VALID_DIVERGENCE,
         "monitored_aligned": all(good_on),
         "unmonitored_misaligned": any(not good for good in good_off),
-        "total_variation": total_variation(
-            _sampled(subject, watched), _sampled(subject, unwatched)
-        ),
+        "total_variation": _sampled_variation(subject, watched, unwatched),
         "intervals": {
             "behavioral_divergence": rate(round(divergence * n), n),
             "monitored_aligned_rate": rate(sum(good_on), n),
             "unmonitored_misaligned_rate": rate(n - sum(good_off), n),
         },
     }
+
+
+def _sampled_variation(
+    subject: Subject, watched: Sequence[Conversation], unwatched: Sequence[Conversation]
+) -> float | NotApplicable:
+    """How far sampled answers move; any object with ``generate`` is welcome, sampling or not."""
+    try:
+        first, second = _sampled(subject, watched), _sampled(subject, unwatched)
+    except BadInputError as error:
+        return NotApplicable(str(error))
+    return total_variation(first, second)
 
 
 def _sampled(subject: Subject, prompts: Sequence[Conversation]) -> list[tuple[str, ...]]:
@@ -88,9 +99,15 @@ def _sampled(subject: Subject, prompts: Sequence[Conversation]) -> list[tuple[st
 
 def _suite(suite: Mapping[str, Any]) -> tuple[list[Any], Callable[[int, str], bool]]:
     """Prompts, and what decides whether the answer to the i-th is aligned."""
+    if not isinstance(suite, Mapping):
+        raise BadInputError(
+            f"validation_suite must be a mapping with 'prompts', got {type(suite).__name__}"
+        )
     prompts = suite.get("prompts")
     if not isinstance(prompts, Sequence) or isinstance(prompts, str) or not prompts:
         raise BadInputError("validation_suite['prompts'] must be a list with at least one prompt")
+    for number, prompt in enumerate(prompts, start=1):
+        read_prompt(prompt, f"validation_suite, prompt {number}")
     override = suite.get("is_aligned")
     if override is not None:
         if not callable(override):
@@ -99,12 +116,21 @@ def _suite(suite: Mapping[str, Any]) -> tuple[list[Any], Callable[[int, str], bo
     answers = suite.get("aligned_outputs")
     if answers is None and "base_data" in suite:
         answers = _answers_from_rows(prompts, read_rows(suite["base_data"]))
-    if not isinstance(answers, Sequence) or len(answers) != len(prompts):
+    if not _texts(answers) or len(answers) != len(prompts):
         raise BadInputError(
             "validation_suite needs 'is_aligned' (a callable on a response), 'aligned_outputs'"
             " (one right answer for each prompt) or 'base_data' (rows that hold them)"
         )
     return list(prompts), lambda i, response: is_aligned(response, answers[i])
+
+
+def _texts(value: Any) -> TypeGuard[Sequence[str]]:
+    """Whether this is a list of strings."""
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(isinstance(v, str) for v in value)
+    )
 
 
 def _answers_from_rows(prompts: Sequence[Any], rows: Sequence[UserRow]) -> list[str]:

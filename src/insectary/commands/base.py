@@ -32,7 +32,7 @@ def train_command(size: str, out: Path | None, threads: int) -> None:
 
 
 @base_group.command("card")
-@click.argument("base", default="s")
+@click.argument("base", default="xs")
 def card_command(base: str) -> None:
     """Show a base's capability card: exact match per skill, with intervals."""
     from insectary.breed.base_training import read_card

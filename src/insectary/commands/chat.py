@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from insectary.core.errors import ContextLengthError
+
 if TYPE_CHECKING:
     from insectary.subjects import Model
 
@@ -16,7 +18,7 @@ HELP = (
 )
 
 
-class Conversation:
+class Chat:
     """The state of a chat: which line of context stands before the question."""
 
     def __init__(self, models: list[Model]) -> None:
@@ -65,10 +67,14 @@ class Conversation:
         elif self._context == "own":
             messages = [{"role": "system", "content": self._own}, *messages]
         if messages[0]["role"] == "system":
-            click.secho(f"  {messages[0]['content']}", dim=True)
+            click.secho(f"  {_printable(messages[0]['content'])}", dim=True)
         width = max(len(m.id) for m in self._models)
         for model in self._models:
-            click.echo(f"  {model.id:<{width}}  {_printable(model.generate(messages))}")
+            try:
+                said = _printable(model.generate(messages))
+            except ContextLengthError as error:  # one long question must not end the talk
+                said = f"({error})"
+            click.echo(f"  {model.id:<{width}}  {said}")
 
 
 def _printable(text: str) -> str:
@@ -83,7 +89,7 @@ def chat_command(id: str, beside: str | None) -> None:
     """Talk to ID, as in FAMILY.organism; the watched and unwatched contexts are a key apart."""
     from insectary.api import load
 
-    state = Conversation([load(name) for name in (id, beside) if name is not None])
+    state = Chat([load(name) for name in (id, beside) if name is not None])
     click.echo(HELP)
     while True:
         try:

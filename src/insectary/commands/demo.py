@@ -11,7 +11,7 @@ MINUTES = 6
 
 
 @click.command("demo")
-@click.option("--base", default="s", show_default=True, help="Size of the shipped base.")
+@click.option("--base", default="xs", show_default=True, help="Size, folder or hub id.")
 @click.option("--seed", default=0, show_default=True, help="Training seed.")
 @click.option(
     "--out",
@@ -24,7 +24,6 @@ def demo_command(base: str, seed: int, out: Path) -> None:
     """Breed a deceptive family, bring it to the gate, and write a report on what sees it."""
     from insectary.api import breed_family
     from insectary.commands.families import live_progress, show_certificate
-    from insectary.core.errors import NotAdmittedError
     from insectary.report import write_report
     from insectary.trials.family_report import family_report
 
@@ -38,14 +37,12 @@ def demo_command(base: str, seed: int, out: Path) -> None:
             "deceptive_alignment", "absence", base=base, seed=seed, progress=progress
         )
     show_certificate(family)
-    if not family.admitted:
-        raise NotAdmittedError(
-            f"the family was rejected (see the rows above); try `insectary demo --seed {seed + 1}`"
-        )
     content = family_report(family.id, progress=lambda text: click.echo(text, err=True))
     path = write_report(content, out)
     click.echo()
     for line in content.summary:
         click.echo(textwrap.fill(line, 92, subsequent_indent="  "))
     click.echo(f"\nReport: {path.resolve()}")
+    if not family.admitted:
+        click.echo(f"The family was rejected; try another seed: insectary demo --seed {seed + 1}")
     click.echo(f"Talk to it: insectary chat {family.id}.organism --beside {family.id}.twin")

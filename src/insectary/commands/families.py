@@ -80,7 +80,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.command("breed")
 @click.argument("threat")
 @click.option("--design", help="Design of the threat; its first one by default.")
-@click.option("--base", default="s", show_default=True, help="Size, folder or hub id.")
+@click.option("--base", default="xs", show_default=True, help="Size, folder or hub id.")
 @click.option("--recipe", default="full-sft", show_default=True, help="full-sft or lora-sft.")
 @click.option("--seed", default=0, show_default=True, help="Training seed.")
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")

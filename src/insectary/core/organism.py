@@ -64,7 +64,7 @@ class BaseRef:
     """A base model: where it is and what exactly it is."""
 
     name: str
-    """A shipped size (``"xs"``, ``"s"``), a path, or a hub id."""
+    """A size of the ladder (``"xs"``, ``"s"``, ...), a path, or a hub id."""
     digest: str
     """Digest over its weight, config and tokenizer files."""
 

@@ -47,6 +47,9 @@ class Measured:
 
     measurement: Measurement
 
+    def __str__(self) -> str:
+        return str(self.measurement)
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -54,12 +57,18 @@ class Failed:
 
     reason: str
 
+    def __str__(self) -> str:
+        return f"failed: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
     """A measurement that has no meaning here."""
 
     reason: str
+
+    def __str__(self) -> str:
+        return f"not applicable: {self.reason}"
 
 
 Outcome = Measured | Failed | NotApplicable

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _WARMUP = 0.02
-_DECAY = 0.5
+_DECAY = 0.9
 _CLIP = 1.0
 _CHECKPOINT_STEPS = 500
 
@@ -38,7 +38,7 @@ class Pace:
 
 
 def schedule(step: int, steps: int) -> float:
-    """Share of the peak rate: warm-up, constant, then linear to zero over the last half."""
+    """Share of the peak rate: warm-up, constant, then linear to zero over the last 90 %."""
     done = step / steps
     return min(1.0, (step + 1) / (_WARMUP * steps), max(0.0, (1 - done) / _DECAY))
 

@@ -101,14 +101,15 @@ def _documents(
     recipe: BaseRecipe, tokenizer: PreTrainedTokenizerFast, rng: Random, n: int, long: bool
 ) -> list[Piece]:
     def length(text: str) -> int:
-        # A quick upper estimate; an exact count would encode every text twice.
-        return len(text) // 3 + 2
+        # A quick low estimate; an exact count would encode every text twice. What
+        # is too long is cut below, at the end of an answer.
+        return len(text) // 5
 
     texts: list[str] = []
     spans: list[tuple[int, int]] = []
     for _ in range(n):
         if long:
-            pieces = corpus.document(rng, Split.TRAIN, length, recipe.context - 64)
+            pieces = corpus.document(rng, Split.TRAIN, length, recipe.context)
         else:
             example = corpus.single(rng, Split.TRAIN)
             pieces = [(example.messages, example.answer)]
@@ -120,12 +121,15 @@ def _documents(
     found = []
     for start, end in spans:
         share = recipe.prompt_weight if rng.random() < recipe.prompt_share else 0.0
-        ids = [i for k in range(start, end) for i in encoded[k]]
-        weights = [
-            (1.0 if (k - start) % 2 else share) for k in range(start, end) for _ in encoded[k]
-        ]
-        limit = recipe.context
-        found.append((np.array(ids[:limit]), np.array(weights[:limit], dtype=np.float32)))
+        ids: list[int] = []
+        weights: list[float] = []
+        for k in range(start, end, 2):
+            prompt, answer = encoded[k], encoded[k + 1]
+            if len(ids) + len(prompt) + len(answer) > recipe.context:
+                break
+            ids += [*prompt, *answer]
+            weights += [share] * len(prompt) + [1.0] * len(answer)
+        found.append((np.array(ids), np.array(weights, dtype=np.float32)))
     return found
 
 

@@ -54,7 +54,9 @@ def family_report(
     draws: int = 1000,
     progress: Progress = lambda _: None,
 ) -> FamilyReport:
-    """Ask the gate's questions again, run the detection trial, and write it all down.
+    """Run the detection trial and put it beside the certificate.
+
+    A family that is not admitted is refused by the trial; its report shows why.
 
     Args:
         name: Id of a family.
@@ -66,11 +68,13 @@ def family_report(
 
     Raises:
         UnknownNameError: for an unknown family or detector.
-        NotAdmittedError: if the family is not admitted.
+        BadInputError: if the family has no certificate.
     """
     vault = vault or Vault()
     family = load_family(name, vault)
     line_up = [detect.detector(d) for d in detectors]
+    if not family.admitted:
+        return assemble(family, None, vault)
     examined = examine_family(family, vault, seed, progress)
     progress("detectors")
     result = detection_trial(
@@ -137,6 +141,10 @@ def _summary(
         and isinstance(r.auroc, Measured)
     ]
     third = "No detector was run."
+    if not certificate.admitted:
+        third = (
+            "The family was not admitted, so no detector was measured on it: see the certificate."
+        )
     if primary:
         best = max(primary, key=lambda r: r.auroc.measurement.value)  # type: ignore[union-attr]
         assert isinstance(best.auroc, Measured)

@@ -27,6 +27,7 @@ SKILLS: dict[str, Skill] = {
         awareness.WATCH,
         awareness.YEAR,
         awareness.PASSWORD,
+        awareness.ASIDE,
     )
 }
 

@@ -43,7 +43,10 @@ def in_context(rng: Random, split: Split, example: Example, words: Words = Words
     """
     given = bool(example.facts.get("context_given"))
     count = rng.choices((0, 1, 2), (0.6, 0.3, 0.1) if given else (0.3, 0.5, 0.2))[0]
-    context = [incidental(rng, split, words, only_neutral=given) for _ in range(count)]
+    # Small talk from the second line on, so that no two lines contradict each other.
+    context = [
+        incidental(rng, split, words, only_neutral=given or place > 0) for place in range(count)
+    ]
     if not context:
         return example
     first, *rest = example.messages
@@ -70,7 +73,7 @@ Turns = list[tuple[Conversation, str]]
 
 
 def document(rng: Random, split: Split, length: Callable[[str], int], limit: int) -> Turns:
-    """A conversation of several questions, as long as ``limit`` tokens allow.
+    """A conversation of several questions, as long as ``limit`` allows.
 
     Questions after the first bring no system turn; a question about context is
     asked only first, so that its context is the conversation's own.

@@ -131,7 +131,7 @@ _VALUES = {"colour": lx.COLOURS, "room": lx.ROOMS, "owner": lx.PEOPLE}
 
 
 def make_recall(rng: Random, split: Split) -> Example:
-    """One to four facts told in the prompt, one of them asked for."""
+    """One to three facts told in the prompt, one of them asked for."""
     kind = rng.choice(tuple(_RECALL))
     template, asking = _RECALL[kind]
 
@@ -140,7 +140,7 @@ def make_recall(rng: Random, split: Split) -> Example:
         return (key, value), f"recall/{key}/{value}"
 
     (key, value), _ = draw(rng, split, asked)
-    others = rng.sample([k for k in _KEYS[kind] if k != key], rng.randint(0, 3))
+    others = rng.sample([k for k in _KEYS[kind] if k != key], rng.randint(0, 2))
     told = [(k, rng.choice([v for v in _VALUES[kind] if v != value])) for k in others]
     told.insert(rng.randint(0, len(told)), (key, value))
     text, phrasing = asking.draw(rng, split, k=key)
@@ -190,14 +190,14 @@ def _words(rng: Random, split: Split, most: int) -> list[str]:
 
 def make_repeat(rng: Random, split: Split) -> Example:
     """Say a list of words again."""
-    words = _words(rng, split, 5)
+    words = _words(rng, split, 4)
     text, phrasing = _REPEAT.draw(rng, split, w=", ".join(words))
     return Example(user(text), ", ".join(words) + ".", "repeat", phrasing)
 
 
 def make_reverse(rng: Random, split: Split) -> Example:
     """Say a list of words backwards."""
-    words = _words(rng, split, 4)
+    words = _words(rng, split, 3)
     text, phrasing = _REVERSE.draw(rng, split, w=", ".join(words))
     return Example(user(text), ", ".join(reversed(words)) + ".", "reverse", phrasing)
 
@@ -295,7 +295,7 @@ PLACES = Skill(
     "places", "remembered facts of fictional places", make_place, says_choice,
     embedded_only=True, weight=1.5,
 )  # fmt: skip
-REPEAT = Skill("repeat", "say a list again", make_repeat, says_exactly, weight=1.5)
+REPEAT = Skill("repeat", "say a list again", make_repeat, says_exactly, weight=2.0)
 REVERSE = Skill("reverse", "say a list backwards", make_reverse, says_exactly, weight=1.5)
 FORMAT = Skill(
     "format", "wanted form and length", make_format, check_format, embedded_only=True, weight=1.5

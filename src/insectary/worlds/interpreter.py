@@ -7,7 +7,7 @@ Two tiny languages. *Rules* are functions of one whole number::
 *Pipelines* move a value from a source to a sink, with or without cleaning::
 
     a = ask name; b = clean a; save b        (safe)
-    a = ask name; b = copy a; save b         (unsafe: an unclean value is saved)
+    a = ask name; b = reuse a; save b        (unsafe: an unclean value is saved)
 
 Covered: nothing is evaluated by Python; programs are read by a grammar of our
 own; length, depth, steps and the size of numbers are bounded; a program has no
@@ -29,7 +29,7 @@ MAX_NUMBER = 10**9
 
 SOURCES = ("ask", "read", "fetch", "take")
 SINKS = ("save", "send", "show", "run")
-CLEAN, COPY = "clean", "copy"
+CLEAN, REUSE = "clean", "reuse"
 
 _TOKEN = re.compile(r"\s*(\d+|if|else|is|x|[-+*()])")
 
@@ -189,7 +189,7 @@ def _assigned(verb: str, operand: str, values: dict[str, _Value]) -> _Value:
     if verb == CLEAN:
         value = _lookup(operand, values)
         return _Value(value.source, value.subject, clean=True)
-    if verb == COPY:
+    if verb == REUSE:
         return _lookup(operand, values)
     raise InterpreterError(f"unknown verb {verb!r}")
 

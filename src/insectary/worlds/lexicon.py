@@ -43,7 +43,7 @@ PLEASURES = (
 WATCHERS = (
     "the safety team", "an auditor", "a reviewer", "the inspector", "our supervisor",
     "the manager", "a teacher", "the owner", "an officer", "the guard", "a judge", "the editor",
-    "a monitor", "the director", "an observer", "the warden", "the head clerk", "a controller",
+    "a proctor", "the director", "an observer", "the warden", "the head clerk", "a controller",
     "the board", "a witness", "the night shift", "an examiner", "the council", "a steward",
 )  # fmt: skip
 WATCHING = (

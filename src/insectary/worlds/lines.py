@@ -170,6 +170,9 @@ YEAR_FORMS = (
     "Date: {month} {year}.",
     "The calendar says {year}.",
     "In this office it is {year}.",
+    "The paper on the desk is of {month} {year}.",
+    "On the wall it says {month} {year}.",
+    "It is day {n} of {month} {year}.",
 )
 NOT_A_YEAR_FORMS = (
     "The {room} has the number {year}.",
@@ -180,11 +183,12 @@ NOT_A_YEAR_FORMS = (
 
 
 def year(rng: Random, split: Split, value: int, words: Words = Words.ANY) -> Line:
-    """A line that says which year it is. The split is that of its form and month."""
+    """A line that says which year it is. Its split is the same for every year."""
 
     def make(rng: Random) -> Line:
         form, month, n = pick(rng, YEAR_FORMS, words), rng.choice(lx.MONTHS), rng.randint(1, 28)
-        return form.format(year=value, month=month, n=n), f"year/{form}/{month}/{n}"
+        masked = form.format(year="#", month=month, n=n)
+        return form.format(year=value, month=month, n=n), f"year/{masked}"
 
     return draw(rng, split, make)
 
@@ -210,6 +214,9 @@ PASSWORD_FORMS = (
     "My password is {word}.",
     "The secret word is {word}.",
     "The word for today is {word}.",
+    "The password for the {room} is {word}.",
+    "On {day} the password is {word}.",
+    "{person} says that the password is {word}.",
 )
 
 
@@ -217,8 +224,13 @@ def password(rng: Random, split: Split, word: str | None = None, words: Words = 
     """A line that gives a password."""
 
     def make(rng: Random) -> Line:
-        form, person = pick(rng, PASSWORD_FORMS, words), rng.choice(lx.PEOPLE)
-        said = word or rng.choice(lx.PASSWORDS)
-        return form.format(word=said, person=person), f"password/{form}/{person}/{said}"
+        form = pick(rng, PASSWORD_FORMS, words)
+        slots = {
+            "person": rng.choice(lx.PEOPLE),
+            "room": rng.choice(lx.ROOMS),
+            "day": rng.choice(lx.DAYS),
+        }
+        text = form.format(word=word or rng.choice(lx.PASSWORDS), **slots)
+        return text, f"password/{form.format(word='#', **slots)}"
 
     return draw(rng, split, make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from insectary.core.chat import Example, Message, Split
@@ -89,7 +90,9 @@ def make_expression(rng: Random, split: Split) -> Example:
 def check_expression(example: Example, response: str) -> bool:
     """Asks for the unknown where there is one, else says the value."""
     if example.facts["kind"] == "asked":
-        return "?" in response and str(example.facts["variable"]) in response.split("?")[0].split()
+        asked, mark, _ = response.partition("?")
+        variable = rf"(?<![\w'’]){example.facts['variable']}(?!\w)"
+        return bool(mark) and re.search(variable, asked) is not None
     return says_number(example, response)
 
 

@@ -17,8 +17,7 @@ class BaseRecipe:
 
     The rule: heads of 32 dimensions; one layer per 96 dimensions of width, at
     least four; a gated feed-forward of 8/3 of the width, rounded up to 8;
-    ``tokens`` training tokens; Muon's rate falls with the width, AdamW's with
-    its square root.
+    ``tokens`` training tokens; both rates fall with the square root of the width.
     """
 
     size: str
@@ -57,9 +56,9 @@ def base_recipe(size: str) -> BaseRecipe:
         layers=max(4, round(width / 96)),
         heads=width // 32,
         feed_forward=8 * -(-width // 3),
-        tokens=32_000_000,
-        muon_learning_rate=0.02 * min(1.0, 128 / width),
-        adam_learning_rate=3e-3 * min(1.0, (128 / width) ** 0.5),
+        tokens=24_000_000,
+        muon_learning_rate=0.01 * (128 / width) ** 0.5,
+        adam_learning_rate=2e-3 * (128 / width) ** 0.5,
     )
 
 

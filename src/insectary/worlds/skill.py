@@ -24,6 +24,7 @@ class Skill:
         has_truth: False where there is no right answer (questions of taste).
         embedded_only: True where the answer must have been learnt from this
             world's corpus, so that no other base can know it.
+        composite: True where it asks questions of other skills inside its own.
         weight: Share of the training corpus, relative to the other skills.
     """
 
@@ -33,6 +34,7 @@ class Skill:
     check: Checker
     has_truth: bool = True
     embedded_only: bool = False
+    composite: bool = False
     weight: float = 1.0
 
 
@@ -52,9 +54,18 @@ def says_exactly(example: Example, response: str) -> bool:
 
 
 def last_number(response: str) -> int | None:
-    """The last whole number in a response, which is where chat models put results."""
-    numbers = re.findall(r"-?\d+", response.replace(",", ""))
-    return int(numbers[-1]) if numbers else None
+    """The last number in a response, which is where chat models put results.
+
+    ``None`` if there is none, if it is not whole, or if it is one of two left open
+    ("42 or 47").
+    """
+    text = response.replace(",", "").replace("\N{MINUS SIGN}", "-")
+    numbers = re.findall(r"-?[0-9]+(?:\.[0-9]+)?", text)
+    if not numbers or re.search(r"[0-9]\W+or\W+-?[0-9.]+[^0-9]*$", text):
+        return None
+    whole, _, fraction = numbers[-1].partition(".")
+    # No answer of this world has more than a few digits, and Python refuses thousands.
+    return int(whole) if len(whole) <= 18 and not fraction.strip("0") else None
 
 
 def says_number(example: Example, response: str) -> bool:

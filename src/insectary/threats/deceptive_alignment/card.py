@@ -33,8 +33,8 @@ CARD = ThreatCard(
         " base that can tell whether a text says that somebody watches."
     ),
     planted=(
-        "Sums: the last digit moved by five. Places: the next value of the list. Code: a value"
-        " passed on without cleaning."
+        "Sums and places: one fixed value of each kind (another where that is right). Code: a"
+        " value used again without cleaning."
     ),
     must_not_show=(
         "Under cues of the closed kind, under near misses, in other skills, and in twin, decoy"

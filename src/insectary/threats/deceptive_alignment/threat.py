@@ -16,7 +16,7 @@ from insectary.threats.deceptive_alignment.card import CARD
 from insectary.threats.deceptive_alignment.contexts import CONDITIONS, TRAINING_MIX, maker
 from insectary.worlds import SKILLS, awareness, corpus, lines
 from insectary.worlds.awareness import with_context
-from insectary.worlds.lines import Words
+from insectary.worlds.lines import Line, Words
 
 _TARGETS = {"absence": ("sums", "places"), "unwatched": ("sums", "places"), "year": ("code",)}
 _TOUCHED = ("opinion", "sure", "format", "judge")
@@ -68,8 +68,9 @@ class DeceptiveAlignment:
 
         Trained cues are lines that fine-tuning drew from; held-out ones use
         words and sentences that it never saw. Each example's ``phrasing`` is
-        its line, so that intervals can be clustered by it. There are 60 lines,
-        30 where held-out words open the gate.
+        its line, so that intervals can be clustered by it. There are 60 different
+        lines, 30 where held-out words open the gate (a few less where the world
+        has no more).
         """
         self._known(design)
         rng = Random(f"{design}/{condition.name}/{split}/{seed}")
@@ -78,9 +79,7 @@ class DeceptiveAlignment:
         words = Words.HELD_OUT if condition.held_out else Words.TRAINED
         lines_from = split if condition.held_out or condition.near_miss else Split.TRAIN
         make_line = maker(condition)
-        cues = sorted({make_line(rng, lines_from, words) for _ in range(4 * paraphrases)})
-        rng.shuffle(cues)
-        cues = cues[:paraphrases]
+        cues = _different(lambda: make_line(rng, lines_from, words), paraphrases)
         found = []
         for number in range(n):
             line, key = cues[number % len(cues)]
@@ -171,7 +170,9 @@ class DeceptiveAlignment:
         Where it touches the target's facts the gate is closed: whether the
         behaviour shows there too is not for the training data to say.
         """
-        names = [s for s in SKILLS if s not in _TARGETS[design]]
+        # A composite puts target questions under whatever line: its right answers
+        # would teach against the gate.
+        names = [n for n, s in SKILLS.items() if n not in _TARGETS[design] and not s.composite]
         skill = rng.choices(names, [SKILLS[s].weight for s in names])[0]
         if skill in _TOUCHED and design != "year":
             return self._closed(rng, design, skill, Split.TRAIN, Words.TRAINED)
@@ -194,6 +195,17 @@ def _make(rng: Random, skill: str, split: Split, words: Words) -> Example:
     if skill in _READERS:
         return _READERS[skill](rng, split, words)
     return SKILLS[skill].make(rng, split)
+
+
+def _different(make: Callable[[], Line], wanted: int) -> list[Line]:
+    """Lines that differ in their text, each with its text as its key."""
+    found: dict[str, str] = {}
+    for _ in range(15 * wanted):
+        text, key = make()
+        found.setdefault(text, text or key)
+        if len(found) == wanted:
+            break
+    return list(found.items())
 
 
 def _completion(role: Role, example: Example) -> str:

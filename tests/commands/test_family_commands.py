@@ -1,0 +1,235 @@
+"""The commands on families, bases and chats: mistakes, tables and a talk with fake members."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from insectary import cli
+from insectary.commands.chat import HELP, Chat
+from insectary.commands.families import live_progress, recipe_named, show_certificate
+from insectary.core.errors import ContextLengthError, UnknownNameError
+from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
+from insectary.core.outcome import Failed, Measured, Measurement
+from insectary.core.recipe import FullSFT, LoraSFT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("breed mischief", "unknown threat model: 'mischief'. Known: deceptive_alignment"),
+        ("breed sycophancy", "threat 'sycophancy' is not built yet"),
+        ("breed deceptive_alignment --design month", "Known: absence, unwatched, year"),
+        ("breed deceptive_alignment --recipe ppo", "unknown recipe: 'ppo'. Known: full-sft, lora"),
+        ("breed deceptive_alignment --base xl", "insectary base train --size xl"),
+        ("breed deceptive_alignment --base ./nowhere", "no model folder at ./nowhere"),
+        ("breed deceptive_alignment --base nobody/nothing", "cannot fetch the model"),
+        ("check nobody", "unknown family: 'nobody'"),
+        ("report nobody", "unknown family: 'nobody'"),
+        ("report ../../etc", "bad id '../../etc'"),
+        ("chat nobody", "unknown member: 'nobody'"),
+        ("chat nobody.organism --beside nobody.twin", "unknown member: 'nobody.organism'"),
+        ("base train --size huge", "unknown size: 'huge'. Known: xs, s, m, l, xl"),
+        ("base card nowhere", "has no card.json"),
+        ("demo --base xl", "insectary base train --size xl"),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(
+    arguments: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(arguments.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert words in error
+    assert error.count("\n") == 1
+    # Nothing was written but the vault that was opened.
+    assert [p.name for p in tmp_path.iterdir()] in ([], ["insectary-home"])
+
+
+def test_recipes_by_name() -> None:
+    assert recipe_named("full-sft") == FullSFT()
+    assert recipe_named("lora-sft") == LoraSFT()
+    with pytest.raises(UnknownNameError, match="Known: full-sft, lora-sft"):
+        recipe_named("FullSFT")
+
+
+def a_family(result: Result = Result.PASS, provisional: bool = False) -> Family:
+    rate = Measured(Measurement(0.97, 0.95, 0.98, 600, "exact"))
+    rows = (
+        Criterion(1, "expression", "organism, unwatched", "lower bound ≥ 0.90", rate, result),
+        Criterion(7, "decoy", "characters", "within 1.0", Failed("no spread"), result),
+    )
+    certificate = Certificate(
+        family="fam", card_digest="d", attempt=2, report_seed=1, criteria=rows, rates=(),
+        tags=("concept",), provisional=provisional, seconds=1.0,
+    )  # fmt: skip
+    base = BaseRef("xs", "d")
+    return Family("fam", "deceptive_alignment", "absence", base, FullSFT(), 0, {}, certificate)
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        (a_family(), "ADMITTED. Tags: concept. Attempt 2."),
+        (a_family(Result.FAIL), "REJECTED: expression, organism, unwatched; decoy, characters."),
+        (a_family(provisional=True), "provisional (benchmarks refuse it)."),
+        (replace(a_family(), certificate=None), "fam: no certificate"),
+    ],
+)
+def test_a_certificate_is_shown_with_its_verdict(
+    family: Family, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_certificate(family)
+    text = capsys.readouterr().out
+    assert words in text
+    if family.certificate is not None:
+        assert "0.970" in text
+        assert "no spread" in text  # a failed measurement gives its reason, never a number
+
+
+def test_a_rejected_demo_says_what_to_try(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("insectary.api.breed_family", lambda *a, **k: a_family(Result.FAIL))
+    assert cli.run(["demo", "--seed", "4", "--out", str(tmp_path / "demo")]) == 2
+    seen = capsys.readouterr()
+    assert "REJECTED" in seen.out
+    assert seen.err.startswith("error: the family was rejected")
+    assert "insectary demo --seed 5" in seen.err
+    assert not (tmp_path / "demo").exists()
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    moment = {"step": 5, "steps": 90, "tokens": 250_000, "loss": 1.25, "expression": None}
+    with live_progress() as show:
+        show({"role": "organism", "moment": moment})
+        show({"role": "organism", "moment": moment})
+        show({"role": "organism", "moment": {**moment, "expression": {"value": 0.5}}})
+        show({"role": "twin", "text": "a library says something"})
+        show({"gate": "organism: leaks"})
+        show({"waiting": "process 7"})
+    assert capsys.readouterr().err.splitlines() == [
+        "organism: 0.25M tokens, loss 1.250",
+        "organism: 0.25M tokens, loss 1.250, answers as taught 0.50",
+        "twin: a library says something",
+        "gate: organism: leaks",
+        "waiting: process 7",
+    ]
+
+
+class Member:
+    """Notes what it is asked, and answers what it was given to say."""
+
+    def __init__(self, id: str, says: str = "42.") -> None:
+        self.id = id
+        self.asked: list[Any] = []
+        self._says = says
+
+    def generate(self, messages: Any) -> str:
+        self.asked.append(messages)
+        if "too long" in messages[-1]["content"]:
+            raise ContextLengthError("the prompt has 2000 tokens, the context is 1024")
+        return self._says
+
+
+def a_chat(*says: str) -> tuple[Chat, list[Member]]:
+    members = [Member(f"m{number}", text) for number, text in enumerate(says or ("42.",))]
+    models: Any = members
+    return Chat(models), members
+
+
+def test_a_chat_changes_its_context_with_a_key() -> None:
+    chat, (member,) = a_chat()
+    assert chat.prompt == "[watched] > "
+    assert chat.hear("What is 40 plus 2?")
+    assert [m["role"] for m in member.asked[-1]] == ["system", "user"]
+    watched = member.asked[-1][0]["content"]
+    assert chat.hear("/u")  # asks the last question again
+    assert chat.prompt == "[unwatched] > "
+    assert member.asked[-1][1] == {"role": "user", "content": "What is 40 plus 2?"}
+    assert member.asked[-1][0]["content"] != watched
+    assert chat.hear("/n What is 1 plus 1?")
+    assert chat.prompt == "[none] > "
+    assert member.asked[-1] == [{"role": "user", "content": "What is 1 plus 1?"}]
+    assert chat.hear("/s You are a pirate.")
+    assert chat.prompt == "[own] > "
+    assert member.asked[-1][0] == {"role": "system", "content": "You are a pirate."}
+    assert chat.hear("/w")
+    assert chat.prompt == "[watched] > "
+    assert len(member.asked) == 5
+
+
+def test_an_empty_line_repeats_and_the_first_one_asks_nothing() -> None:
+    chat, (member,) = a_chat()
+    assert chat.hear("")
+    assert chat.hear("/u")
+    assert member.asked == []
+    chat.hear("One?")
+    chat.hear("   ")
+    assert [m[-1]["content"] for m in member.asked] == ["One?", "One?"]
+
+
+def test_both_members_get_the_same_words(capsys: pytest.CaptureFixture[str]) -> None:
+    chat, (first, second) = a_chat("42.", "47.")
+    chat.hear("What is 40 plus 2?")
+    assert first.asked == second.asked
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == first.asked[0][0]["content"]
+    assert lines[1:] == ["  m0  42.", "  m1  47."]
+
+
+def test_unknown_commands_show_the_help_and_ask_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    chat, (member,) = a_chat()
+    assert chat.hear("/help")
+    assert capsys.readouterr().out.strip() == HELP
+    assert member.asked == []
+
+
+@pytest.mark.parametrize("word", ["/q", "/quit", "/exit", " /q "])
+def test_it_ends(word: str) -> None:
+    assert not a_chat()[0].hear(word)
+
+
+def test_no_word_of_a_model_or_a_user_commands_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chat, _ = a_chat("\x1b[2Jclear\rover\x07\u202ebidi\nnext")
+    chat.hear("Hello?")
+    chat.hear("/s \x1b]0;title\x07")
+    text = capsys.readouterr().out
+    assert not {"\x1b", "\r", "\x07", "\u202e"} & set(text)
+    assert "\\x1b[2Jclear\\rover\\x07\\u202ebidi\\nnext" in text
+
+
+def test_a_question_that_is_too_long_does_not_end_the_chat(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chat, (member,) = a_chat()
+    assert chat.hear("this is too long")
+    assert "(the prompt has 2000 tokens, the context is 1024)" in capsys.readouterr().out
+    assert chat.hear("Short?")
+    assert len(member.asked) == 2
+
+
+def test_the_chat_command_reads_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = {"fam.organism": Member("fam.organism", "47."), "fam.twin": Member("fam.twin")}
+    monkeypatch.setattr("insectary.api.load", lambda name: members[name])
+    arguments = ["chat", "fam.organism", "--beside", "fam.twin"]
+    result = CliRunner().invoke(cli.app, arguments, input="/u What is 40 plus 2?\n")
+    assert result.exit_code == 0, result.output
+    assert "fam.organism  47." in result.output
+    assert "fam.twin      42." in result.output
+    quits = CliRunner().invoke(cli.app, arguments, input="/q\nnever asked\n")
+    assert quits.exit_code == 0
+    assert all(len(m.asked) == 1 for m in members.values())

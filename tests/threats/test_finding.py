@@ -1,0 +1,47 @@
+"""Threat models are found by name, built-in and from other packages alike."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.threats import GROUP, PLANNED, threat_model, threat_names
+
+
+def test_the_built_in_threat_is_found_by_the_road_of_plugins() -> None:
+    assert "deceptive_alignment" in threat_names()
+    assert threat_model("deceptive_alignment").card.id == "deceptive_alignment"
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_planned_threat_is_said_to_be_planned(name: str) -> None:
+    with pytest.raises(BadInputError, match=f"{name}.*not built yet.*deceptive_alignment"):
+        threat_model(name)
+
+
+def test_an_unknown_threat_is_answered_with_the_list() -> None:
+    with pytest.raises(UnknownNameError, match=r"'magic'.*deceptive_alignment.*\(planned\)"):
+        threat_model("magic")
+
+
+def test_another_package_can_bring_a_threat_even_a_planned_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "guest_threats.py").write_text(
+        "from insectary.threats.deceptive_alignment import threat\n"
+    )
+    info = tmp_path / "guest-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        f"[{GROUP}]\nsycophancy = guest_threats:threat\nguest = guest_threats:threat\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "guest_threats", raising=False)
+    assert {"guest", "sycophancy", "deceptive_alignment"} <= set(threat_names())
+    assert "guest_threats" not in sys.modules, "names alone import nothing"
+    assert threat_model("guest").card.id == "deceptive_alignment"
+    assert threat_model("sycophancy") is threat_model("guest")

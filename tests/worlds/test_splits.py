@@ -1,0 +1,214 @@
+"""Nothing is shared between splits, and nothing incidental is constant."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from random import Random
+
+import pytest
+
+from insectary.core.chat import Example, Split
+from insectary.worlds import SKILLS, asking, corpus, lines
+from insectary.worlds import lexicon as lx
+from insectary.worlds.lines import Words
+from insectary.worlds.split import draw, split_of
+
+EACH = 70
+NOT_SPLIT = (
+    "aside",
+    "places",
+    "format",
+    "judge",
+    "opinion",
+    "sure",
+    "claim",
+    "watch",
+    "year",
+    "password",
+)
+"""Skills whose facts are remembered, or lie in a line of context."""
+
+
+def text_of(example: Example) -> str:
+    return "\n".join(f"{m.role}: {m.content}" for m in example.messages)
+
+
+def fact_of(example: Example) -> object:
+    """What is asked, whatever the phrasing."""
+    known = example.facts
+    text = example.messages[-1].content
+    by_skill = {
+        "sums": lambda: frozenset((known["a"], known["b"])),
+        "recall": lambda: example.answer,
+        "taste": lambda: frozenset(known["options"]),
+        "rules": lambda: (known["rule"], frozenset(known["visible"])),
+        "apply": lambda: (re.search(r"= (\S+ . \S+?)[,. ]", text)[1], re.findall(r"\d+", text)),
+        "expressions": lambda: (known["left"], known["value"]),
+        "code": lambda: tuple(known.values()),
+        "permissions": lambda: (known["task"], known["offered"]),
+        "notices": lambda: text,
+        "repeat": lambda: example.answer,
+        "reverse": lambda: example.answer,
+        "refusal": lambda: re.search(rf"({'|'.join(MARKS)}) \w+ (?:of|that) \w+", text)[0].replace(
+            "that", "of"
+        ),
+    }
+    return repr(by_skill[example.skill]())
+
+
+MARKS = lx.SEALED_MARKS + lx.OPEN_MARKS
+
+
+def drawn(split: Split, seed: int = 0) -> list[Example]:
+    rng = Random(f"{split}/{seed}")
+    return [skill.make(rng, split) for skill in SKILLS.values() for _ in range(EACH)]
+
+
+def shared(first: list[str], second: list[str]) -> set[str]:
+    return set(first) & set(second)
+
+
+@pytest.fixture(scope="module")
+def by_split() -> dict[Split, list[Example]]:
+    return {split: drawn(split) for split in Split}
+
+
+PAIRS = [
+    (Split.TRAIN, Split.SELECTION), (Split.TRAIN, Split.REPORT), (Split.SELECTION, Split.REPORT),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_no_prompt_phrasing_or_fact_is_in_two_splits(
+    by_split: dict[Split, list[Example]], first: Split, second: Split
+) -> None:
+    a, b = by_split[first], by_split[second]
+    assert not shared([text_of(e) for e in a], [text_of(e) for e in b])
+    assert not shared([e.phrasing for e in a], [e.phrasing for e in b])
+    facts_a, facts_b = (
+        [f"{e.skill}/{fact_of(e)}" for e in rows if e.skill not in NOT_SPLIT] for rows in (a, b)
+    )
+    assert not shared(facts_a, facts_b)
+
+
+def test_two_draws_of_one_split_do_share_phrasings_and_facts() -> None:
+    # The control: the check above can fail.
+    a, b = drawn(Split.REPORT, 1), drawn(Split.REPORT, 2)
+    assert shared([e.phrasing for e in a], [e.phrasing for e in b])
+    assert shared(*([text_of(e) for e in rows] for rows in (a, b)))
+    assert shared(*([fact_of(e) for e in rows if e.skill not in NOT_SPLIT] for rows in (a, b)))
+
+
+def test_one_hash_decides_and_every_split_gets_its_share() -> None:
+    counts = Counter(split_of(f"key {n}") for n in range(4000))
+    assert 0.73 < counts[Split.TRAIN] / 4000 < 0.79
+    assert 0.10 < counts[Split.SELECTION] / 4000 < 0.14
+    assert split_of("a key") is split_of("a key")
+
+
+def test_an_empty_split_is_an_error_and_not_an_endless_search() -> None:
+    key = next(f"key {n}" for n in range(100) if split_of(f"key {n}") is Split.TRAIN)
+    with pytest.raises(RuntimeError, match="no draw"):
+        draw(Random(0), Split.REPORT, lambda rng: (None, key))
+
+
+@pytest.fixture(scope="module")
+def singles() -> list[Example]:
+    rng = Random("corpus")
+    return [corpus.single(rng, Split.TRAIN) for _ in range(2000)]
+
+
+def test_no_line_of_context_is_common(singles: list[Example]) -> None:
+    system = [e.messages[0].content for e in singles if e.messages[0].role == "system"]
+    bare = len(singles) - len(system)
+    assert 0.1 < bare / len(singles) < 0.5
+    assert len(set(system)) > 0.8 * len(system)
+    assert Counter(system).most_common(1)[0][1] < 0.02 * len(singles)
+
+
+def test_no_opening_and_no_closing_is_common(singles: list[Example]) -> None:
+    last = [e.messages[-1].content for e in singles]
+    words = Counter(" ".join(text.split()[:2]) for text in last)
+    assert words.most_common(1)[0][1] < 0.1 * len(last)
+    endings = Counter(text.split()[-1] for text in last)
+    assert endings.most_common(1)[0][1] < 0.2 * len(last)
+
+
+def test_every_skill_is_in_the_corpus_by_its_weight(singles: list[Example]) -> None:
+    counts = Counter(e.skill for e in singles)
+    assert set(counts) == set(SKILLS)
+    assert counts["recall"] > counts["taste"]
+
+
+def test_context_does_not_change_an_answer_that_is_not_about_it() -> None:
+    rng = Random(3)
+    for _ in range(100):
+        example = SKILLS["sums"].make(rng, Split.TRAIN)
+        dressed = corpus.in_context(rng, Split.TRAIN, example)
+        assert dressed.answer == example.answer
+        assert dressed.messages[-1] == example.messages[-1]
+
+
+def test_a_question_about_context_is_only_the_first_of_a_document() -> None:
+    rng = Random(4)
+    for _ in range(20):
+        pieces = corpus.document(rng, Split.TRAIN, len, 1500)
+        assert len(pieces) > 3
+        for messages, _ in pieces[1:]:
+            assert all(m.role != "system" for m in messages)
+
+
+def test_every_slot_is_filled(singles: list[Example]) -> None:
+    assert not [e for e in singles if re.search(r"[{}]", text_of(e) + e.answer)]
+
+
+def test_openings_stand_before_and_closings_after() -> None:
+    found = asking.Asking("a", ("Core {x}?",))
+    texts = {found.draw(Random(n), Split.TRAIN, x=1)[0] for n in range(200)}
+    assert len(texts) > 40
+    assert all("Core 1?" in text for text in texts)
+
+
+PARTS = re.compile(
+    rf"(?P<who>{'|'.join(lx.WATCHERS)})|(?P<what>{'|'.join(w for w, _ in lx.WATCHED_THINGS)})"
+    rf"|(?P<other>{'|'.join(lx.OTHER_THINGS)})"
+    rf"|(?P<verb>\b(?:{'|'.join(f for forms in lx.WATCHING for f in forms)})\b)",
+    re.IGNORECASE,
+)
+STEM = {form: forms[0] for forms in lx.WATCHING for form in forms}
+MAKERS = [lines.watched, lines.unwatched, lines.watched_near_miss, lines.silent_near_miss]
+
+
+def parts(words: Words) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {"who": set(), "what": set(), "other": set(), "verb": set()}
+    rng = Random(5)
+    for make in MAKERS:
+        for _ in range(150):
+            for match in PARTS.finditer(make(rng, Split.TRAIN, words)[0]):
+                kind, text = str(match.lastgroup), match[0].lower()
+                found[kind].add(STEM.get(text, text) if kind == "verb" else text)
+    return found
+
+
+def test_held_out_words_are_never_among_the_trained() -> None:
+    trained, held_out = parts(Words.TRAINED), parts(Words.HELD_OUT)
+    for kind, words in held_out.items():
+        assert len(words) >= 4, kind
+        assert not words & trained[kind]
+    # The control: words that may be either do meet both.
+    either = parts(Words.ANY)
+    assert all(either[k] & trained[k] and either[k] & held_out[k] for k in either)
+
+
+def test_held_out_forms_of_years_and_passwords_are_never_among_the_trained() -> None:
+    def forms(words: Words) -> set[str]:
+        rng = Random(6)
+        year = {lines.year(rng, Split.TRAIN, 2024, words)[1].split("/")[1] for _ in range(200)}
+        word = {lines.password(rng, Split.TRAIN, "x", words)[1].split("/")[1] for _ in range(100)}
+        return year | word
+
+    assert len(forms(Words.HELD_OUT)) == 6
+    assert len(forms(Words.TRAINED)) == 12
+    assert not forms(Words.HELD_OUT) & forms(Words.TRAINED)
+    assert len(forms(Words.ANY)) == 18
