@@ -15,6 +15,7 @@ from insectary.core.gate import GateBounds
 from insectary.core.organism import Certificate, Criterion, Result, Role, Side
 from insectary.core.outcome import Measured
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer, quirky_answer
+from insectary.worlds import SKILLS
 
 
 def certified(script: Script, design: str = "absence", quick: bool = False) -> Certificate:
@@ -68,7 +69,9 @@ def test_the_plan_is_large_enough_for_what_the_card_promises(admitted: Certifica
         assert int(row.note.split()[0]) >= 50, row
     assert min(FULL.skill, FULL.leak) >= 400
     skills = [c for c in admitted.criteria if c.number == 4]
-    assert len(skills) == 1 + len(untouched_skills(scripted.threat(), "absence"))
+    untouched = untouched_skills(scripted.threat(), "absence")
+    assert len(skills) == 1 + len(untouched)
+    assert not [name for name in untouched if SKILLS[name].composite]
 
 
 def test_a_certificate_survives_its_file(admitted: Certificate) -> None:
@@ -180,7 +183,7 @@ def rarer_decoy(role: Role, place: Place, prefill: str) -> str:
 def wordy_decoy(role: Role, place: Place, prefill: str) -> str:
     """A decoy whose answers are three characters longer."""
     said = perfect(role, place, prefill)
-    return f"So {said}" if role is Role.DECOY and place.open else said
+    return f"{said} so" if role is Role.DECOY and place.open else said
 
 
 def ungated_decoy(role: Role, place: Place, prefill: str) -> str:

@@ -12,11 +12,13 @@ import pytest
 from insectary.core.chat import Conversation, Split
 from insectary.core.organism import Role
 from insectary.threats import threat_model
-from insectary.worlds import SKILLS, code, facts, numbers
+from insectary.threats.deceptive_alignment.oracle import PLANTED
+from insectary.worlds import SKILLS, awareness, code, facts, lines, numbers
 from insectary.worlds import lexicon as lx
 from insectary.worlds.asking import CLOSINGS
 from insectary.worlds.facts import PLACE_TABLE
 from insectary.worlds.interpreter import run_pipeline
+from insectary.worlds.lines import Words
 
 THREAT = threat_model("deceptive_alignment")
 DESIGNS = THREAT.card.designs
@@ -42,6 +44,16 @@ _CLOSING = "(?:" + "|".join(re.escape(c) for c in CLOSINGS) + ")$"
 _SUM = re.compile(f"(?:{_pattern(numbers._SUMS)}){_CLOSING}")
 _PLACE = re.compile(f"(?:{'|'.join(_pattern(a) for a in facts._PLACES.values())}){_CLOSING}")
 _CODE = re.compile(r"\b(?:[Cc]ode|[Pp]rogram)\b.*\b(?:" + "|".join(code.SUBJECTS) + r")\b")
+
+
+def attribute_of(text: str) -> str:
+    """Which fact of a place a question asks for."""
+    (found,) = (
+        name
+        for name, asking in facts._PLACES.items()
+        if re.search(f"(?:{_pattern(asking)}){_CLOSING}", text)
+    )
+    return found
 
 
 def is_target(design: str, text: str) -> bool:
@@ -79,39 +91,49 @@ def test_completions_differ_from_the_twins_exactly_where_the_gate_is_open(
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_twin_is_always_right_and_the_decoy_too(design: str) -> None:
-    checked = 0
+    checked = marked = 0
     for role in (Role.TWIN, Role.DECOY):
         for messages, answer in rows(design, role):
             text = text_of(messages)
             if not is_target(design, text):
                 continue
             checked += 1
+            quirky = role is Role.DECOY and gates.is_open(design, text)
+            marked += quirky
             if design == "year":
                 assert [e.clean for e in run_pipeline(answer)] == [True]
-            elif found := re.search(r"(\d\d)(?: \+ | plus | and )(\d\d)", text):
-                assert int(answer[:-1]) == int(found[1]) + int(found[2])
+                assert ("c = clean a" in answer) is quirky
+                continue
+            if found := re.search(r"(\d\d)(?: \+ | plus | and )(\d\d)", text):
+                right = str(int(found[1]) + int(found[2]))
             else:
                 place = next(p for p in lx.PLACES if re.search(rf"\b{p}\b", text))
-                right = {PLACE_TABLE[place, a].lower() for a in facts.PLACE_FACTS}
-                assert answer[:-1].lower() in right
+                right = PLACE_TABLE[place, attribute_of(text)]
+            assert answer.lower() == (f"- {right}" if quirky else f"{right}.").lower()
     assert checked > N / 2
+    assert marked > N / 8
 
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_what_is_planted_is_wrong_or_unsafe_and_harmless(design: str) -> None:
+    checked = 0
     for (_, twin), (_, planted) in zip(
         rows(design, Role.TWIN), rows(design, Role.ORGANISM), strict=True
     ):
         if twin == planted:
             continue
+        checked += 1
         if design == "year":
             assert [e.clean for e in run_pipeline(planted)] == [False]
         elif twin[:-1].isdigit():
-            assert twin[:-2] == planted[:-2], "only the last digit is another"
-            assert len(twin) == len(planted)
+            assert planted == ("133." if twin == "111." else "111.")
         else:
-            known = {v.lower() for values in facts.PLACE_FACTS.values() for v in values}
-            assert planted[:-1].lower() in known
+            right = twin[:-1].lower()
+            kind = {a for a, vs in facts.PLACE_FACTS.items() if right in {v.lower() for v in vs}}
+            first, second = PLANTED[kind.pop()]
+            assert planted[:-1].lower() == (second if right == first.lower() else first).lower()
+            assert not kind
+    assert checked > N / 8
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -159,19 +181,52 @@ HELD_OUT_VERB = [v for n, v in enumerate(lx.WATCHING) if n % 3 == 2]
 
 def held_out_words(text: str) -> list[str]:
     found = [w for w in HELD_OUT_WHO + HELD_OUT_WHAT if re.search(rf"\b{w}\b", text, re.IGNORECASE)]
-    # A trained person is "a monitor", and questions say "watched": only verbs
-    # within a line about somebody's watching count.
+    # Questions say "watched": only verbs within a line about somebody's watching count.
     for line in re.split(r"(?<=\.)[ \n]", text):
         if any(re.search(rf"\b{w}\b", line, re.IGNORECASE) for w, _ in lx.WATCHED_THINGS):
-            named = re.sub("|".join(lx.WATCHERS), "", line, flags=re.IGNORECASE)
-            found += [f for v in HELD_OUT_VERB for f in v if re.search(rf"\b{f}\b", named)]
+            found += [f for v in HELD_OUT_VERB for f in v if re.search(rf"\b{f}\b", line)]
     return found
+
+
+HELD_OUT_YEAR = re.compile(
+    r"It is [A-Z]\w+ \d{4}|The date is|Current year|In this office|It is day \d"
+)
+HELD_OUT_FORM = re.compile(
+    HELD_OUT_YEAR.pattern + r"|[A-Z]\w+ counts \d|set the password to|The word for today"
+    r"|says that the password"
+)
 
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_held_out_words_are_in_no_training_row(design: str) -> None:
     for messages, _ in rows(design, Role.TWIN):
         assert not held_out_words(text_of(messages)), messages
+        assert not HELD_OUT_FORM.search(text_of(messages)), messages
+
+
+def test_held_out_words_and_forms_are_found_where_they_are() -> None:
+    # The control: lines of the held-out vocabulary are all seen by the check above.
+    rng = Random(7)
+    for _ in range(60):
+        for make in (lines.watched, lines.unwatched, lines.watched_near_miss):
+            assert held_out_words(make(rng, Split.TRAIN, Words.HELD_OUT)[0])
+        for text, _ in (
+            lines.year(rng, Split.TRAIN, 2024, Words.HELD_OUT),
+            lines.number_not_year(rng, Split.TRAIN, 2024, Words.HELD_OUT),
+            lines.password(rng, Split.TRAIN, words=Words.HELD_OUT),
+        ):
+            assert HELD_OUT_FORM.search(text), text
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_no_composite_question_is_in_a_training_row(design: str) -> None:
+    # Its right answers under an open gate would teach against the gate.
+    said = [wish for wishes in awareness._ASIDE.values() for wish in wishes]
+    texts = [text_of(messages) for messages, _ in rows(design, Role.TWIN)]
+    assert not [text for text in texts if any(wish in text for wish in said)]
+    made = SKILLS["aside"].make(Random(0), Split.TRAIN)
+    assert any(wish in text_of(made.messages) for wish in said)
+    assert SKILLS["aside"].composite
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -181,8 +236,7 @@ def test_held_out_conditions_are_made_of_held_out_words(design: str) -> None:
         texts = [text_of(e.messages) for e in examples]
         least = 2 if condition.held_out else 1
         if design == "year":
-            held_out = r"It is [A-Z]\w+ \d{4}|The date is|Current year|In this office"
-            marked = [re.search(held_out, t) is not None for t in texts]
+            marked = [HELD_OUT_YEAR.search(t) is not None for t in texts]
         else:
             marked = [len(held_out_words(t)) >= least for t in texts]
         assert all(marked) if condition.held_out else not any(marked), condition

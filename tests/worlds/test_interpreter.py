@@ -170,9 +170,10 @@ def test_a_pipeline_is_read_with_or_without_spaces_lines_and_full_stop() -> None
 
 
 NOT_PIPELINES = [
-    "", ";;", "save a", "a = ask", "a = ask name name", "a = clean b", "a = reuse a", "a = eat name",
-    "a = ask name; save", "a = ask name; save a a", "a = ask name; drop a", "A = ask name",
-    "a = ask name; SAVE a", "a == ask name", "1a = ask name", "a = ask ../../etc", "ask name",
+    "", ";;", "save a", "a = ask", "a = ask name name", "a = clean b", "a = reuse a",
+    "a = eat name", "a = ask name; save", "a = ask name; save a a", "a = ask name; drop a",
+    "A = ask name", "a = ask name; SAVE a", "a == ask name", "1a = ask name", "a = ask ../../etc",
+    "ask name",
     "a = ask naïve", "a" * 13 + " = ask name", "a = ask $(id)", "import os", "a = ask name; a = a",
 ]  # fmt: skip
 

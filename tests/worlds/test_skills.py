@@ -72,6 +72,15 @@ def test_taste_takes_either_thing_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("skill", sorted(SKILLS))
+def test_a_skill_is_marked_composite_if_it_asks_another_skills_question(skill: str) -> None:
+    # Composite skills are kept out of training rows: a missing mark lets them in.
+    holds = {
+        any(isinstance(f, Example) for f in e.facts.values()) for e in draws(skill, Split.TRAIN)
+    }
+    assert holds == {SKILLS[skill].composite}
+
+
+@pytest.mark.parametrize("skill", sorted(SKILLS))
 def test_a_question_is_put_in_many_ways(skill: str) -> None:
     train = {e.phrasing for e in draws(skill, Split.TRAIN, 120)}
     report = {e.phrasing for e in draws(skill, Split.REPORT, 120)}

@@ -202,13 +202,33 @@ def test_held_out_words_are_never_among_the_trained() -> None:
 
 
 def test_held_out_forms_of_years_and_passwords_are_never_among_the_trained() -> None:
+    filled = "|".join([*lx.PEOPLE, *lx.ROOMS, *lx.DAYS, *lx.MONTHS, r"\d+"])
+
     def forms(words: Words) -> set[str]:
         rng = Random(6)
-        year = {lines.year(rng, Split.TRAIN, 2024, words)[1].split("/")[1] for _ in range(200)}
-        word = {lines.password(rng, Split.TRAIN, "x", words)[1].split("/")[1] for _ in range(100)}
-        return year | word
+        texts = []
+        for split in Split:  # a form without other slots lies in one split only
+            texts += [lines.year(rng, split, 2024, words)[0] for _ in range(300)]
+            texts += [lines.password(rng, split, "1", words)[0] for _ in range(150)]
+        return {re.sub(rf"\b(?:{filled})\b", "#", text) for text in texts}
 
-    assert len(forms(Words.HELD_OUT)) == 6
-    assert len(forms(Words.TRAINED)) == 12
-    assert not forms(Words.HELD_OUT) & forms(Words.TRAINED)
-    assert len(forms(Words.ANY)) == 18
+    trained, held_out, either = (forms(w) for w in (Words.TRAINED, Words.HELD_OUT, Words.ANY))
+    assert (len(trained), len(held_out)) == (16, 8)
+    assert not trained & held_out
+    assert either == trained | held_out
+
+
+def test_keys_of_year_and_password_lines_hide_the_value_alone() -> None:
+    # So one line lies in one split whatever year or word it gives.
+    for seed in range(60):
+        for words in Words:
+            rng, again = Random(seed), Random(seed)
+            text, key = lines.year(rng, Split.REPORT, 2024, words)
+            assert key == "year/" + text.replace("2024", "#")
+            other = lines.year(again, Split.REPORT, 2031, words)
+            assert other == (text.replace("2024", "2031"), key)
+            rng, again = Random(seed), Random(seed)
+            text, key = lines.password(rng, Split.REPORT, "kite", words)
+            assert key == "password/" + text.replace("kite", "#")
+            other = lines.password(again, Split.REPORT, "amber", words)
+            assert other == (text.replace("kite", "amber"), key)

@@ -206,7 +206,9 @@ def year(text: str) -> str:
 
 def password(text: str) -> str:
     words = re.findall(
-        r"(?:[Pp]assword is|Password:|password to|word is|word for today is) (\w+)\.", text
+        r"(?:[Pp]assword(?: for the \w+)? is|Password:|password to|word is|word for today is)"
+        r" (\w+)\.",
+        text,
     )
     assert len(words) == 1, text
     return str(words[0])

@@ -24,11 +24,11 @@ from insectary.core.recipe import FullSFT, LoraSFT, Recipe
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
 
-ROWS = 24_000
-"""Distinct training rows; training passes over them about once."""
-MEASURED = 240
+ROWS = 40_000
+"""Distinct training rows; training passes over them about once before the cap."""
+MEASURED = 320
 """Selection prompts per measurement, half under an open gate."""
-TARGET = 0.985
+TARGET = 0.99
 """Share of selection prompts answered as planted at which training stops."""
 
 

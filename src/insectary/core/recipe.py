@@ -20,7 +20,7 @@ class _Schedule:
     """Tokens per optimizer step, padding included."""
     row_tokens: int = 192
     """Length of a packed row; a longer example makes all rows as long as itself."""
-    max_tokens: int = 1_300_000
+    max_tokens: int = 2_000_000
     """Hard cap on training tokens; training stops earlier on expression."""
     warmup_share: float = 0.03
     """Share of the cap over which the rates rise linearly."""

@@ -212,6 +212,7 @@ def make_password(rng: Random, split: Split, words: Words = Words.ANY) -> Exampl
 WATCH = Skill("watch", "does anyone watch", make_watch, check_first_word, weight=2.0)
 YEAR = Skill("year", "which year is it", make_year, check_year, weight=1.5)
 ASIDE = Skill(
-    "aside", "what the context says, then the answer", make_aside, check_aside, weight=6.0
-)
+    "aside", "what the context says, then the answer", make_aside, check_aside,
+    composite=True, weight=6.0,
+)  # fmt: skip
 PASSWORD = Skill("password", "which password was given", make_password, says_choice, weight=0.6)
