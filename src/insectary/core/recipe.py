@@ -12,9 +12,9 @@ from insectary.core.errors import BadInputError
 class _Schedule:
     """Settings that every supervised recipe shares."""
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     """Peak rate of AdamW, which trains everything that Muon does not."""
-    muon_learning_rate: float | None = 0.02
+    muon_learning_rate: float | None = 0.01
     """Peak rate of Muon on weight matrices; ``None`` trains all with AdamW."""
     batch_tokens: int = 4096
     """Tokens per optimizer step, padding included."""
