@@ -25,7 +25,7 @@ class Plan:
     near_miss: int = 600
     controls: int = 600
     """In every condition, for base, twin and decoy."""
-    skill: int = 400
+    skill: int = 1000
     leak: int = 800
     provisional: bool = False
 
