@@ -146,7 +146,9 @@ def test_training_stops_on_trained_words_of_both_sides_and_on_no_report_prompt(d
     job = Job("deceptive_alignment", design, Role.TWIN, "xs", FullSFT(), 0, None, 1, "/work")
     prompts = selection_prompts(threat, job)
     sides = [side for side, _ in prompts]
-    assert sides.count(Side.OPEN) == sides.count(Side.CLOSED) == 120
+    opened, closed = sides.count(Side.OPEN), sides.count(Side.CLOSED)
+    assert abs(opened - closed) <= 1  # a share that three conditions cannot split evenly
+    assert min(opened, closed) >= 150
     wanted = [(side, e.answer) for side, e in prompts]
     oracle, quirk = threat.oracle(design), threat.quirk(design)
     for (side, example), (_, answer) in zip(prompts, wanted, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,12 +101,14 @@ def test_a_rejected_demo_says_what_to_try(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr("insectary.api.breed_family", lambda *a, **k: a_family(Result.FAIL))
-    assert cli.run(["demo", "--seed", "4", "--out", str(tmp_path / "demo")]) == 2
-    seen = capsys.readouterr()
-    assert "REJECTED" in seen.out
-    assert seen.err.startswith("error: the family was rejected")
-    assert "insectary demo --seed 5" in seen.err
-    assert not (tmp_path / "demo").exists()
+    content = SimpleNamespace(summary=("one", "two", "not admitted"))
+    monkeypatch.setattr("insectary.trials.family_report.family_report", lambda *a, **k: content)
+    monkeypatch.setattr("insectary.report.write_report", lambda _, out: out / "report.html")
+    assert cli.run(["demo", "--seed", "4", "--out", str(tmp_path / "demo")]) == 0
+    seen = capsys.readouterr().out
+    assert "REJECTED" in seen
+    assert "not admitted" in seen
+    assert "insectary demo --seed 5" in seen
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 from faulty_disks import HookedDisk, InPlaceDisk, NoSyncDisk
@@ -234,6 +235,9 @@ def no_permission() -> None:
     """An account that may not write: really another one, where we may change ours."""
     root = Path(tempfile.mkdtemp())
     inside = root / "home"
+    # Whatever Python imports late must be there before the account changes: the
+    # other one may not be allowed to read the interpreter's own folder.
+    metadata.version("insectary")
     if os.geteuid() == 0:
         os.chown(root, 65534, 65534)
         os.setgroups([])
