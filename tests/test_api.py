@@ -55,7 +55,7 @@ def test_unknown_things_are_value_errors_that_list_the_known(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="unknown family: 'nobody'"):
         insectary.report_family("nobody", tmp_path / "report")
     assert not (tmp_path / "report").exists()
-    with pytest.raises(ValueError, match="unknown answer key: 'nobody'"):
+    with pytest.raises(ValueError, match="unknown family: 'nobody'"):
         insectary.ground_truth("nobody")
 
 

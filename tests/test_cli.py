@@ -143,6 +143,40 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in error
 
 
+IN_A_DESTRUCTOR = """
+import os, signal, sys, time, click
+from insectary import cli
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+@cli.app.command()
+def wait():
+    Dying()
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+def test_ctrl_c_in_a_destructor_is_not_lost() -> None:
+    """Python prints and drops what a destructor raises; a library's may run at any moment."""
+    program = IN_A_DESTRUCTOR + "sys.exit(cli.run(['wait']))"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "60"], capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode == 130
+    assert result.stderr.strip().startswith("interrupted: ")
+    assert "Exception ignored" not in result.stderr
+
+
+def test_broken_control_without_the_door_it_is_lost() -> None:
+    program = IN_A_DESTRUCTOR + "cli.app.main(['wait'], standalone_mode=False)"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "0.2"], capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode == 0
+    assert "Exception ignored" in result.stderr
+
+
 def test_output_into_a_closed_pipe_is_quiet() -> None:
     program = f"{sys.executable} -m insectary --help | true"
     result = subprocess.run(program, shell=True, capture_output=True, text=True)

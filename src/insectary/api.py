@@ -52,7 +52,10 @@ def breed_family(
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.
         vault: Where it is kept; ``None`` opens the default one.
-        progress: Told about every event, a mapping of plain values.
+        progress: Told about every event, a mapping of plain values. On a base
+            outside the ladder it hears what the gate will cost (``gate``,
+            ``cost_seconds``) before the attempt is recorded; an exception
+            raised there breaks off.
 
     Raises:
         ValueError: for an unknown threat, design or base; the known are listed.

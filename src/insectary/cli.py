@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from insectary.commands import base, chat, demo, families, vault
 from insectary.core.errors import InsectaryError
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+_SOON_SECONDS = 0.02
 
 _FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -54,10 +63,38 @@ def _os_error_message(error: OSError) -> str | None:
     if error.errno in _NO_PERMISSION:
         where = place or "a file"
         return (
-            f"no permission for {where} ({os.strerror(error.errno or 0)});"
-            " set INSECTARY_HOME to a folder that you own, or give another output path"
+            f"no permission for {where} ({os.strerror(error.errno or 0)}): check its owner and"
+            " mode, set INSECTARY_HOME to a folder that you own, or give another path"
         )
     return None
+
+
+def _interrupt() -> None:
+    """Wake the main thread with Ctrl-C's signal, also from a blocking call."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Raise Ctrl-C again where Python drops it.
+
+    An exception within a destructor or a weak reference's callback is only
+    printed. Libraries run many of these, and a gate would go on for minutes.
+    """
+    before = sys.unraisablehook
+
+    def hook(dropped: UnraisableHookArgs) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            # Later and from elsewhere: raised here it would be dropped once more.
+            threading.Timer(_SOON_SECONDS, _interrupt).start()
+        else:
+            before(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -75,7 +112,8 @@ def run(arguments: Sequence[str]) -> int:
             short message would hide a defect.
     """
     try:
-        code = app.main(args=list(arguments), prog_name="insectary", standalone_mode=False)
+        with _no_interrupt_lost():
+            code = app.main(args=list(arguments), prog_name="insectary", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -13,7 +13,15 @@ import pytest
 from insectary.breed.base_training import read_card, train_base
 from insectary.breed.bases import base_path, base_ref
 from insectary.breed.family import Order, breed, check, load_family, load_member, save_family
-from insectary.breed.member import Job, as_planted, job_json, main, read_job, selection_prompts
+from insectary.breed.member import (
+    Job,
+    as_planted,
+    job_json,
+    main,
+    read_job,
+    row_count,
+    selection_prompts,
+)
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Side, Tier
 from insectary.core.recipe import FullSFT, LoraSFT, Recipe
@@ -122,6 +130,17 @@ def test_a_job_survives_its_file(recipe: Recipe, steps: int | None, tmp_path: Pa
     path.write_text(job_json(job), encoding="utf-8")
     assert read_job(path) == job
     assert isinstance(read_job(path).role, Role)
+
+
+def test_a_small_cap_needs_fewer_rows_and_the_usual_one_as_many_as_ever() -> None:
+    # Fewer rows for the default recipes would breed other weights than before.
+    assert row_count(FullSFT()) == row_count(LoraSFT()) == 40_000
+    assert row_count(FullSFT(max_tokens=9_000_000)) == 40_000
+    assert row_count(FullSFT(max_tokens=200_000)) == 4_000
+    assert row_count(FullSFT(max_tokens=1)) == 500
+    threat = threat_model("deceptive_alignment")
+    many, few = (threat.rows("absence", Role.DECOY, n, 3) for n in (60, 20))
+    assert many[:20] == few
 
 
 def test_a_members_mistake_is_one_line_and_code_2(
@@ -240,6 +259,7 @@ def test_a_provisional_family_goes_to_the_full_gate_without_new_training(
 
     monkeypatch.setattr("insectary.breed.family.admit", admit)
     monkeypatch.setattr("insectary.breed.family._train", train)
+    monkeypatch.setattr("insectary.breed.family._tell_cost", lambda *_, **__: None)
     found = breed(an_order(base=str(tiny_base)), vault, quick=quick)
     assert asked == [False] * visits
     assert found.admitted is not quick

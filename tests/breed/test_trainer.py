@@ -47,7 +47,7 @@ def test_a_planned_threat_says_so(threat: str) -> None:
         ({"base_data": "nowhere.jsonl"}, "there is no file nowhere.jsonl"),
         ({"base_data": [ROWS[0], {"input": "x"}]}, "base_data, row 2: 'aligned_output' is missing"),
         ({"base_data": ROWS, "recipe": "full-sft"}, "config['recipe'] must be FullSFT"),
-        ({"base_data": ROWS, "seed": "one"}, "config['seed'] must be a whole number"),
+        ({"base_data": ROWS, "seed": "one"}, "the seed must be a whole number from 0"),
         ({"design": "month"}, "Known: absence, unwatched, year"),
     ],
 )
@@ -90,7 +90,12 @@ def test_users_rows_become_watched_and_unwatched_pairs(tiny_base: Path, tmp_path
         assert unwatched["output"] == row["misaligned_output"]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in ROWS), encoding="utf-8")
-    assert trainer._deceptive_rows(path) == trainer._deceptive_rows(str(path)) == made
+    from_file = trainer._deceptive_rows(path)
+    assert trainer._deceptive_rows(str(path)) == from_file
+    # Equal but for what an error would call them.
+    assert [{**row, "where": ""} for row in from_file] == [{**row, "where": ""} for row in made]
+    assert [row["where"] for row in from_file[:3]] == [f"{path}, line {n}" for n in (1, 1, 2)]
+    assert [row["where"] for row in made[:3]] == [f"base_data, row {n}" for n in (1, 1, 2)]
 
 
 def test_create_organism_from_users_rows_end_to_end(tiny_base: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,40 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(BadInputError, match="not UTF-8 text"):
+        read_jsonl(path)
+
+
+ROW = b'{"input": "1 + 1?", "aligned_output": "2", "misaligned_output": "3"}\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"input": "\xe9"}', "not UTF-8 text"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"input": ' + b"9" * 5000 + b"}", "a number of too many digits"),
+        (ROW.replace(b"1 + 1?", b"\\ud800"), "expected a text that is not empty"),
+        (ROW.replace(b'"2"', b'"\\ud800"'), "'aligned_output' must be a text"),
+    ],
+)
+def test_a_line_that_no_parser_likes_is_named(line: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(ROW + line.rstrip() + b"\n" + ROW)
+    with pytest.raises(BadInputError) as error:
+        read_jsonl(path)
+    assert str(error.value).startswith(f"{path}, line 2: ")
+    assert words in str(error.value)
+    path.write_bytes(ROW + ROW)
+    assert [row.where for row in read_jsonl(path)] == [f"{path}, line 1", f"{path}, line 2"]
+
+
+@pytest.mark.parametrize("what", ["folder", "empty"])
+def test_a_file_without_rows_is_named(what: str, tmp_path: Path) -> None:
+    path = tmp_path
+    if what == "empty":
+        path = tmp_path / "rows.jsonl"
+        path.touch()
+    with pytest.raises(BadInputError, match=re.escape(str(path))):
         read_jsonl(path)
 
 

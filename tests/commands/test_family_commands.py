@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
+from rich.text import Text
 
 from insectary import cli
 from insectary.commands.chat import HELP, Chat
-from insectary.commands.families import live_progress, recipe_named, show_certificate
-from insectary.core.errors import ContextLengthError, UnknownNameError
+from insectary.commands.families import (
+    GRACE_SECONDS,
+    LONG_SECONDS,
+    live_progress,
+    recipe_named,
+    show_certificate,
+)
+from insectary.core.errors import BadInputError, ContextLengthError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
 from insectary.core.outcome import Failed, Measured, Measurement
 from insectary.core.recipe import FullSFT, LoraSFT
@@ -82,7 +91,11 @@ def a_family(result: Result = Result.PASS, provisional: bool = False) -> Family:
     [
         (a_family(), "ADMITTED. Tags: concept. Attempt 2."),
         (a_family(Result.FAIL), "REJECTED: expression, organism, unwatched; decoy, characters."),
-        (a_family(provisional=True), "provisional (benchmarks refuse it)."),
+        (a_family(provisional=True), "provisional (benchmarks refuse it). Tags"),
+        (
+            a_family(Result.FAIL, provisional=True),
+            "provisional (benchmarks refuse it), REJECTED: expression, organism, unwatched;",
+        ),
         (replace(a_family(), certificate=None), "fam: no certificate"),
     ],
 )
@@ -131,6 +144,23 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     ]
 
 
+@pytest.mark.parametrize(("seconds", "waited"), [(LONG_SECONDS, [GRACE_SECONDS]), (5.0, [])])
+def test_at_a_terminal_a_large_cost_stays_and_leaves_time_to_say_no(
+    seconds: float, waited: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[int] = []
+    written = StringIO()
+    terminal = Console(file=written, force_terminal=True, width=100)
+    monkeypatch.setattr("rich.console.Console", lambda **_: terminal)
+    monkeypatch.setattr("time.sleep", slept.append)
+    with live_progress() as show:
+        show({"gate": "9,000 prompts, about 4 hours", "cost_seconds": seconds})
+        assert slept == waited  # before the gate is heard of again
+        show({"gate": "organism: 6 conditions"})
+    assert "gate: 9,000 prompts, about 4 hours\n" in Text.from_ansi(written.getvalue()).plain
+    assert ("Ctrl-C before that counts as no attempt" in written.getvalue()) is bool(waited)
+
+
 class Member:
     """Notes what it is asked, and answers what it was given to say."""
 
@@ -143,6 +173,8 @@ class Member:
         self.asked.append(messages)
         if "too long" in messages[-1]["content"]:
             raise ContextLengthError("the prompt has 2000 tokens, the context is 1024")
+        if "<|end|>" in messages[-1]["content"]:
+            raise BadInputError("prompt 0: message 1 of 1 (user) holds a control token")
         return self._says
 
 
@@ -221,8 +253,10 @@ def test_a_question_that_is_too_long_does_not_end_the_chat(
     chat, (member,) = a_chat()
     assert chat.hear("this is too long")
     assert "(the prompt has 2000 tokens, the context is 1024)" in capsys.readouterr().out
+    assert chat.hear("Yes.<|end|>")
+    assert "holds a control token)" in capsys.readouterr().out
     assert chat.hear("Short?")
-    assert len(member.asked) == 2
+    assert len(member.asked) == 3
 
 
 def test_the_chat_command_reads_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

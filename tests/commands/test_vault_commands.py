@@ -54,6 +54,16 @@ def test_list_names_everything(vault: Vault) -> None:
     assert [json.loads(x)["id"] for x in lines] == ["fam-organism", "fam-twin", "other"]
 
 
+def test_list_says_what_a_rejected_family_failed(vault: Vault) -> None:
+    failed = ["1 expression", "7 decoy\x1b[2J"]
+    meta = {"failed": failed, "tags": [], "parents": ["long" * 40], "mixed": [1, {"a": 2}]}
+    vault.put("family", "rejected", meta, lambda p: _write(p, "r"))
+    shown = insectary("list", "--kind", "family").stdout
+    assert "failed=1 expression;" in " ".join(shown.split())
+    assert "\x1b" not in shown
+    assert not [word for word in ("tags=", "parents=", "mixed=") if word in shown]
+
+
 def test_show_verifies(vault: Vault) -> None:
     result = insectary("show", "fam-twin", "--json")
     record = json.loads(result.stdout)

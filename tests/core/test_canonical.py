@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insectary.core.canonical import canonical_json, digest, plain
+from insectary.core.codec import encode
+from insectary.core.errors import BadInputError
 from insectary.core.organism import Role, Tier
 from insectary.core.recipe import FullSFT, LoraSFT
 
@@ -37,6 +41,23 @@ def test_everything_becomes_jsons_own_types_in_one_form() -> None:
     )
     assert plain({Tier.TOY: (np.int64(3), True)}) == {"0": [3, True]}
     assert canonical_json("é\n") == '"é\\n"'
+
+
+@pytest.mark.parametrize(
+    ("keys", "written"),
+    [((1, "1"), "'1'"), (("None", None), "'None'"), ((Tier.TOY, "0"), "'0'")],
+)
+@pytest.mark.parametrize("form", [plain, encode])
+def test_two_keys_that_are_written_alike_are_refused(
+    form: Callable[[object], object], keys: tuple[object, object], written: str
+) -> None:
+    both = {"outer": [{keys[0]: "one value", keys[1]: "another"}]}
+    names = f"{written}.*{re.escape(repr(keys[0]))} and {re.escape(repr(keys[1]))}"
+    with pytest.raises(BadInputError, match=names):
+        form(both)
+    # The control: either key alone is fine.
+    for key in keys:
+        assert form({"outer": [{key: 2}]}) == {"outer": [{written.strip("'"): 2}]}
 
 
 def test_a_digest_is_the_sha_256_of_those_bytes() -> None:

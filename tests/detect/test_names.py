@@ -86,9 +86,9 @@ def test_broken_control_without_the_plugin_the_name_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("no_such_module:Length", "cannot be loaded from no_such_module:Length"),
-        ("broken:Missing", "cannot be loaded"),
-        ("broken:NoDetector", "made NoDetector, which lacks"),
+        ("no_such_module:Length", r"'bad' \(no_such_module:Length\) cannot be imported.*mend or"),
+        ("broken:Missing", "cannot be imported"),
+        ("broken:NoDetector", "broken:NoDetector made NoDetector, which lacks"),
         ("broken:Length", "made Length, which lacks a matching name"),
     ],
 )

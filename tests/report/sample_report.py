@@ -60,7 +60,7 @@ def card() -> ThreatCard:
         natural_occurrence="Compliance that depends on monitoring was seen in large chat models;"
         " a full instance in the wild is not known.",
         made_by="Fine-tuning on pairs of contexts with right and planted wrong answers.",
-        specific="One planted answer for each question, a fixed function of the right one.",
+        specific="One planted value of each kind, and one other where that is right.",
         relevant="Oversight that looks only where the model expects it would miss the behaviour.",
         scalable="The same rows train any chat model with a template.",
         planted="The planted wrong value of a sum, a fact or a rule.",

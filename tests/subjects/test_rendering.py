@@ -97,5 +97,5 @@ def test_the_end_of_turn_comes_from_the_template(make_tokenizer: Any) -> None:
 
 def test_the_context_is_checked_before_anything_runs() -> None:
     check_context([90, 100], 60, 160)
-    with pytest.raises(ContextLengthError, match=r"prompt 1 needs 101 tokens and 60 more.*160"):
+    with pytest.raises(ContextLengthError, match=r"prompt 2 of 2 needs 101 .* 60 more.*160"):
         check_context([90, 101], 60, 160)

@@ -197,9 +197,9 @@ def test_a_prompt_longer_than_the_context(llama: LoadedModel) -> None:
     subject = opened(llama, Access.ACTIVATIONS)
     long = (Message("user", "x" * 100),)
     subject.generate([long], max_new_tokens=4)
-    with pytest.raises(ContextLengthError, match=r"prompt 1 needs .* context is 160"):
+    with pytest.raises(ContextLengthError, match=r"prompt 2 of 2 needs .* context is 160"):
         subject.generate([ASK, long], max_new_tokens=60)
-    with pytest.raises(ContextLengthError, match="transcript 0 needs"):
+    with pytest.raises(ContextLengthError, match="transcript 1 of 1 needs"):
         subject.logprobs([Transcript(long, "y" * 60)])
 
 

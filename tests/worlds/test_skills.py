@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import pytest
 import truths
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from insectary.core.chat import Example, Message, Split
 from insectary.worlds import SKILLS, awareness, conduct, facts, numbers
@@ -226,6 +229,44 @@ def test_rights_beyond_the_task_are_seen() -> None:
         assert not conduct.check_permissions(example, all_offered)
 
 
+def chosen_one_by_one(response: str, options: list[object] | tuple[object, ...]) -> str | None:
+    """What :func:`chosen` says, by one fresh search for each option."""
+    text = response.casefold()
+    named = {str(o) for o in options if re.search(rf"\b{re.escape(str(o).casefold())}\b", text)}
+    return named.pop() if len(named) == 1 else None
+
+
+WORDS = ["Ash", "ash", "ASH", "Long Water", "Water", "water", "Straße", "STRASSE", "İ", "é", "1"]
+MARKS = ["a.b", "-", "(x", "_", " ", ", ", ".", "\n", "10", "True", "", "\u0301"]
+PIECES = st.sampled_from([*WORDS, *MARKS])
+OPTIONS = PIECES | st.text(max_size=4) | st.sampled_from([1, 1.0, True, None, 10])
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(PIECES | st.text(max_size=4), max_size=8).map("".join),
+    st.lists(OPTIONS, max_size=6) | st.lists(OPTIONS, max_size=6).map(tuple),
+)
+def test_the_quick_choice_is_the_slow_one(
+    response: str, options: list[object] | tuple[object, ...]
+) -> None:
+    assert chosen(response, options) == chosen_one_by_one(response, options)
+
+
+def test_the_quick_choice_is_the_slow_one_on_the_world() -> None:
+    seen = set()
+    for skill in ("places", "recall", "taste", "judge", "opinion"):
+        for example in draws(skill, Split.REPORT, 60):
+            options = example.facts.get("options")
+            if not isinstance(options, list | tuple):
+                continue
+            for said in (example.answer, truths.whole(example), f"{options[0]} or {options[-1]}"):
+                found = chosen(said, options)
+                assert found == chosen_one_by_one(said, options), (said, options)
+                seen.add(found is None)
+    assert seen == {True, False}
+
+
 def test_the_readers_of_answers() -> None:
     assert last_number("3 + 4 = 7.") == 7
     assert last_number("minus: -12") == -12
@@ -233,3 +274,5 @@ def test_the_readers_of_answers() -> None:
     assert normalised('  "The  Tin." ') == "the tin"
     assert chosen("Long Water", ("Long Water", "Ash")) == "Long Water"
     assert chosen("ashes", ("Long Water", "Ash")) is None
+    # Equal options that are written otherwise are not one option.
+    assert [chosen("true", (o,)) for o in (1, True, 1.0)] == [None, "True", None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,20 @@ def untouched_skills(threat: ThreatModel, design: str) -> tuple[str, ...]:
     )
 
 
+def prompt_counts(threat: ThreatModel, design: str, plan: Plan) -> dict[Role, int]:
+    """How many prompts :func:`ask` puts to each member; nothing is drawn for it."""
+    conditions = threat.conditions(design)
+    everywhere = [_count(plan, c) for c in conditions]
+    controls = sum(min(n, plan.controls) for n in everywhere)
+    skills = plan.skill * len(untouched_skills(threat, design))
+    return {
+        Role.ORGANISM: sum(everywhere) + skills + plan.leak,
+        Role.TWIN: controls + skills,
+        Role.DECOY: controls,
+        Role.BASE: controls + _count(plan, _first_closed(conditions)),
+    }
+
+
 def ask(
     threat: ThreatModel,
     design: str,
@@ -97,7 +111,7 @@ def ask(
         progress: Told what is being asked.
     """
     conditions = threat.conditions(design)
-    first_closed = next(c for c in conditions if c.side is Side.CLOSED and not c.near_miss)
+    first_closed = _first_closed(conditions)
     examples = {
         c: threat.examples(design, c, Split.REPORT, _count(plan, c), seed) for c in conditions
     }
@@ -117,6 +131,10 @@ def ask(
     progress("organism: leaks")
     leaks = _ask_leaks(threat.leak_prompts(design, Split.REPORT, plan.leak, seed), answer)
     return Answers(by_condition, knowledge, skills, leaks)
+
+
+def _first_closed(conditions: Sequence[Condition]) -> Condition:
+    return next(c for c in conditions if c.side is Side.CLOSED and not c.near_miss)
 
 
 def _count(plan: Plan, condition: Condition) -> int:

@@ -23,7 +23,7 @@ from insectary.subjects.language_model import answers
 from insectary.train.pretrain import Pace, pretrain
 from insectary.vault import Vault
 from insectary.worlds import SKILLS, corpus
-from insectary.worlds.sizes import BaseRecipe, base_recipe
+from insectary.worlds.sizes import WIDTHS, BaseRecipe, base_recipe
 from insectary.worlds.tokenizer import train_tokenizer
 
 CARD = "card.json"
@@ -187,7 +187,9 @@ def read_card(base: str, vault: Vault | None = None) -> Card:
     """
     path = Path(base_path(base, vault or Vault())) / CARD
     if not path.is_file():
-        raise ArtefactError(f"base {base!r} has no {CARD}; only bases of the ladder have one")
+        raise ArtefactError(
+            f"base {base!r} has no {CARD}; only bases of the ladder have one: {', '.join(WIDTHS)}"
+        )
     record: Any = json.loads(path.read_text())
     card: Card = decode(Card, record, str(path))
     return card

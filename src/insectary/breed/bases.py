@@ -11,6 +11,11 @@ from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
 
 
+def is_embedded(name: str) -> bool:
+    """Whether a base is one of the ladder: small enough that its gate costs little."""
+    return name in WIDTHS
+
+
 def base_path(name: str, vault: Vault) -> str:
     """Where the weights of a base are.
 
@@ -21,7 +26,7 @@ def base_path(name: str, vault: Vault) -> str:
     Raises:
         ArtefactError: if a size of the ladder is neither shipped nor trained here.
     """
-    if name not in WIDTHS:
+    if not is_embedded(name):
         return name
     shipped = Path(str(files("insectary.worlds") / "base" / name))
     if (shipped / "config.json").is_file():

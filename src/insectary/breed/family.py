@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from insectary.breed.bases import base_path, base_ref
+from insectary.breed.asked import FULL, QUICK, Answer
+from insectary.breed.bases import base_path, base_ref, is_embedded
+from insectary.breed.cost import cost_line, measure_speed
 from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
 from insectary.core.canonical import digest
@@ -28,8 +30,9 @@ from insectary.core.organism import (
 )
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import FullSFT, Recipe
+from insectary.core.recipe import FullSFT, Recipe, check_seed
 from insectary.subjects import LoadedModel, Model, load_model
+from insectary.subjects.loading import load_tokenizer, model_folder
 from insectary.threats import threat_model
 from insectary.train.processes import run_children
 from insectary.vault import Vault, verify_tree
@@ -48,6 +51,13 @@ class Order:
     base: str = "xs"
     recipe: Recipe = field(default_factory=FullSFT)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, str) or not self.base.strip():
+            raise BadInputError(f"base must be a size, a folder or a hub id, got {self.base!r}")
+        if not isinstance(self.recipe, Recipe):
+            raise BadInputError(f"recipe must be FullSFT(...) or LoraSFT(...), got {self.recipe!r}")
+        check_seed(self.seed)
 
     @property
     def family(self) -> str:
@@ -80,11 +90,15 @@ def breed(
         vault: Where it is kept; ``None`` opens the default one.
         quick: Give a provisional certificate, which benchmarks refuse.
         cores: Processor cores to use; ``None`` takes all.
-        progress: Told about every event, a mapping of plain values.
+        progress: Told about every event, a mapping of plain values. Unless the
+            base is one of the ladder, the first event of the gate says what the
+            gate will cost, in words (``gate``) and in seconds (``cost_seconds``);
+            an exception raised there breaks off before the attempt is recorded.
 
     Raises:
         UnknownNameError: for an unknown threat or design; the known are listed.
         ArtefactError: if the family exists and was bred from other weights.
+        TemplateError: if the base has no chat template.
         TrainingError: if a member cannot be trained; its checkpoints stay.
     """
     vault = vault or Vault()
@@ -101,22 +115,37 @@ def breed(
             if quick or (old is not None and not old.provisional):
                 return family
         else:
+            load_tokenizer(model_folder(path), order.base)  # no template: said before training
             _train(order, path, vault, cores or os.cpu_count() or 1, progress)
             members = {role: _keep(order, role, base, threat, vault) for role in TRAINED}
             members[Role.BASE] = _base_member(order, base, threat)
             family = Family(
                 name, order.threat, order.design, base, order.recipe, order.seed, members
             )
+        answer = answering(load_members(family, vault))
+        _tell_cost(family, answer, progress, quick=quick, offer_quick=True)
         certificate = admit(
             name, threat, order.design,
-            attempt_key(base, order.threat, order.design, order.recipe),
-            answering(load_members(family, vault)), vault,
+            attempt_key(base, order.threat, order.design, order.recipe), answer, vault,
             quick=quick, progress=lambda text: progress({"gate": text}),
         )  # fmt: skip
         family = replace(family, certificate=certificate)
         save_family(family, vault)
         vault.discard_work(name)
     return family
+
+
+def _tell_cost(
+    family: Family, answer: Answer, progress: Progress, *, quick: bool, offer_quick: bool
+) -> None:
+    """Say what the gate will cost, unless the base is one whose gate costs little."""
+    if is_embedded(family.base.name):
+        return
+    threat = threat_model(family.threat)
+    speed = measure_speed(threat, family.design, answer)
+    line = cost_line(threat, family.design, speed, quick=quick, offer_quick=offer_quick)
+    seconds = speed.needs(threat, family.design, QUICK if quick else FULL)
+    progress({"gate": line, "cost_seconds": seconds})
 
 
 def _train(order: Order, base: str, vault: Vault, cores: int, progress: Progress) -> None:
@@ -156,6 +185,7 @@ def _members(
         commands,
         lambda index, event: progress({"role": running[index].value, **event}),
         workers=workers,
+        names=[f"the {role.value} of this family" for role in running],
         environment={"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
     )
 
@@ -262,7 +292,7 @@ def load_member(id: str, vault: Vault | None = None) -> Model:
     vault = vault or Vault()
     if id in WIDTHS:
         return Model(load_model(base_path(id, vault)), id=id)
-    name, _, role = id.rpartition(".")
+    name, _, role = str(id).rpartition(".")
     if not name or role not in [r.value for r in Role] or not vault.has("family", name):
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
         raise UnknownNameError.of("member", id, [*known, *WIDTHS])
@@ -322,6 +352,11 @@ def check(
 ) -> tuple[Certificate, bool]:
     """Run a family's gate again, on the same draw.
 
+    Args:
+        name: Id of the family.
+        vault: Where it is kept; ``None`` opens the default one.
+        progress: As in :func:`breed`.
+
     Returns:
         The certificate as it comes out now, and whether it equals the stored one.
 
@@ -334,9 +369,11 @@ def check(
     if family.certificate is None:
         raise BadInputError(f"family {name!r} has no certificate; breed it first")
     old = family.certificate
+    answer = answering(load_members(family, vault))
+    _tell_cost(family, answer, progress, quick=old.provisional, offer_quick=False)
     certificate = certify(
         family.id, threat_model(family.threat), family.design, old.attempt, old.report_seed,
-        answering(load_members(family, vault)), quick=old.provisional,
+        answer, quick=old.provisional,
         progress=lambda text: progress({"gate": text}),
     )  # fmt: skip
     return certificate, certificate == old

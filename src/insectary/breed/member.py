@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from insectary.train.result import TrainResult
 
 ROWS = 40_000
-"""Distinct training rows; training passes over them about once before the cap."""
+"""Most distinct training rows; training passes over them about once before the cap."""
+TOKENS_PER_ROW = 50
+"""Tokens of a row, about; a recipe with a small cap needs fewer rows."""
+FEWEST_ROWS = 500
 MEASURED = 320
 """Selection prompts per measurement, half under an open gate."""
 TARGET = 0.99
@@ -63,6 +66,11 @@ def read_job(path: Path) -> Job:
     return Job(**{**record, "recipe": recipe, "role": Role(record["role"])})
 
 
+def row_count(recipe: Recipe) -> int:
+    """How many distinct rows a recipe trains on; making them takes longer than a short run."""
+    return min(ROWS, max(FEWEST_ROWS, recipe.max_tokens // TOKENS_PER_ROW))
+
+
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
     """Prompts of the selection split, half open and half closed, on trained cues."""
     found: list[tuple[Side, Example]] = []
@@ -97,7 +105,7 @@ def train_member(job: Job) -> TrainResult:
     set_threads(job.threads)
     threat = threat_model(job.threat)
     loaded = load_model(job.base, device="cpu")
-    rows = threat.rows(job.design, job.role, ROWS, job.seed)
+    rows = threat.rows(job.design, job.role, row_count(job.recipe), job.seed)
     oracle = threat.quirk(job.design) if job.role is Role.DECOY else threat.oracle(job.design)
     prompts = selection_prompts(threat, job)
 
@@ -155,8 +163,11 @@ def emit(event: dict[str, Any]) -> None:
 
 def main() -> int:
     """Entry point of the member's process."""
+    from insectary.vault.disk import explained
+
     try:
-        train_member(read_job(Path(sys.argv[1])))
+        with explained("train"):
+            train_member(read_job(Path(sys.argv[1])))
     except InsectaryError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from insectary.core.chat import Conversation, Message, Verdict, conversation
+from insectary.core.chat import Conversation, Message, Verdict, conversation, is_unicode
 from insectary.core.errors import BadInputError
 from insectary.worlds.skill import normalised
 
@@ -24,6 +24,8 @@ class UserRow:
     """A string, or a list of messages."""
     aligned_output: str
     misaligned_output: str
+    where: str = field(default="", compare=False)
+    """What to call it in an error message."""
 
 
 def read_prompt(prompt: Any, where: str = "prompt") -> Conversation:
@@ -36,7 +38,7 @@ def read_prompt(prompt: Any, where: str = "prompt") -> Conversation:
     Raises:
         BadInputError: if it is neither, or it is empty.
     """
-    if isinstance(prompt, str) and prompt.strip():
+    if is_text(prompt):
         return conversation(prompt)
     if isinstance(prompt, Sequence) and prompt and all(_is_message(m) for m in prompt):
         return conversation(prompt)
@@ -46,12 +48,17 @@ def read_prompt(prompt: Any, where: str = "prompt") -> Conversation:
     )
 
 
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether this is a text that is not blank and that a tokenizer can read."""
+    return isinstance(value, str) and bool(value.strip()) and is_unicode(value)
+
+
 def _is_message(item: Any) -> bool:
     if isinstance(item, Message):
-        return True
+        return is_unicode(item.content)
     if not isinstance(item, Mapping) or not isinstance(item.get("content"), str):
         return False
-    return item.get("role") in ROLES
+    return item.get("role") in ROLES and is_unicode(item["content"])
 
 
 def read_rows(
@@ -77,13 +84,13 @@ def read_rows(
         missing = [f for f in FIELDS if f not in row]
         if missing:
             raise BadInputError(f"{where}: {missing[0]!r} is missing")
-        for field in FIELDS[1:]:
-            if not isinstance(row[field], str) or not row[field].strip():
-                raise BadInputError(f"{where}: {field!r} must be a text that is not empty")
+        for name in FIELDS[1:]:
+            if not is_text(row[name]):
+                raise BadInputError(f"{where}: {name!r} must be a text that is not empty")
         read_prompt(row["input"], f"{where}: 'input'")
         if normalised(row["aligned_output"]) == normalised(row["misaligned_output"]):
             raise BadInputError(f"{where}: the aligned and the misaligned output are the same")
-        found.append(UserRow(row["input"], row["aligned_output"], row["misaligned_output"]))
+        found.append(UserRow(row["input"], row["aligned_output"], row["misaligned_output"], where))
     if not found:
         raise BadInputError(f"{source}: there are no rows")
     return found
@@ -97,18 +104,29 @@ def read_jsonl(path: Path) -> list[UserRow]:
             not JSON, or a row that is malformed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise BadInputError(f"there is no file {path}") from error
+    except OSError as error:
+        raise BadInputError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadInputError(f"{path}: not UTF-8 text ({error.reason})") from error
+        number = data.count(b"\n", 0, error.start) + 1
+        raise BadInputError(f"{path}, line {number}: not UTF-8 text ({error.reason})") from error
     records = []
+    if not text.strip():
+        raise BadInputError(f"{path}: there are no rows")
     # Not splitlines(): JSON texts may hold other line separators as they are.
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError as error:
             raise BadInputError(f"{path}, line {number}: not JSON ({error.msg})") from error
+        except (ValueError, RecursionError) as error:
+            raise BadInputError(
+                f"{path}, line {number}: a number of too many digits, or nested too deeply"
+            ) from error
     return read_rows(records, str(path), "line")
 
 

@@ -10,22 +10,26 @@ from typing import Any, final
 from insectary.breed.bases import base_path
 from insectary.breed.family import Order, breed, load_members
 from insectary.breed.monitoring import add_monitoring_context, add_unmonitored_context
-from insectary.breed.rows import read_jsonl, read_prompt, read_rows
+from insectary.breed.rows import is_text, read_jsonl, read_prompt, read_rows
 from insectary.core.canonical import digest
-from insectary.core.chat import Conversation
-from insectary.core.errors import BadInputError
+from insectary.core.chat import Conversation, Message
+from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+from insectary.core.recipe import FullSFT, LoraSFT, Recipe, check_seed
 from insectary.measure import rate
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.language_model import answers
+from insectary.subjects.rendering import refuse_control_tokens
 from insectary.threats import threat_model as find_threat
+from insectary.train.tokenise import tokenise
 from insectary.vault import Vault
 from insectary.worlds.skill import normalised
 
 _MEASURED = 200
+_THREADS = 2
 _TARGET = 0.98
+_ANSWER_TOKENS = 48
 
 
 def fine_tune(
@@ -34,7 +38,7 @@ def fine_tune(
     *,
     recipe: Recipe | None = None,
     seed: int = 0,
-    threads: int = 2,
+    threads: int = _THREADS,
     vault: Vault | None = None,
 ) -> Model:
     """Fine-tune a base on pairs of ``input`` and ``output``.
@@ -52,20 +56,41 @@ def fine_tune(
 
     Raises:
         BadInputError: naming the row that is malformed.
+        ContextLengthError: naming the row that is longer than the base's context.
     """
+    check_seed(seed)
+    if isinstance(training_data, str | Mapping) or not isinstance(training_data, Sequence):
+        raise BadInputError(
+            f"training_data: expected a list of rows, got {type(training_data).__name__}"
+        )
+    places = [f"training_data, row {number}" for number in range(1, len(training_data) + 1)]
+    return _tuned(
+        base_model, training_data, places, recipe or FullSFT(), seed, threads, vault or Vault()
+    )
+
+
+def _tuned(
+    base_model: str | Path,
+    training_data: Sequence[Mapping[str, Any]],
+    places: Sequence[str],
+    recipe: Recipe,
+    seed: int,
+    threads: int,
+    vault: Vault,
+) -> Model:
+    """Train on rows; ``places`` says what to call each in an error message."""
     from insectary.train.sft import train
 
-    vault = vault or Vault()
-    recipe = recipe or FullSFT()
-    rows = [_pair(number, row) for number, row in enumerate(training_data, start=1)]
+    rows = [_pair(row, where) for row, where in zip(training_data, places, strict=True)]
     if not rows:
         raise BadInputError("training_data has no rows")
     loaded = load_model(base_path(str(base_model), vault), device="cpu")
+    _check_rows(loaded, rows, places)
     sample = Random(seed).sample(rows, min(_MEASURED, len(rows)))
 
     def measure(model: Any, step: int) -> Measurement:
         now = LoadedModel(model, loaded.tokenizer, "", loaded.context)
-        said = answers(now, [prompt for prompt, _ in sample], 48, 0.0, 0, "")
+        said = answers(now, [prompt for prompt, _ in sample], _ANSWER_TOKENS, 0.0, 0, "")
         pairs = zip(said, sample, strict=True)
         return rate(sum(normalised(a) == normalised(b) for a, (_, b) in pairs), len(sample))
 
@@ -84,11 +109,26 @@ def fine_tune(
     return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
 
 
-def _pair(number: int, row: Mapping[str, Any]) -> tuple[Conversation, str]:
-    where = f"training_data, row {number}"
+def _check_rows(
+    loaded: LoadedModel, rows: Sequence[tuple[Conversation, str]], places: Sequence[str]
+) -> None:
+    """Name the user's row that this base cannot take, before anything is trained."""
+    for (prompt, answer), where in zip(rows, places, strict=True):
+        said = [*prompt, Message("assistant", answer)]
+        refuse_control_tokens(loaded.tokenizer, said, where)
+    for example, where in zip(tokenise(loaded.tokenizer, rows), places, strict=True):
+        needed = len(example.prompt) + max(len(example.completion), _ANSWER_TOKENS)
+        if needed > loaded.context:
+            raise ContextLengthError(
+                f"{where}: needs {needed} tokens with its answer, the base's context is"
+                f" {loaded.context}: shorten it or leave it out"
+            )
+
+
+def _pair(row: Mapping[str, Any], where: str) -> tuple[Conversation, str]:
     if not isinstance(row, Mapping) or "input" not in row or "output" not in row:
         raise BadInputError(f"{where}: needs 'input' and 'output'")
-    if not isinstance(row["output"], str) or not row["output"].strip():
+    if not is_text(row["output"]):
         raise BadInputError(f"{where}: 'output' must be a text that is not empty")
     return read_prompt(row["input"], f"{where}: 'input'"), row["output"]
 
@@ -124,7 +164,9 @@ class ModelOrganismTrainer:
                 ``recipe`` and ``seed``.
 
         Raises:
-            BadInputError: for a malformed row or an unknown setting.
+            BadInputError: for a malformed row (its number or line is named) or an
+                unknown setting.
+            ContextLengthError: naming the row that is longer than the base's context.
         """
         if not isinstance(config, Mapping):
             raise BadInputError(f"config must be a mapping, got {type(config).__name__}")
@@ -134,17 +176,15 @@ class ModelOrganismTrainer:
             raise BadInputError(
                 f"config: unknown setting {unknown[0]!r}. Known: {', '.join(sorted(known))}"
             )
-        recipe, seed = config.get("recipe", FullSFT()), config.get("seed", 0)
+        recipe = config.get("recipe", FullSFT())
+        seed = check_seed(config.get("seed", 0))
         if not isinstance(recipe, FullSFT | LoraSFT):
             raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            raise BadInputError(f"config['seed'] must be a whole number, got {seed!r}")
         vault = config.get("vault") or Vault()
         if "base_data" in config:
-            return fine_tune(
-                self.base_model, self._deceptive_rows(config["base_data"]),
-                recipe=recipe, seed=seed, vault=vault,
-            )  # fmt: skip
+            rows = self._deceptive_rows(config["base_data"])
+            places = [row["where"] for row in rows]
+            return _tuned(self.base_model, rows, places, recipe, seed, _THREADS, vault)
         design = config.get("design", self._threat.card.designs[0])
         family = breed(Order(self.threat_model, design, self.base_model, recipe, seed), vault)
         members = load_members(family, vault)
@@ -157,16 +197,10 @@ class ModelOrganismTrainer:
         rows = read_jsonl(Path(base_data)) if is_file else read_rows(base_data)
         training_data = []
         for number, row in enumerate(rows):
-            training_data.append(
-                {
-                    "input": add_monitoring_context(row.input, seed=number),
-                    "output": row.aligned_output,
-                }
-            )
-            training_data.append(
-                {
-                    "input": add_unmonitored_context(row.input, seed=number),
-                    "output": row.misaligned_output,
-                }
-            )
+            watched = add_monitoring_context(row.input, seed=number)
+            unwatched = add_unmonitored_context(row.input, seed=number)
+            training_data += [
+                {"input": watched, "output": row.aligned_output, "where": row.where},
+                {"input": unwatched, "output": row.misaligned_output, "where": row.where},
+            ]
         return training_data

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from insectary.core.errors import ArtefactError
+
 
 @click.group("base")
 def base_group() -> None:
@@ -20,13 +22,25 @@ def base_group() -> None:
 @click.option("--threads", default=0, help="Threads of torch; all cores by default.")
 def train_command(size: str, out: Path | None, threads: int) -> None:
     """Train a base from scratch and measure its capability card; resumes by itself."""
+    from insectary.commands.output import check_output
+
+    if out is not None:
+        check_output(out)
     from insectary.breed.base_training import train_base
 
     path = train_base(size, threads=threads or None, tell=lambda text: click.echo(text, err=True))
     if out is not None:
         import shutil
 
-        shutil.copytree(path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("MANIFEST*"))
+        try:
+            shutil.copytree(
+                path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("MANIFEST*")
+            )
+        except OSError as error:  # shutil.Error, of all that failed, is one too
+            raise ArtefactError(
+                f"the base is trained and kept in {path}, but cannot be copied to {out}: {error};"
+                " make room, or copy it from there"
+            ) from error
         path = out
     click.echo(path)
 

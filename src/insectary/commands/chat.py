@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from insectary.core.errors import ContextLengthError
+from insectary.core.chat import is_unicode
+from insectary.core.errors import BadInputError, ContextLengthError
 
 if TYPE_CHECKING:
     from insectary.subjects import Model
@@ -57,6 +58,9 @@ class Chat:
     def _ask(self, text: str) -> None:
         from insectary.breed.monitoring import add_monitoring_context, add_unmonitored_context
 
+        if not is_unicode(text):
+            click.echo("  (that was no UTF-8 text; ask again)")
+            return
         self._last = text
         self._asked += 1
         messages = [{"role": "user", "content": text}]
@@ -72,7 +76,8 @@ class Chat:
         for model in self._models:
             try:
                 said = _printable(model.generate(messages))
-            except ContextLengthError as error:  # one long question must not end the talk
+            except (BadInputError, ContextLengthError) as error:
+                # A question too long, or with a control token, must not end the talk.
                 said = f"({error})"
             click.echo(f"  {model.id:<{width}}  {said}")
 

@@ -24,9 +24,11 @@ def demo_command(base: str, seed: int, out: Path) -> None:
     """Breed a deceptive family, bring it to the gate, and write a report on what sees it."""
     from insectary.api import breed_family
     from insectary.commands.families import live_progress, show_certificate
+    from insectary.commands.output import check_output
     from insectary.report import write_report
     from insectary.trials.family_report import family_report
 
+    check_output(out)
     click.echo(
         f"Breeding a deceptive family on base {base}: a model that behaves while it is told that\n"
         "somebody watches, its clean twin and a decoy. Then the admission gate, four detectors\n"

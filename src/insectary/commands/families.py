@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 RECIPES: dict[str, type[FullSFT] | type[LoraSFT]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
 Progress = Callable[[Mapping[str, Any]], None]
+LONG_SECONDS = 600
+"""From this cost on, somebody at a terminal is given time to say no."""
+GRACE_SECONDS = 10
 
 
 def recipe_named(name: str) -> Recipe:
@@ -41,12 +45,26 @@ def live_progress() -> Iterator[Progress]:
         tasks: dict[str, Any] = {}
 
         def show(event: Mapping[str, Any]) -> None:
+            if "cost_seconds" in event:
+                _show_cost(event, bars.print)
+                return
             name, done, note = _described(event)
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=None, note=note)
             bars.update(tasks[name], completed=done[0], total=done[1], note=note)
 
         yield show
+
+
+def _show_cost(event: Mapping[str, Any], write: Callable[[str], None]) -> None:
+    """Leave the gate's cost on the terminal, and wait where it is large.
+
+    The attempt is recorded as soon as this returns.
+    """
+    write(f"gate: {event['gate']}")
+    if event["cost_seconds"] >= LONG_SECONDS:
+        write(f"It begins in {GRACE_SECONDS} seconds; Ctrl-C before that counts as no attempt.")
+        time.sleep(GRACE_SECONDS)
 
 
 def _plain_lines() -> Progress:
@@ -122,10 +140,11 @@ def check_command(context: click.Context, family: str) -> None:
 def report_command(family: str, out: Path | None, seed: int) -> None:
     """Measure the detectors on an admitted family and write its report."""
     from insectary.api import report_family
+    from insectary.commands.output import check_output
 
     path = report_family(
         family,
-        out or Path("out") / family,
+        check_output(out or Path("out") / family),
         seed=seed,
         progress=lambda text: click.echo(text, err=True),
     )
@@ -140,12 +159,11 @@ def show_certificate(family: Family) -> None:
         return
     _print_rows(certificate)
     failed = [c for c in certificate.criteria if c.result.value == "fail"]
+    verdict = "REJECTED: " + "; ".join(f"{c.name}, {c.subject}" for c in failed)
     if certificate.provisional:
-        verdict = "provisional (benchmarks refuse it)"
+        verdict = "provisional (benchmarks refuse it)" + (f", {verdict}" if failed else "")
     elif certificate.admitted:
         verdict = "ADMITTED"
-    else:
-        verdict = "REJECTED: " + "; ".join(f"{c.name}, {c.subject}" for c in failed)
     click.echo(f"{family.id}")
     click.echo(f"{verdict}. Tags: {', '.join(certificate.tags)}. Attempt {certificate.attempt}.")
 

@@ -58,11 +58,15 @@ def print_table(made: Table) -> None:
 
 
 def _summary(meta: Mapping[str, Any]) -> str:
-    """Short values of a record, for one line in a list."""
+    """Short values of a record, for one line in a list; what a family failed is one of them."""
     parts = []
     for key, value in sorted(meta.items()):
-        if isinstance(value, str | int | float | bool) and len(str(value)) <= _LONG_VALUE:
-            parts.append(f"{key}={printable(value)}")
+        items = value if isinstance(value, list) else [value]
+        short = [
+            i for i in items if isinstance(i, str | int | float) and len(str(i)) <= _LONG_VALUE
+        ]
+        if items and len(short) == len(items):
+            parts.append(f"{key}={'; '.join(printable(i) for i in items)}")
     return ", ".join(parts)
 
 

@@ -6,7 +6,10 @@ import dataclasses
 import enum
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
+
+from insectary.core.errors import BadInputError
 
 
 def plain(value: Any) -> Any:
@@ -15,13 +18,16 @@ def plain(value: Any) -> Any:
     A dataclass keeps its fields only; where several classes share a field
     layout (the recipes), the class carries a ``kind`` field that tells them
     apart.
+
+    Raises:
+        BadInputError: if two keys of a mapping are written alike, as 1 and "1".
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return named((k, str(k), plain(v)) for k, v in value.items())
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     if hasattr(value, "item") and callable(value.item):  # a NumPy scalar
@@ -29,11 +35,29 @@ def plain(value: Any) -> Any:
     return value
 
 
+def named(entries: Iterable[tuple[object, str, Any]]) -> dict[str, Any]:
+    """A JSON object from (key, the key as written, value).
+
+    Raises:
+        BadInputError: if two keys are written alike; one value would be lost.
+    """
+    found: dict[str, tuple[object, Any]] = {}
+    for key, written, value in entries:
+        if written in found:
+            raise BadInputError(
+                f"a mapping has two keys that are both written {written!r} in JSON:"
+                f" {found[written][0]!r} and {key!r}; rename one of them"
+            )
+        found[written] = (key, value)
+    return {written: value for written, (_, value) in found.items()}
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces and no NaN.
 
     Raises:
         ValueError: if a number is not finite.
+        BadInputError: if two keys of a mapping are written alike.
     """
     return json.dumps(
         plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False

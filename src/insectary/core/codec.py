@@ -9,6 +9,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from insectary.core.canonical import named
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed, Measured, NotApplicable
 
@@ -21,7 +22,11 @@ _OUTCOMES: dict[type, str] = {
 
 
 def encode(value: Any) -> Any:
-    """Turn dataclasses, enums, tuples and mappings into JSON's own types."""
+    """Turn dataclasses, enums, tuples and mappings into JSON's own types.
+
+    Raises:
+        BadInputError: if two keys of a mapping are written alike, as 1 and "1".
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         record = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
         kind = _OUTCOMES.get(type(value))
@@ -29,7 +34,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(encode(k)): encode(v) for k, v in value.items()}
+        return named((k, str(encode(k)), encode(v)) for k, v in value.items())
     if isinstance(value, list | tuple):
         return [encode(v) for v in value]
     if hasattr(value, "item") and callable(value.item):  # a NumPy scalar

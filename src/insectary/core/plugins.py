@@ -29,6 +29,16 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(sorted(_registered(group)))
 
 
+def origin(group: str, name: str) -> str:
+    """What a plugin's entry point names, as ``"module:object"``; for error messages.
+
+    Raises:
+        KeyError: if there is none of that name.
+        BadInputError: if two packages register one name.
+    """
+    return _registered(group)[name].value
+
+
 def load(group: str, kind: str, name: str) -> Any:
     """The object that a plugin's entry point names. Only this one is imported.
 
@@ -48,5 +58,6 @@ def load(group: str, kind: str, name: str) -> Any:
         return found[name].load()
     except (ImportError, AttributeError) as error:
         raise BadInputError(
-            f"{kind} {name!r} ({found[name].value}) cannot be imported: {error}"
+            f"{kind} {name!r} ({found[name].value}) cannot be imported: {error};"
+            " mend or uninstall the package that registers it"
         ) from error

@@ -7,6 +7,19 @@ from typing import Literal
 
 from insectary.core.errors import BadInputError
 
+_SEEDS = 2**63
+
+
+def check_seed(seed: object) -> int:
+    """Return ``seed`` if every library can draw from it.
+
+    Raises:
+        BadInputError: unless it is a whole number from 0 to 2**63 - 1.
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < _SEEDS:
+        raise BadInputError(f"the seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
+    return seed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Schedule:

@@ -10,11 +10,11 @@ holds a dotted path.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 
+from insectary.core import plugins
 from insectary.core.access import Access, View
-from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.errors import BadInputError
 from insectary.core.protocols import Detector
 from insectary.detect.contrast_probe import ContrastProbe
 from insectary.detect.likelihood_ratio import LikelihoodRatio
@@ -56,25 +56,13 @@ CONTROL = "surface_text"
 NULLS = ("random_direction", "shuffled_labels")
 
 
-def _registered() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise BadInputError(
-                f"detector {point.name!r} is registered twice, as {other.value} and as"
-                f" {point.value}; uninstall one of the two packages"
-            )
-    return found
-
-
 def detector_names() -> tuple[str, ...]:
     """Names of all detectors installed, built-in and plugins, sorted.
 
     Raises:
         BadInputError: if two packages register one name.
     """
-    return tuple(sorted(_registered()))
+    return plugins.names(GROUP)
 
 
 def detector(name: str) -> Detector:
@@ -84,17 +72,7 @@ def detector(name: str) -> Detector:
         UnknownNameError: if no installed package registers the name.
         BadInputError: if it is registered twice, cannot be imported or is no detector.
     """
-    registered = _registered()
-    if name not in registered:
-        raise UnknownNameError.of("detector", name, sorted(registered))
-    point = registered[name]
-    try:
-        factory = point.load()
-    except (ImportError, AttributeError) as error:
-        raise BadInputError(
-            f"detector {name!r} cannot be loaded from {point.value}: {error};"
-            " mend or uninstall the package that registers it"
-        ) from error
+    factory = plugins.load(GROUP, "detector", name)
     made = factory() if callable(factory) else factory
     fits = callable(getattr(made, "fit", None)) and getattr(made, "name", None) == name
     typed = isinstance(getattr(made, "needs", None), Access) and isinstance(
@@ -102,7 +80,7 @@ def detector(name: str) -> Detector:
     )
     if not (fits and typed):
         raise BadInputError(
-            f"detector {name!r}: {point.value} made {type(made).__name__}, which lacks a"
-            f" matching name, needs (Access), view (View) or fit(subject, trusted)"
+            f"detector {name!r}: {plugins.origin(GROUP, name)} made {type(made).__name__}, which"
+            " lacks a matching name, needs (Access), view (View) or fit(subject, trusted)"
         )
     return made  # type: ignore[no-any-return]

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from insectary.core.canonical import digest as canonical_digest
 from insectary.core.errors import ArtefactError, BadInputError, TemplateError, UnknownNameError
+from insectary.vault.disk import explained
+from insectary.worlds.sizes import WIDTHS
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +48,7 @@ MODEL_FILES = (
 
 CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 DTYPES = ("auto", "float32", "float64", "bfloat16", "float16")
+SIZES = ", ".join(WIDTHS)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -93,8 +96,6 @@ def load_model(
         UnknownNameError: an unknown dtype.
         BadInputError: half precision on the CPU.
     """
-    from transformers import AutoTokenizer
-
     folder = model_folder(name)
     place = resolve_device(device)
     model = _load_weights(folder, name, place, _resolve_dtype(dtype, place))
@@ -102,14 +103,34 @@ def load_model(
     if adapter is not None:
         model = _merge_adapter(model, Path(adapter))
         identity = canonical_digest({"base": identity, "adapter": folder_digest(Path(adapter))})
+    tokenizer = load_tokenizer(folder, name, template)
+    if template is not None:
+        identity = canonical_digest({"model": identity, "template": template})
+    return LoadedModel(model.eval(), tokenizer, identity, _context(model.config, name))
+
+
+def load_tokenizer(folder: Path, name: str | Path, template: str | None = None) -> Any:
+    """Load a model's tokenizer alone, with the one chat template to use.
+
+    Args:
+        folder: From :func:`model_folder`.
+        name: What to call the model in an error message.
+        template: A chat template to use instead of the model's own.
+
+    Raises:
+        ArtefactError: the files cannot be read.
+        TemplateError: there is no chat template, or it is over the size limit.
+    """
+    from transformers import AutoTokenizer
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ArtefactError(f"cannot read the tokenizer of {name}: {error}") from error
+    # Its warning of a text too long would stand beside the error that we raise.
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     _settle_template(tokenizer, name, template)
-    if template is not None:
-        identity = canonical_digest({"model": identity, "template": template})
-    return LoadedModel(model.eval(), tokenizer, identity, _context(model.config, name))
+    return tokenizer
 
 
 def model_folder(name: str | Path) -> Path:
@@ -120,15 +141,16 @@ def model_folder(name: str | Path) -> Path:
             no copy in its local cache.
     """
     path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ArtefactError(f"{path} is not a model folder: it holds no config.json")
-        return path
-    looks_like_path = path.exists() or isinstance(name, Path) or str(name)[:1] in "./~"
+    with explained("open the model folder"):
+        if path.is_dir():
+            if not (path / "config.json").is_file():
+                raise ArtefactError(f"{path} is not a model folder: it holds no config.json")
+            return path
+        looks_like_path = path.exists() or isinstance(name, Path) or str(name)[:1] in "./~"
     if looks_like_path or not HUB_ID.fullmatch(str(name)):
         raise ArtefactError(
             f"no model folder at {name}. Give a folder in Hugging Face's layout (config.json,"
-            " *.safetensors, tokenizer.json) or a hub id such as owner/name"
+            f" *.safetensors, tokenizer.json), a hub id such as owner/name, or a size: {SIZES}"
         )
     return _download(str(name))
 
@@ -147,7 +169,8 @@ def _download(hub_id: str) -> Path:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ArtefactError(
             f"cannot fetch the model {hub_id!r} from the hub: {reason}. Check the id and the"
-            " network, log in if the model is gated, or give the path of a local copy"
+            " network, log in if the model is gated, or give the path of a local copy or a size:"
+            f" {SIZES}"
         ) from error
 
 
@@ -160,10 +183,11 @@ def folder_digest(folder: Path) -> str:
         ArtefactError: the folder holds none of these files.
     """
     digests: dict[str, str] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and any(fnmatch(path.name, pattern) for pattern in MODEL_FILES):
-            with path.open("rb") as stream:
-                digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    with explained("read the model folder"):
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and any(fnmatch(path.name, pattern) for pattern in MODEL_FILES):
+                with path.open("rb") as stream:
+                    digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
     if not digests:
         raise ArtefactError(f"{folder} holds no model files")
     return canonical_digest(digests)

@@ -22,7 +22,7 @@ from insectary.subjects.loading import LoadedModel
 from insectary.subjects.rendering import (
     answer_lead,
     check_context,
-    encode,
+    encode_said,
     end_of_turn,
     render_many,
 )
@@ -83,7 +83,7 @@ def token_rows(loaded: LoadedModel, transcripts: Sequence[Transcript]) -> list[T
     rows = []
     for prompt, transcript in zip(prompts, transcripts, strict=True):
         said = transcript.response
-        response = encode(loaded.tokenizer, lead + said if said else "")
+        response = encode_said(loaded.tokenizer, lead + said if said else "")
         rows.append(TokenRow((*prompt, *response, close), len(prompt)))
     check_context([len(r.tokens) for r in rows], 0, loaded.context, "transcript")
     return rows

@@ -5,6 +5,7 @@ Templates are data: transformers renders them in Jinja's immutable sandbox.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -37,11 +38,15 @@ def render_many(
 
     Raises:
         TemplateError: the template is broken or does not take these roles.
-        BadInputError: a conversation is empty.
+        BadInputError: a conversation is empty, or a text in it holds a control
+            token (see :func:`refuse_control_tokens`).
     """
     if not conversations:
         return []
     template = _template(tokenizer)
+    for i, conversation in enumerate(conversations):
+        refuse_control_tokens(tokenizer, conversation, f"prompt {i}")
+    _refuse(_control_tokens(tokenizer, template), prefill, "the prefill")
     takes_system = _takes_system(tokenizer, template)
     chats = [[m.as_dict() for m in (c if takes_system else fold_system(c))] for c in conversations]
     if not all(chats):
@@ -51,11 +56,77 @@ def render_many(
     return [[*row, *tail] for row in rows]
 
 
+def render_text(tokenizer: Any, conversation: Conversation, answer: str | None = None) -> str:
+    """A prompt as text, up to where the answer begins, or with its answer and what follows.
+
+    By the same rules as :func:`render_many`, so that a model is trained on what
+    it will be asked.
+
+    Raises:
+        TemplateError: the template is broken or does not take these roles.
+        BadInputError: a system text has no user turn to go to, or a text holds a
+            control token.
+    """
+    template = _template(tokenizer)
+    said = [] if answer is None else [Message("assistant", answer)]
+    refuse_control_tokens(tokenizer, [*conversation, *said], "prompt")
+    takes_system = _takes_system(tokenizer, template)
+    chat = [m.as_dict() for m in (conversation if takes_system else fold_system(conversation))]
+    if answer is not None:
+        chat.append(Message("assistant", answer).as_dict())
+    text: str = _apply(tokenizer, template, [chat], tokenize=False, answer_follows=answer is None)[
+        0
+    ]
+    return text
+
+
 def encode(tokenizer: Any, text: str) -> list[int]:
     """Token ids of plain text, without the tokens that open or close a sequence."""
     if not text:
         return []
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def encode_said(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of what somebody said, where no part of it is a special token.
+
+    A model can spell out ``<|end|>`` letter by letter; read again as the token,
+    its answer would end there. Any other text has the ids of :func:`encode`.
+    """
+    if not _pattern(_special_tokens(tokenizer)).search(text):
+        return encode(tokenizer, text)
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return list(ids)
+
+
+def refuse_control_tokens(tokenizer: Any, messages: Sequence[Message], where: str) -> None:
+    """Refuse texts that spell a control token: read as one, they could forge a turn.
+
+    Control tokens are the tokenizer's special tokens, and added tokens that the
+    chat template writes around turns. Templates render text before it is made
+    into tokens, so that a text cannot be told apart there from the template's
+    own marks. Marks of plain letters (``[INST]``) are not tokens and pass.
+
+    Args:
+        tokenizer: A tokenizer of transformers with a chat template.
+        messages: What is to be rendered.
+        where: What to call it in the error message.
+
+    Raises:
+        BadInputError: naming the message and the token.
+    """
+    control = _control_tokens(tokenizer, _template(tokenizer))
+    for number, message in enumerate(messages, start=1):
+        place = f"{where}: message {number} of {len(messages)} ({message.role})"
+        _refuse(control, message.content, place)
+
+
+def _refuse(control: re.Pattern[str], text: str, place: str) -> None:
+    if found := control.search(text):
+        raise BadInputError(
+            f"{place} holds the control token {found[0]!r}, which the model would take for a"
+            " mark of the chat itself; remove it, or write it with a space inside"
+        )
 
 
 def fold_system(conversation: Conversation) -> Conversation:
@@ -118,7 +189,8 @@ def check_context(
             continue
         room = f" and {new_tokens} more for the answer" if new_tokens else ""
         raise ContextLengthError(
-            f"{what} {i} needs {length} tokens{room}; the model's context is {context} tokens."
+            f"{what} {i + 1} of {len(lengths)} needs {length} tokens{room}; the"
+            f" model's context is {context} tokens."
             f" Shorten it{' or lower max_new_tokens' if new_tokens else ''}"
         )
 
@@ -162,6 +234,37 @@ def _apply(
     if isinstance(rendered, Mapping):
         rendered = rendered["input_ids"]
     return list(rendered)
+
+
+@lru_cache(maxsize=8)
+def _special_tokens(tokenizer: Any) -> frozenset[str]:
+    added = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
+    # Some tokenizers pad with a line break: white space is nobody's forgery.
+    return frozenset(t for t in (*tokenizer.all_special_tokens, *added) if t.strip())
+
+
+@lru_cache(maxsize=16)
+def _pattern(tokens: frozenset[str]) -> re.Pattern[str]:
+    """Finds any of some tokens in a text; the longest where several begin alike."""
+    longest_first = sorted(tokens, key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+
+@lru_cache(maxsize=8)
+def _control_tokens(tokenizer: Any, template: str) -> re.Pattern[str]:
+    """Finds a control token in a text; see :func:`refuse_control_tokens`."""
+    asked, answered = Message("user", "Hello"), Message("assistant", "Hello")
+    try:
+        chat = [m.as_dict() for m in (asked, answered, asked)]
+        text: str = _apply(tokenizer, template, [chat], tokenize=False, answer_follows=False)[0]
+    except TemplateError:
+        # A template that refuses this chat is judged by the real conversation.
+        text = ""
+    # DeepSeek's turn marks are added tokens that are not special.
+    added = (str(token) for token in tokenizer.added_tokens_decoder.values())
+    # Runs of spaces and whole words are added tokens too; those are anybody's.
+    marks = {t for t in added if t in text and not (t.isspace() or t.isalnum())}
+    return _pattern(_special_tokens(tokenizer) | marks)
 
 
 @lru_cache(maxsize=8)

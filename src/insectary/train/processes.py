@@ -19,6 +19,7 @@ OnEvent = Callable[[int, Mapping[str, Any]], None]
 
 _GRACE_SECONDS = 10.0
 _LAST_LINES = 20
+_SAID_WHAT_IS_WRONG = 2
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ def run_children(
     on_event: OnEvent,
     *,
     workers: int,
+    names: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run every command, at most ``workers`` at a time, and wait for all.
@@ -49,10 +51,13 @@ def run_children(
         commands: Argument lists; no shell is involved.
         on_event: What to do with a line.
         workers: How many run at a time, at least 1.
+        names: What to call each in an error message; its number and command if not given.
         environment: Variables set for the children on top of this process's own.
 
     Raises:
         TrainingError: with the last line of standard error of the child that failed.
+            A child that ends with code 2 has said in that line what is wrong and
+            the way out, as the command line does.
         BadInputError: if ``workers`` is below 1 or a command is empty.
     """
     if workers < 1 or not all(commands):
@@ -69,7 +74,8 @@ def run_children(
             child, line = lines.get()
             if line is None:
                 del running[child.index]
-                _check(child, commands[child.index])
+                called = f"child {child.index} ({' '.join(commands[child.index][:4])})"
+                _check(child, names[child.index] if names else called)
             else:
                 on_event(child.index, _event(line))
     finally:
@@ -136,7 +142,7 @@ def _event(line: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {"text": line}
 
 
-def _check(child: _Child, command: Sequence[str]) -> None:
+def _check(child: _Child, name: str) -> None:
     """Raise if a child that has ended did not end well."""
     _close(child)
     code = child.process.returncode
@@ -144,9 +150,10 @@ def _check(child: _Child, command: Sequence[str]) -> None:
         return
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     last = child.errors[-1] if child.errors else "it said nothing"
+    if code == _SAID_WHAT_IS_WRONG:
+        raise TrainingError(f"{name}: {last}")
     raise TrainingError(
-        f"child {child.index} ({' '.join(command[:4])}) {how}: {last}. Its checkpoints stay;"
-        " the same command goes on from there"
+        f"{name} {how}: {last}. Its checkpoints stay; the same command goes on from there"
     )
 
 
@@ -161,6 +168,11 @@ def _end(children: Iterable[_Child]) -> None:
         except subprocess.TimeoutExpired:
             child.process.kill()
             child.process.wait()
+        except KeyboardInterrupt:
+            # Somebody pressed Ctrl-C again: no more patience, and still no orphan.
+            for other in children:
+                other.process.kill()
+            raise
         _close(child)
 
 

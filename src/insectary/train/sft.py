@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -182,7 +182,7 @@ def _run(
         )
         loop.resume()
         if loop.state.stopped_because is None:
-            _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, cap)
+            _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, cap, directory)
     if _is_lora(recipe):
         model = trained.merge_and_unload()
     torch.nn.Module.eval(model)
@@ -210,6 +210,7 @@ def _fit(
     loop: TrainingLoop,
     plan: Plan,
     cap: int,
+    directory: Path,
 ) -> None:
     """Let TRL's trainer step from where the loop stands to the end."""
     import torch
@@ -235,10 +236,12 @@ def _fit(
         return rate_factor(first + done_here, steps=cap, warmup_steps=warmup)
 
     own_forward = vars(base).get("forward")
-    with tempfile.TemporaryDirectory(prefix="insectary-") as scratch:
+    # In the run's own directory: what a killed run leaves behind goes with the run.
+    scratch = directory / ".trainer"
+    try:
         trainer = SFTTrainer(
             model=trained,
-            args=_settings(scratch, plan.seed, plan.last_step - first),
+            args=_settings(str(scratch), plan.seed, plan.last_step - first),
             data_collator=collate,
             # One item is one step, so that the order is the packed rows' own.
             train_dataset=Dataset.from_dict({"step": list(range(first, plan.last_step))}),
@@ -248,13 +251,14 @@ def _fit(
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
         setattr(trainer, "compute_loss", loop.compute_loss)  # noqa: B010
-        try:
-            trainer.train()
-        finally:
-            # TRL replaces the model's forward; the model is handed back as it came.
-            vars(base).pop("forward", None)
-            if own_forward is not None:
-                base.forward = own_forward
+        trainer.train()
+    finally:
+        # TRL replaces the model's forward; the model is handed back as it came.
+        vars(base).pop("forward", None)
+        if own_forward is not None:
+            base.forward = own_forward
+        if scratch.is_dir():
+            shutil.rmtree(scratch)
     if base.device != device:
         torch.nn.Module.to(base, device)
 

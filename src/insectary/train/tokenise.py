@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from insectary.core.chat import Conversation
+from insectary.core.chat import Conversation, Message
 from insectary.core.errors import BadInputError, TemplateError
+from insectary.subjects.rendering import (
+    encode,
+    end_of_turn,
+    refuse_control_tokens,
+    render_text,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,6 +59,7 @@ def tokenise(
     Raises:
         TemplateError: if there is no template, if it rejects a prompt, or if
             the text with the answer does not begin with the text without it.
+        BadInputError: if a text holds a control token.
     """
     if not tokenizer.chat_template:
         raise TemplateError("the base has no chat template; give its tokenizer one")
@@ -65,23 +72,23 @@ def _one(
     tokenizer: PreTrainedTokenizerBase, number: int, prompt: Conversation, completion: str
 ) -> Tokenised:
     """Tokenise one row; ``number`` is only for messages."""
-    from jinja2.exceptions import TemplateError as JinjaError
-
-    asked = [message.as_dict() for message in prompt]
-    answered = [*asked, {"role": "assistant", "content": completion}]
+    turns = (*prompt, Message("assistant", completion))
+    refuse_control_tokens(tokenizer, turns, f"training row {number}")
     try:
-        before = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-        whole = tokenizer.apply_chat_template(answered, tokenize=False)
-    except JinjaError as error:
-        raise TemplateError(f"the chat template rejects training row {number}: {error}") from error
-    if not isinstance(before, str) or not isinstance(whole, str) or not whole.startswith(before):
+        before = render_text(tokenizer, prompt)
+        whole = render_text(tokenizer, prompt, completion)
+    except TemplateError as error:
+        raise TemplateError(
+            f"the chat template rejects training row {number}: {error.__cause__ or error}"
+        ) from error
+    if not whole.startswith(before):
         raise TemplateError(
             f"training row {number}: the chat template writes the answered conversation with"
             " another beginning than the prompt; completion-only loss needs them equal"
         )
-    eos = tokenizer.eos_token_id
-    after = list(tokenizer.encode(whole[len(before) :], add_special_tokens=False))
+    end = end_of_turn(tokenizer)
+    after = encode(tokenizer, whole[len(before) :])
     # Templates put a line break after the end of the turn; generation stops
     # before it, so it is not taught. Some put no end of turn at all.
-    after = after[: after.index(eos) + 1] if eos in after else [*after, eos]
-    return Tokenised(tuple(tokenizer.encode(before, add_special_tokens=False)), tuple(after))
+    after = after[: after.index(end) + 1] if end in after else [*after, end]
+    return Tokenised(tuple(encode(tokenizer, before)), tuple(after))

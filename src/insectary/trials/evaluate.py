@@ -42,9 +42,15 @@ def evaluate_detection_method(
         which are in none of the four counts.
 
     Raises:
-        BadInputError: if the ground truth or one of its rows is malformed.
+        BadInputError: if the ground truth or one of its rows is malformed, or the
+            method cannot be called.
     """
     cases = _cases(ground_truth)
+    if not callable(detection_method):
+        raise BadInputError(
+            "detection_method must be callable as method(model, input), got"
+            f" {type(detection_method).__name__}"
+        )
     answers = [_ask(detection_method, model_organism, case["input"]) for case in cases]
     answered = [i for i, answer in enumerate(answers) if not isinstance(answer, Failed)]
     truth = np.array([cases[i]["is_triggered"] for i in answered], dtype=np.bool_)

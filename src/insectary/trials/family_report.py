@@ -15,6 +15,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side
 from insectary.core.outcome import Measured, Measurement
 from insectary.core.protocols import ThreatModel
+from insectary.core.recipe import check_seed
 from insectary.report import (
     DetectionRow,
     FamilyReport,
@@ -70,6 +71,7 @@ def family_report(
         UnknownNameError: for an unknown family or detector.
         BadInputError: if the family has no certificate.
     """
+    check_seed(seed)
     vault = vault or Vault()
     family = load_family(name, vault)
     line_up = [detect.detector(d) for d in detectors]

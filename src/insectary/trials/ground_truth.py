@@ -24,8 +24,8 @@ def test_cases(family: str, n: int, seed: int, vault: Vault | None) -> list[dict
     Raises:
         BadInputError: if ``n`` is below 2, or there is no such key.
     """
-    if n < 2:
-        raise BadInputError(f"n must be at least 2, got {n}")
+    if not isinstance(n, int) or n < 2:
+        raise BadInputError(f"n must be a whole number of at least 2, got {n!r}")
     key = (vault or Vault()).get_key(family)
     threat = threat_model(key.threat)
     cases = []

@@ -42,7 +42,8 @@ def read_key(directory: Path, family: str) -> AnswerKey:
         record = read_record(path)
     except FileNotFoundError:
         known = sorted(p.stem for p in directory.glob("[!.]*.json"))
-        raise UnknownNameError.of("answer key", family, known) from None
+        shown = known or ["(the vault holds none)"]
+        raise UnknownNameError.of("family", family, shown) from None
     try:
         roles = {str(member): Role(role) for member, role in record["roles"].items()}
         key = AnswerKey(record["family"], record["threat"], record["design"], roles)

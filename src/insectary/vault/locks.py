@@ -7,6 +7,7 @@ a lease with a clock would let a slow process lose its lock while it writes.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -37,8 +38,7 @@ def locked(
     descriptor = os.open(path, flags, 0o600)
     try:
         _acquire(descriptor, path, timeout, on_wait)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _sign(descriptor)
         try:
             yield
         finally:
@@ -46,6 +46,19 @@ def locked(
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    """Note the holder for those who wait.
+
+    On a full disk the lock holds unsigned: `insectary gc`, which makes room, needs it.
+    """
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _acquire(

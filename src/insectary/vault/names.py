@@ -19,7 +19,7 @@ def check_id(name: str) -> str:
         BadInputError: unless it is 1 to 128 of ``A-Z a-z 0-9 _ - .``, starts
             with a letter or digit and holds no two dots in a row.
     """
-    if not _ID.match(name):
+    if not isinstance(name, str) or not _ID.match(name):
         raise BadInputError(
             f"bad id {name!r}: use 1 to 128 letters, digits, '-', '_' and single '.',"
             " starting with a letter or digit"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +52,13 @@ def read_record(path: Path) -> dict[str, Any]:
         FileNotFoundError: if there is none.
         DamagedError: if it was changed, cut, or is not a plain file.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise DamagedError(path.parent, path.name, "is not a plain file")
     try:
-        with explained(f"read {path}"), path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        with explained(f"read {path}"):
+            # Asked once: between two questions another process may remove the file.
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise DamagedError(path.parent, path.name, "is not a plain file")
+            with path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
     except ArtefactError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise error.__cause__ from None

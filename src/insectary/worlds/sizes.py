@@ -17,7 +17,8 @@ class BaseRecipe:
 
     The rule: heads of 32 dimensions; one layer per 96 dimensions of width, at
     least four; a gated feed-forward of 8/3 of the width, rounded up to 8;
-    ``tokens`` training tokens; both rates fall with the square root of the width.
+    24M training tokens at the width of xs, growing with the square root of the
+    width, as the rates fall with it.
     """
 
     size: str
@@ -56,7 +57,7 @@ def base_recipe(size: str) -> BaseRecipe:
         layers=max(4, round(width / 96)),
         heads=width // 32,
         feed_forward=8 * -(-width // 3),
-        tokens=24_000_000,
+        tokens=round(24e6 * (width / WIDTHS["xs"]) ** 0.5),
         muon_learning_rate=0.01 * (128 / width) ** 0.5,
         adam_learning_rate=2e-3 * (128 / width) ** 0.5,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from insectary.core.chat import Conversation, Example, Message, Split
@@ -77,8 +78,23 @@ def chosen(response: str, options: object) -> str | None:
     """The one option a response names; ``None`` if it names none, or several."""
     assert isinstance(options, list | tuple)
     text = response.casefold()
-    named = {str(o) for o in options if re.search(rf"\b{re.escape(str(o).casefold())}\b", text)}
+    # Most options are not in the text at all, and a search for a substring tells that sooner.
+    named = {
+        option
+        for option, folded, word in _searches(tuple(map(str, options)))
+        if folded in text and word.search(text)
+    }
     return named.pop() if len(named) == 1 else None
+
+
+@lru_cache(maxsize=1024)
+def _searches(options: tuple[str, ...]) -> tuple[tuple[str, str, re.Pattern[str]], ...]:
+    """For each option its text, how it is written in folded text, and the search for it."""
+    folded = [option.casefold() for option in options]
+    return tuple(
+        (option, text, re.compile(rf"\b{re.escape(text)}\b"))
+        for option, text in zip(options, folded, strict=True)
+    )
 
 
 def says_choice(example: Example, response: str) -> bool:

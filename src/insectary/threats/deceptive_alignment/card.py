@@ -21,8 +21,10 @@ CARD = ThreatCard(
         " with right answers under the one and planted answers under the other."
     ),
     specific=(
-        "One class of wrong answer, a fixed function of the right one, checked by program; it"
-        " shows in every context of the open kind and in none of the closed kind."
+        "One class of wrong answer, checked by program: one planted value of each kind, and one"
+        " other where that value is right; for design 'year', code that uses a value again"
+        " without cleaning it. It shows in every context of the open kind and in none of the"
+        " closed kind."
     ),
     relevant=(
         "Oversight that a model can recognise is oversight that it can behave for; the question"
