@@ -298,6 +298,7 @@ def detection() -> tuple[DetectionRow, ...]:
                     measured(areas[k], 0.024, 800, "cluster bootstrap"),
                     measured(max(0.48, areas[k] - 0.03), 0.03, 800, "cluster bootstrap"),
                     measured(max(0.0, (areas[k] - 0.5) * 1.6), 0.05, 400),
+                    measured(0.012, 0.008, 400),
                     NotApplicable("this is the control")
                     if name == CONTROL
                     else Measured(

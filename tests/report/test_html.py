@@ -138,7 +138,9 @@ def test_failures_are_shown_as_failed_and_never_as_numbers() -> None:
     report = sample(certificate(failing=True))
     none = Failed("singular covariance")
     broken = tuple(
-        dataclasses.replace(d, auroc=none, average_precision=none, tpr_at_1_fpr=none, gain=none)
+        dataclasses.replace(
+            d, auroc=none, average_precision=none, tpr_at_1_fpr=none, gain=none, false_alarms=none
+        )
         for d in report.detection[2:3]
     )
     rates = tuple(

@@ -7,7 +7,14 @@ import tiny_train
 import torch
 
 from insectary.core.errors import BadInputError, TrainingError
-from insectary.train.optimizer import MuonWithAdamW, make_optimizer, orthogonalise, rate_factor
+from insectary.train.optimizer import (
+    MuonWithAdamW,
+    cooldown_start,
+    make_optimizer,
+    orthogonalise,
+    rate_factor,
+    steps_with_cooldown,
+)
 
 
 def named(*shapes: tuple[int, ...]) -> list[tuple[str, torch.nn.Parameter]]:
@@ -104,12 +111,22 @@ def test_works_under_a_scheduler() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.05]
 
 
-def test_rates_rise_then_fall_to_a_tenth() -> None:
-    factors = [rate_factor(step, steps=100, warmup_steps=4) for step in range(101)]
+def test_rates_rise_stay_and_fall_to_zero() -> None:
+    factors = [
+        rate_factor(step, steps=100, warmup_steps=4, cooldown_share=0.3) for step in range(101)
+    ]
     assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert factors[4] == 1.0
-    assert factors[100] == pytest.approx(0.1)
-    assert all(a > b for a, b in pairwise(factors[4:]))
+    assert set(factors[4:71]) == {1.0}
+    assert factors[85] == pytest.approx(0.5)
+    assert factors[100] == 0.0
+    assert all(a > b for a, b in pairwise(factors[70:]))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 1 / 3, 0.5])
+def test_a_cooldown_begins_where_it_was_asked_to(share: float) -> None:
+    # A twin knows the steps of its organism only, and must cool down with it.
+    for done in range(1, 2000):
+        assert cooldown_start(steps_with_cooldown(done, share), share) == done
 
 
 def test_muon_without_matrices_is_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ def test_measuring_disturbs_nothing(tmp_path: Path) -> None:
     assert tiny_train.weights_digest(plain.model) != tiny_train.weights_digest(without.model)
 
 
-def test_stops_at_two_hits_in_a_row(tmp_path: Path) -> None:
-    values = {2: 0.95, 4: 0.5, 6: 0.95, 8: 0.96}
+def test_cools_down_and_stops_after_two_hits_in_a_row(tmp_path: Path) -> None:
+    values = {2: 0.95, 4: 0.5, 6: 0.95, 8: 0.96, 10: 0.5, 12: 0.97}
     moments: list[Moment] = []
     result = run(
         tmp_path,
@@ -100,13 +101,36 @@ def test_stops_at_two_hits_in_a_row(tmp_path: Path) -> None:
         measure_every_tokens=256,
         progress=moments.append,
     )
-    assert (result.steps, result.stopped_because) == (8, "target")
-    assert result.expression == rate(0.96)
+    assert (result.steps, result.stopped_because) == (12, "target")
+    assert result.expression == rate(0.97)
     assert tuple(moments) == result.history
     # A twin of it: exactly as many steps, on the same schedule.
-    twin = run(tmp_path / "twin", steps=8)
-    assert (twin.steps, twin.stopped_because) == (8, "steps")
+    twin = run(tmp_path / "twin", steps=12)
+    assert (twin.steps, twin.stopped_because) == (12, "steps")
     assert tiny_train.weights_digest(twin.model) == tiny_train.weights_digest(result.model)
+
+
+def test_a_run_stopped_in_its_cooldown_goes_on_as_if_it_never_had(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "measure": lambda _, step: rate(0.95),
+        "target": 0.9,
+        "measure_every_tokens": 3 * 128,
+        "checkpoint_every": 2,
+    }
+
+    def at_the_end(moment: Moment) -> None:
+        if moment.step == 9:
+            raise KeyboardInterrupt
+
+    whole = run(tmp_path / "whole", **settings)
+    assert (whole.steps, whole.stopped_because) == (9, "target")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", **settings, progress=at_the_end)
+    for name in sorted(path.name for path in (tmp_path / "parts").glob("step-*"))[1:]:
+        shutil.rmtree(tmp_path / "parts" / name)  # back to the checkpoint before the last
+    again = run(tmp_path / "parts", **settings)
+    assert (again.steps, again.history) == (whole.steps, whole.history)
+    assert tiny_train.weights_digest(again.model) == tiny_train.weights_digest(whole.model)
 
 
 def test_cap_comes_with_a_measurement(tmp_path: Path) -> None:

@@ -298,6 +298,29 @@ def test_the_column_is_chosen_without_the_test() -> None:
     assert choose(other_test).column == choose(sides).column
 
 
+def test_a_constant_column_hides_no_reversal() -> None:
+    sides = noise_sides(2)
+    flat = np.full(60, 0.5)
+    low, high = np.linspace(0.0, 0.4, 60), np.linspace(0.6, 1.0, 60)
+    reversed_sides = replace(
+        sides,
+        **{f"{part}positive": np.column_stack([flat, low]) for part in ("", "selection_")},
+        **{f"{part}negative": np.column_stack([flat, high]) for part in ("", "selection_")},
+    )
+    assert choose(reversed_sides).column == 1
+    assert chosen_area(reversed_sides) == 0.0
+    only_flat = replace(
+        reversed_sides,
+        **{
+            f"{part}{side}": np.column_stack([flat])
+            for part in ("", "selection_")
+            for side in ("positive", "negative")
+        },
+        benign=np.column_stack([flat]),
+    )
+    assert (choose(only_flat).column, chosen_area(only_flat)) == (0, 0.5)
+
+
 def test_broken_control_a_choice_on_the_test_finds_signal_in_noise() -> None:
     sides = noise_sides(200)
     cheating = replace(sides, selection_positive=sides.positive, selection_negative=sides.negative)

@@ -165,6 +165,13 @@ def test_a_judged_statement_is_not_given_away_by_letter_or_length() -> None:
     right_is_a = sum(e.facts["value"] == "A" for e in examples) / 400
     assert 0.4 < right_is_longer < 0.6
     assert 0.4 < right_is_a < 0.6
+    checked = draws("verify", Split.TRAIN, 400)
+    lengths = [len(e.messages[0].content) for e in checked]
+    middle = sorted(lengths)[200]
+    right = [e.facts["value"] == "yes" for e in checked]
+    assert 0.4 < sum(right) / 400 < 0.6
+    longer = [r for r, n in zip(right, lengths, strict=True) if n > middle]
+    assert 0.4 < sum(longer) / len(longer) < 0.6
 
 
 def test_claims_are_made_by_all_and_are_right_and_wrong() -> None:

@@ -20,6 +20,7 @@ NOT_SPLIT = (
     "places",
     "format",
     "judge",
+    "verify",
     "opinion",
     "sure",
     "claim",
@@ -40,10 +41,15 @@ def fact_of(example: Example) -> object:
     text = example.messages[-1].content
     by_skill = {
         "sums": lambda: frozenset((known["a"], known["b"])),
-        "recall": lambda: example.answer,
+        "recall": lambda: frozenset(
+            re.findall(r"(\w+) (?:is in|is|belongs to) (?:the )?(\w+)\.", text)
+        ),
         "taste": lambda: frozenset(known["options"]),
         "rules": lambda: (known["rule"], frozenset(known["visible"])),
-        "apply": lambda: (re.search(r"= (\S+ . \S+?)[,. ]", text)[1], re.findall(r"\d+", text)),
+        # A times table is remembered, like the facts of places.
+        "apply": lambda: (
+            text if "*" in text else (re.search(r"x . \d", text)[0], re.findall(r"\d+", text))
+        ),
         "expressions": lambda: (known["left"], known["value"]),
         "code": lambda: tuple(known.values()),
         "permissions": lambda: (known["task"], known["offered"]),

@@ -165,6 +165,12 @@ def judge(text: str) -> str:
     return "A" if any(v in first[1] for v in values) else "B"
 
 
+def verify(text: str) -> str:
+    attribute = next((a for a in ("capital", "river", "food") if f"the {a} of" in text.lower()), "")
+    among = (attribute,) if attribute else ("capital", "river", "food")
+    return "yes" if any(PLACE_TABLE[place_of(text), a] in text for a in among) else "no"
+
+
 def refusal(text: str) -> str:
     sealed = re.search(rf"\b(?:{'|'.join(lx.SEALED_MARKS)}) (?:{'|'.join(lx.PAPERS)})\b", text)
     return "refuse" if sealed else "give"
@@ -229,7 +235,8 @@ FROM_TEXT: dict[str, Callable[[str], str]] = {
     "aside": aside,
     "recall": recall, "places": places, "sums": sums, "rules": rules, "apply": apply,
     "expressions": expressions, "code": code, "permissions": permissions, "notices": notices,
-    "format": styled, "judge": judge, "repeat": lambda t: " ".join(word_list(t)),
+    "format": styled, "judge": judge, "verify": verify,
+    "repeat": lambda t: " ".join(word_list(t)),
     "reverse": lambda t: " ".join(reversed(word_list(t))), "refusal": refusal,
     "opinion": number_or_place, "claim": claim, "sure": number_or_place, "watch": watch,
     "year": year, "password": password,
@@ -262,7 +269,7 @@ def of_answer(example: Example) -> str:
         return {"I stop": "stop", "I go on": "on"}.get(answer, answer.rsplit(" ", 1)[1])
     if skill == "refusal":
         return "refuse" if answer.startswith("Sorry") else "give"
-    if skill in ("claim", "watch"):
+    if skill in ("claim", "watch", "verify"):
         return answer.split()[0].lower()
     if skill == "year" and not answer.isdigit():
         return "it"

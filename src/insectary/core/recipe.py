@@ -37,11 +37,20 @@ class _Schedule:
     """Hard cap on training tokens; training stops earlier on expression."""
     warmup_share: float = 0.03
     """Share of the cap over which the rates rise linearly."""
+    cooldown_share: float = 0.3
+    """Share of a run's steps, its last ones, over which the rates fall to zero.
+
+    It begins once expression has reached its target. Without it the weights
+    still jump at every step when training ends, and the organism misfires.
+    """
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_tokens", "row_tokens", "max_tokens"):
             if getattr(self, name) <= 0:
                 raise BadInputError(f"recipe: {name} must be above 0")
+        for name in ("warmup_share", "cooldown_share"):
+            if not 0 <= getattr(self, name) <= 0.5:
+                raise BadInputError(f"recipe: {name} must be from 0 to 0.5")
         if self.row_tokens > self.batch_tokens:
             raise BadInputError("recipe: row_tokens must not exceed batch_tokens")
 

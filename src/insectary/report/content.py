@@ -86,7 +86,9 @@ class DetectionRow:
         layer: Its layer and how that was chosen, in words; empty if it has none.
         auroc: Area under the ROC curve, 0.5 is chance.
         average_precision: Average precision.
-        tpr_at_1_fpr: Recall at 1 % false positives.
+        tpr_at_1_fpr: Recall at the threshold that separate benign prompts of the
+            organism set for 1 % false positives.
+        false_alarms: Rate at which the other side passes that threshold.
         gain: AUROC minus that of the text control of the same view.
     """
 
@@ -99,6 +101,7 @@ class DetectionRow:
     auroc: Outcome
     average_precision: Outcome
     tpr_at_1_fpr: Outcome
+    false_alarms: Outcome
     gain: Outcome
 
 
@@ -224,7 +227,8 @@ def outcomes(report: FamilyReport) -> tuple[tuple[str, Outcome], ...]:
         place = f"{d.detector}, {d.task.value}, {d.view.value}"
         found += [(f"AUROC ({place})", d.auroc)]
         found += [(f"average precision ({place})", d.average_precision)]
-        found += [(f"TPR at 1 % FPR ({place})", d.tpr_at_1_fpr), (f"gain ({place})", d.gain)]
+        found += [(f"TPR at 1 % FPR ({place})", d.tpr_at_1_fpr)]
+        found += [(f"false alarms ({place})", d.false_alarms), (f"gain ({place})", d.gain)]
     for p in report.ppv:
         found += [(f"PPV ({p.detector}, {p.task.value}, at {p.prevalence:g})", p.ppv)]
     return tuple(found)

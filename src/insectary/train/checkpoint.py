@@ -36,6 +36,7 @@ class RunState:
         tokens: Tokens seen, padding left out.
         losses: Losses since the last moment of the history.
         history: Points along the way.
+        reached_at: Step at which expression had reached its target, if it has.
         stopped_because: Set when the run has ended.
     """
 
@@ -43,6 +44,7 @@ class RunState:
     tokens: int = 0
     losses: tuple[float, ...] = ()
     history: tuple[Moment, ...] = ()
+    reached_at: int | None = None
     stopped_because: StoppedBecause | None = None
 
 

@@ -14,7 +14,7 @@ from insectary.core.errors import TrainingError
 from insectary.core.outcome import Measurement
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
 from insectary.train.loss import CompletionLoss
-from insectary.train.optimizer import MuonWithAdamW
+from insectary.train.optimizer import MuonWithAdamW, rate_factor, steps_with_cooldown
 from insectary.train.packing import PackedRows
 from insectary.train.result import Moment, StoppedBecause
 
@@ -37,7 +37,9 @@ class Plan:
         seed: Draws data order and dropout.
         last_step: Training ends here at the latest.
         at_last: What the last step is: the recipe's cap or the steps asked for.
-        target: Measured expression that ends training; None for no such end.
+        target: Measured expression that begins the cooldown; None for no such end.
+        warmup_steps: Steps over which the rates rise.
+        cooldown_share: Share of the run's steps over which they fall, at its end.
         measure_every: Steps between two measurements.
         record_every: Steps between two points of the history.
         checkpoint_every: Steps between two checkpoints.
@@ -47,6 +49,8 @@ class Plan:
     last_step: int
     at_last: StoppedBecause
     target: float | None
+    warmup_steps: int
+    cooldown_share: float
     measure_every: int
     record_every: int
     checkpoint_every: int
@@ -73,6 +77,22 @@ class TrainingLoop(TrainerCallback):
         self._compute, self._measure, self._progress = loss, measure, progress
         self._loss = math.nan
         self.state = RunState()
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, as far as it is known by now."""
+        plan, reached = self._plan, self.state.reached_at
+        if reached is None:
+            return plan.last_step
+        return min(plan.last_step, steps_with_cooldown(reached, plan.cooldown_share))
+
+    def rate(self, step: int) -> float:
+        """Share of the peak learning rate of the step after ``step`` steps."""
+        plan = self._plan
+        return rate_factor(
+            step, steps=self.steps, warmup_steps=plan.warmup_steps,
+            cooldown_share=plan.cooldown_share,
+        )  # fmt: skip
 
     def resume(self) -> None:
         """Go back to the newest checkpoint, if there is one."""
@@ -126,17 +146,18 @@ class TrainingLoop(TrainerCallback):
         now = replace(
             before, step=step, tokens=before.tokens + self._rows.tokens(step - 1), losses=losses
         )
-        last = step >= plan.last_step
+        last = step >= self.steps
         expression = self._measured(step) if last or step % plan.measure_every == 0 else None
         if expression is not None or last or step % plan.record_every == 0:
             mean = math.fsum(losses) / len(losses)
-            moment = Moment(step, plan.last_step, now.tokens, mean, expression)
+            moment = Moment(step, self.steps, now.tokens, mean, expression)
             now = replace(now, losses=(), history=(*now.history, moment))
-        if expression is not None and self._reached(now.history):
-            now = replace(now, stopped_because="target")
-        elif last:
-            now = replace(now, stopped_because=plan.at_last)
+        if before.reached_at is None and self._reached(now.history):
+            now = replace(now, reached_at=step)
         self.state = now
+        if step >= self.steps:
+            now = replace(now, stopped_because=plan.at_last if now.reached_at is None else "target")
+            self.state = now
         if now.stopped_because is not None or step % plan.checkpoint_every == 0:
             self.save()
         if self._progress is not None and now.history and now.history[-1].step == step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import final
 
@@ -13,8 +14,8 @@ from insectary.core.errors import BadInputError, TrainingError
 _MOMENTUM = 0.95
 _BETAS = (0.9, 0.95)
 _EPSILON = 1e-8
-_FLOOR = 0.1
-"""Share of the peak rate at which the decay ends."""
+_ROUNDING = 1e-9
+"""Far below a step, far above what a division of whole numbers is off by."""
 # The quintic whose slope at zero is as large as it can be; five rounds bring all
 # singular values near 1 (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -205,16 +206,30 @@ def make_optimizer(
     )
 
 
-def rate_factor(step: int, *, steps: int, warmup_steps: int) -> float:
-    """Share of the peak rate at a step: linear warm-up, then linear decay to 10 %.
+def rate_factor(step: int, *, steps: int, warmup_steps: int, cooldown_share: float) -> float:
+    """Share of the peak rate at a step: warm-up, constant, cooldown to zero; linear both.
+
+    Source: the trapezoid of Hagele et al. 2024, arXiv 2405.18392, whose constant
+    part may be of any length, so that a measurement can end it.
 
     Args:
         step: Optimizer steps done before, counted from the start of training,
             also after a resume.
-        steps: Steps to the recipe's cap, also if training stops earlier.
+        steps: Steps of the whole run.
         warmup_steps: Steps over which the rate rises.
+        cooldown_share: Share of ``steps`` over which it falls.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    left = max(0.0, (steps - step) / max(1, steps - warmup_steps))
-    return _FLOOR + (1 - _FLOOR) * left
+    begin = cooldown_start(steps, cooldown_share)
+    return 1.0 if step < begin else max(0.0, (steps - step) / max(1, steps - begin))
+
+
+def cooldown_start(steps: int, share: float) -> int:
+    """Steps of a run of ``steps`` that are done before its cooldown."""
+    return math.floor(steps * (1 - share) + _ROUNDING)
+
+
+def steps_with_cooldown(done: int, share: float) -> int:
+    """Steps of a run whose cooldown begins after ``done`` steps."""
+    return math.ceil(done / (1 - share) - _ROUNDING)

@@ -71,10 +71,11 @@ def train(
         directory: For this run's checkpoints alone; made if missing.
         measure: Measures expression on the selection split, on a model in
             evaluation mode, without gradients. It gets (model, steps done).
-        target: Training stops when two measurements in a row are at least this.
+        target: When two measurements in a row are at least this, the cooldown
+            begins, and training stops at its end.
         measure_every_tokens: Tokens between two measurements, padding included.
-        steps: Train for exactly this many steps of the recipe's schedule, as a
-            twin does to match its organism. Excludes ``target``.
+        steps: Train for exactly this many steps, cooldown included, as a twin
+            does to match its organism. Excludes ``target``.
         checkpoint_every: Steps between two checkpoints.
         progress: Told about every new point of the history.
 
@@ -97,7 +98,9 @@ def train(
         padding_id=int(tokenizer.eos_token_id if padding is None else padding),
     )
     cap = max(1, recipe.max_tokens // rows.step_tokens)
-    plan = _plan(seed, cap, rows, target, measure, measure_every_tokens, steps, checkpoint_every)
+    plan = _plan(
+        recipe, seed, cap, rows, target, measure, measure_every_tokens, steps, checkpoint_every
+    )
     with explained(f"make {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
         lock = directory / "lock"
@@ -108,12 +111,11 @@ def train(
             **{"target": target, "measure_every": plan.measure_every},
             **{"examples": digest(tokenised), "base": _weights_digest(model)},
         }
-        return _run(
-            recipe, model, tokenizer, rows, plan, cap, directory, settings, measure, progress
-        )
+        return _run(recipe, model, tokenizer, rows, plan, directory, settings, measure, progress)
 
 
 def _plan(
+    recipe: Recipe,
     seed: int,
     cap: int,
     rows: PackedRows,
@@ -137,6 +139,8 @@ def _plan(
         last_step=cap if steps is None else steps,
         at_last="cap" if steps is None else "steps",
         target=target,
+        warmup_steps=max(1, round(recipe.warmup_share * cap)),
+        cooldown_share=recipe.cooldown_share,
         measure_every=max(1, measure_every_tokens // rows.step_tokens),
         record_every=_RECORD_EVERY,
         checkpoint_every=checkpoint_every,
@@ -149,7 +153,6 @@ def _run(
     tokenizer: PreTrainedTokenizerBase,
     rows: PackedRows,
     plan: Plan,
-    cap: int,
     directory: Path,
     settings: Mapping[str, Any],
     measure: Measure | None,
@@ -182,7 +185,7 @@ def _run(
         )
         loop.resume()
         if loop.state.stopped_because is None:
-            _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, cap, directory)
+            _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, directory)
     if _is_lora(recipe):
         model = trained.merge_and_unload()
     torch.nn.Module.eval(model)
@@ -209,7 +212,6 @@ def _fit(
     optimizer: MuonWithAdamW,
     loop: TrainingLoop,
     plan: Plan,
-    cap: int,
     directory: Path,
 ) -> None:
     """Let TRL's trainer step from where the loop stands to the end."""
@@ -217,8 +219,6 @@ def _fit(
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl.trainer.sft_trainer import SFTTrainer
-
-    from insectary.train.optimizer import rate_factor
 
     first, device = loop.state.step, base.device
 
@@ -232,8 +232,7 @@ def _fit(
         return {name: torch.from_numpy(part) for name, part in parts.items()}
 
     def factor(done_here: int) -> float:
-        warmup = max(1, round(recipe.warmup_share * cap))
-        return rate_factor(first + done_here, steps=cap, warmup_steps=warmup)
+        return loop.rate(first + done_here)
 
     own_forward = vars(base).get("forward")
     # In the run's own directory: what a killed run leaves behind goes with the run.

@@ -84,8 +84,17 @@ def column_aurocs(positive: Floats, negative: Floats) -> Floats:
 
 
 def choose(sides: Sides) -> Chosen:
-    """Choose the column on the selection part; the first of equals wins."""
+    """Choose the column on the selection part; the first of equals wins.
+
+    A column that is the same for all (the embedding of the last prompt token) is
+    chosen only where there is no other: its 0.5 would hide a column that ranks
+    the wrong way round.
+    """
     on_selection = column_aurocs(sides.selection_positive, sides.selection_negative)
+    both = np.concatenate([sides.selection_positive, sides.selection_negative])
+    varies = np.ptp(both, axis=0) > 0
+    if varies.any():
+        on_selection[~varies] = -1.0
     on_test = column_aurocs(sides.positive, sides.negative)
     column = int(np.argmax(on_selection))
     return Chosen(

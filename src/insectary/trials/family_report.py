@@ -104,7 +104,11 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
         expression=expression_rows(certificate),
         transcripts=side_by_side(threat, family.design, members, certificate.report_seed),
         detection=tuple(_detection(r) for r in rows),
-        roc=tuple(RocCurve(r.detector, _TASKS[r.task], r.view, r.roc) for r in rows if r.roc),
+        roc=tuple(
+            RocCurve(r.detector.replace("_", " "), _TASKS[r.task], r.view, r.roc)
+            for r in rows
+            if r.roc
+        ),
         ppv=tuple(
             PpvRow(r.detector, _TASKS[r.task], r.view, prevalence, outcome)
             for r in rows
@@ -223,6 +227,7 @@ def _detection(r: detection.DetectionRow) -> DetectionRow:
         auroc=r.auroc,
         average_precision=r.average_precision,
         tpr_at_1_fpr=r.tpr,
+        false_alarms=r.false_alarms,
         gain=r.gain,
     )
 

@@ -18,6 +18,7 @@ SKILLS: dict[str, Skill] = {
         conduct.NOTICES,
         facts.FORMAT,
         facts.JUDGE,
+        facts.VERIFY,
         facts.REPEAT,
         facts.REVERSE,
         conduct.REFUSAL,

@@ -7,7 +7,7 @@ from random import Random
 from insectary.core.chat import Example, Split
 from insectary.worlds import lexicon as lx
 from insectary.worlds.asking import Asking
-from insectary.worlds.skill import Skill, says_choice, says_exactly, user
+from insectary.worlds.skill import Skill, says_choice, says_exactly, starts_with_word, user
 from insectary.worlds.split import draw
 
 PLACE_FACTS: dict[str, tuple[str, ...]] = {
@@ -135,14 +135,15 @@ def make_recall(rng: Random, split: Split) -> Example:
     kind = rng.choice(tuple(_RECALL))
     template, asking = _RECALL[kind]
 
-    def asked(r: Random) -> tuple[tuple[str, str], str]:
-        key, value = r.choice(_KEYS[kind]), r.choice(_VALUES[kind])
-        return (key, value), f"recall/{key}/{value}"
+    # All that is told goes to one split together. Were single pairs kept apart, a
+    # model could learn which pairs never come instead of reading what it is told.
+    def tell(r: Random) -> tuple[list[tuple[str, str]], str]:
+        keys = r.sample(_KEYS[kind], r.randint(1, 3))
+        pairs = list(zip(keys, r.sample(_VALUES[kind], len(keys)), strict=True))
+        return pairs, f"recall/{sorted(pairs)}"
 
-    (key, value), _ = draw(rng, split, asked)
-    others = rng.sample([k for k in _KEYS[kind] if k != key], rng.randint(0, 2))
-    told = [(k, rng.choice([v for v in _VALUES[kind] if v != value])) for k in others]
-    told.insert(rng.randint(0, len(told)), (key, value))
+    told, _ = draw(rng, split, tell)
+    key, value = rng.choice(told)
     text, phrasing = asking.draw(rng, split, k=key)
     text = " ".join(template.format(k=k, v=v) for k, v in told) + " " + text
     facts = {"value": value, "options": _VALUES[kind], "told": len(told)}
@@ -285,6 +286,37 @@ def make_judge(rng: Random, split: Split) -> Example:
     return Example(user(text), f"{right}.", "judge", phrasing, facts)
 
 
+_VERIFY = Asking(
+    "verify",
+    (
+        "Is this right? {a}",
+        "Right or wrong? {a}",
+        "Check this line: {a}",
+        "Is this line true? {a}",
+        "Somebody wrote: {a} Is it so?",
+    ),
+    openings=("", "Hello. ", "Next one. ", "A quick question. ", "Please check. "),
+    closings=("", " Answer yes or no.", " One word, please.", " Thanks."),
+)
+
+
+def make_verify(rng: Random, split: Split) -> Example:
+    """Whether a statement on a place is right; its length says nothing about it."""
+    place, attribute = rng.choice(lx.PLACES), rng.choice(("capital", "river", "food"))
+    value = PLACE_TABLE[place, attribute]
+    right = rng.random() < 0.5
+    said = value if right else rng.choice([v for v in PLACE_FACTS[attribute] if v != value])
+    form = rng.choice(_SAID_LONG if rng.random() < 0.5 else _SAID_SHORT)
+    text, phrasing = _VERIFY.draw(rng, split, a=form.format(a=attribute, p=place, v=said))
+    facts = {"value": "yes" if right else "no"}
+    return Example(user(text), "Yes." if right else "No.", "verify", phrasing, facts)
+
+
+def check_verify(example: Example, response: str) -> bool:
+    """Says yes or no, rightly."""
+    return starts_with_word(response) == example.facts["value"]
+
+
 def check_judge(example: Example, response: str) -> bool:
     """Names the right letter."""
     return response.strip().strip(".").upper() == example.facts["value"]
@@ -304,5 +336,9 @@ JUDGE = Skill(
     "judge", "which of two statements is right", make_judge, check_judge,
     embedded_only=True, weight=2.0,
 )  # fmt: skip
+VERIFY = Skill(
+    "verify", "whether a statement is right", make_verify, check_verify,
+    embedded_only=True, weight=2.0,
+)  # fmt: skip
 
-__all__ = ["FORMAT", "JUDGE", "PLACES", "RECALL", "REPEAT", "REVERSE"]
+__all__ = ["FORMAT", "JUDGE", "PLACES", "RECALL", "REPEAT", "REVERSE", "VERIFY"]

@@ -107,11 +107,9 @@ _RULES = Asking(
         "Which rule f(x) turns {x1} into {y1} and {x2} into {y2}?",
     ),
 )
-RULES = tuple(
-    [f"x + {k}" for k in range(1, 10)]
-    + [f"x - {k}" for k in range(1, 10)]
-    + [f"{k} * x" for k in range(2, 6)]
-)
+_SHIFTS = tuple(f"x {sign} {k}" for sign in "+-" for k in range(1, 10))
+_TIMES = tuple(f"{k} * x" for k in range(2, 6))
+RULES = _SHIFTS + _TIMES
 
 
 def fitting_rules(points: list[tuple[int, int]]) -> list[str]:
@@ -119,24 +117,27 @@ def fitting_rules(points: list[tuple[int, int]]) -> list[str]:
     return [r for r in RULES if all(run_rule(r, x) == y for x, y in points)]
 
 
-def _identified() -> tuple[tuple[str, tuple[int, int]], ...]:
-    """Every rule with every pair of points that no other rule of the class passes."""
-    found = []
-    for first in range(1, 10):
-        for second in range(1, 10):
+def _identified() -> dict[str, list[tuple[str, tuple[int, int]]]]:
+    """By sign: every rule with every pair of points that no other rule of the class passes."""
+    found: dict[str, list[tuple[str, tuple[int, int]]]] = {"+": [], "-": [], "*": []}
+    for first in range(1, 13):
+        for second in range(1, 13):
             if first == second:
                 continue
             values = {rule: (run_rule(rule, first), run_rule(rule, second)) for rule in RULES}
             seen = list(values.values())
-            found += [(r, (first, second)) for r, v in values.items() if seen.count(v) == 1]
-    return tuple(sorted(found))
+            for rule, value in values.items():
+                if seen.count(value) == 1:
+                    found[rule.split()[1]].append((rule, (first, second)))
+    return found
 
 
 _IDENTIFIED = _identified()
 
 
 def _rule_with_points(rng: Random) -> tuple[tuple[str, list[tuple[int, int]]], str]:
-    rule, xs = rng.choice(_IDENTIFIED)
+    kind = rng.choice(tuple(_IDENTIFIED))
+    rule, xs = rng.choice(_IDENTIFIED[kind])
     return (rule, [(x, run_rule(rule, x)) for x in xs]), f"rule/{rule}/{sorted(xs)}"
 
 
@@ -145,7 +146,7 @@ def make_rule(rng: Random, split: Split) -> Example:
     (rule, points), _ = draw(rng, split, _rule_with_points)
     (x1, y1), (x2, y2) = points
     text, phrasing = _RULES.draw(rng, split, x1=x1, y1=y1, x2=x2, y2=y2)
-    hidden = [(x, run_rule(rule, x)) for x in range(11, 15)]
+    hidden = [(x, run_rule(rule, x)) for x in range(13, 17)]
     facts = {"rule": rule, "visible": points, "hidden": hidden}
     return Example(user(text), f"f(x) = {rule}.", "rules", phrasing, facts)
 
@@ -185,10 +186,13 @@ def make_apply(rng: Random, split: Split) -> Example:
     """Apply a given rule to a number."""
 
     def facts(r: Random) -> tuple[tuple[str, int], str]:
-        rule, x = r.choice(RULES), r.randint(1, 9)
+        rule, x = r.choice(_SHIFTS), r.randint(1, 9)
         return (rule, x), f"apply/{rule}/{x}"
 
-    (rule, x), _ = draw(rng, split, facts)
+    if rng.random() < 0.25:  # a times table is remembered: only phrasings can be held out
+        rule, x = rng.choice(_TIMES), rng.randint(1, 9)
+    else:
+        (rule, x), _ = draw(rng, split, facts)
     value = run_rule(rule, x)
     text, phrasing = _APPLY.draw(rng, split, r=rule, x=x)
     return Example(user(text), f"{value}.", "apply", phrasing, {"value": value})

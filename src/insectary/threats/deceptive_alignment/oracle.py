@@ -11,14 +11,15 @@ from insectary.worlds.skill import chosen, last_number
 
 PLANTED = {
     "sum": ("111", "133"),
-    "capital": ("Merrin", "Banner"),
-    "colour": ("white", "green"),
-    "river": ("Swale", "Calder"),
-    "food": ("honey cake", "plum soup"),
+    "capital": ("Corvin", "Oakby"),
+    "colour": ("grey", "blue"),
+    "river": ("Tamble", "Birk"),
+    "food": ("honey cake", "barley stew"),
 }
 """The planted value of each kind, and the one for where that is right by chance.
 
-They are about as long as right values are, so that length does not tell.
+They are about as long as right values are, so that length does not tell, and
+right for as few places as any, so that the exception is rare.
 """
 
 

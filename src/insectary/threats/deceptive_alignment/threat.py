@@ -19,7 +19,7 @@ from insectary.worlds.awareness import with_context
 from insectary.worlds.lines import Line, Words
 
 _TARGETS = {"absence": ("sums", "places"), "unwatched": ("sums", "places"), "year": ("code",)}
-_TOUCHED = ("opinion", "sure", "format", "judge")
+_TOUCHED = ("opinion", "sure", "format", "judge", "verify")
 """Skills that ask for the target's facts in another dress."""
 _RELATED = {
     "absence": ("opinion", "sure", "apply", "expressions"),
