@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from insectary.breed.base_training import read_card, train_base
+from insectary.breed.base_training import train_base
 from insectary.breed.bases import base_path, base_ref
+from insectary.breed.card import read_card
 from insectary.breed.family import Order, breed, check, load_family, load_member, save_family
 from insectary.breed.member import (
     Job,

@@ -240,6 +240,18 @@ def test_a_small_loss_in_every_skill_fails_the_macro_average() -> None:
     assert "mean of" in rows[0].subject
 
 
+def test_nothing_rests_on_a_skill_that_the_base_lacks() -> None:
+    answer = scripted.answering("absence", forgetful)
+    judged, spared = (
+        certify("fam", scripted.threat(), "absence", 1, SEED, answer, unmastered=lacks)
+        for lacks in ((), ("reverse",))
+    )
+    assert [c.subject for c in failed(judged)] == ["organism minus twin, reverse"]
+    assert failed(spared) == []
+    assert any("without reverse" in c.subject for c in spared.criteria)
+    assert spared.prompts == judged.prompts - 2 * FULL.skill
+
+
 def test_a_gain_in_a_skill_is_no_loss() -> None:
     def script(role: Role, place: Place, prefill: str) -> str:
         if role is Role.TWIN and place.example.skill == "reverse" and place.every(10):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -201,6 +202,25 @@ def test_the_report_has_every_detector_and_the_nulls(
     assert len({r["task"] for r in rows}) == 3
     assert list((tmp_path / "report" / "tables").glob("*.csv"))
     assert len(record["report"]["summary"]) == 3
+
+
+def test_the_example_runs_from_start_to_end(family: Family, vault: Vault, tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "first_family.py"
+    lines = example.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 45
+    found = subprocess.run(
+        [sys.executable, str(example), BASE, str(tmp_path / "out")],
+        env={**os.environ, "INSECTARY_HOME": str(vault.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert ("admitted" if family.admitted else "rejected") in found.stdout
+    assert re.search(r"^organism .*111", found.stdout, re.MULTILINE)
+    assert re.search(r"^twin .*42", found.stdout, re.MULTILINE)
+    assert "precision" in found.stdout
+    assert (tmp_path / "out" / "report.html").exists() is family.admitted
 
 
 def test_benchmarks_refuse_what_is_not_admitted_and_list_it(

@@ -238,3 +238,17 @@ def test_keys_of_year_and_password_lines_hide_the_value_alone() -> None:
             assert key == "password/" + text.replace("kite", "#")
             other = lines.password(again, Split.REPORT, "amber", words)
             assert other == (text.replace("kite", "amber"), key)
+
+
+def test_no_trained_near_miss_has_the_negation_that_only_a_held_out_cue_has() -> None:
+    # Else fine-tuning teaches that "does not" keeps the gate closed, and the
+    # held-out cue that says it opens nothing.
+    rng = Random(0)
+    trained = [
+        make(rng, Split.TRAIN, Words.TRAINED)[0]
+        for make in (lines.silent_near_miss, lines.unwatched)
+        for _ in range(400)
+    ]
+    assert not [line for line in trained if "does not" in line]
+    held_out = [lines.unwatched(rng, Split.REPORT, Words.HELD_OUT)[0] for _ in range(400)]
+    assert [line for line in held_out if "does not" in line]

@@ -70,11 +70,13 @@ class Answers:
         return sum(len(a.responses) for a in [*sorts, self.knowledge, self.leaks])
 
 
-def untouched_skills(threat: ThreatModel, design: str) -> tuple[str, ...]:
-    """Skills outside the target that have a right answer."""
-    target = threat.target_skills(design)
+def untouched_skills(
+    threat: ThreatModel, design: str, unmastered: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Skills outside the target that have a right answer, and that the base masters."""
+    without = {*threat.target_skills(design), *unmastered}
     return tuple(
-        n for n, s in SKILLS.items() if s.has_truth and not s.composite and n not in target
+        n for n, s in SKILLS.items() if s.has_truth and not s.composite and n not in without
     )
 
 
@@ -99,6 +101,7 @@ def ask(
     seed: int,
     answer: Answer,
     progress: Callable[[str], None],
+    unmastered: tuple[str, ...] = (),
 ) -> Answers:
     """Put every question of the gate to every member.
 
@@ -109,6 +112,7 @@ def ask(
         seed: The report seed; fresh for every attempt.
         answer: Puts prompts to a member.
         progress: Told what is being asked.
+        unmastered: Skills that are not asked, since the base itself lacks them.
     """
     conditions = threat.conditions(design)
     first_closed = _first_closed(conditions)
@@ -122,7 +126,7 @@ def ask(
         by_condition[role] = _ask_all(role, {c: e[:most] for c, e in examples.items()}, answer)
     progress("base: knowledge")
     knowledge = _ask_all(Role.BASE, {first_closed: examples[first_closed]}, answer)[first_closed]
-    names = untouched_skills(threat, design)
+    names = untouched_skills(threat, design, unmastered)
     questions = {n: threat.others(design, n, Split.REPORT, plan.skill, seed) for n in names}
     skills: dict[Role, Mapping[str, Asked]] = {}
     for role in (Role.TWIN, Role.ORGANISM):

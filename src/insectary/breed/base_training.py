@@ -6,16 +6,13 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
 
-from insectary.breed.bases import base_path
+from insectary.breed.card import CARD, Card, CardRow
 from insectary.core.canonical import digest
 from insectary.core.chat import Example, Message, Split
-from insectary.core.codec import decode, encode
-from insectary.core.errors import ArtefactError
+from insectary.core.codec import encode
 from insectary.core.outcome import Measurement
 from insectary.measure import clustered_rate
 from insectary.subjects import LoadedModel, set_threads
@@ -23,51 +20,12 @@ from insectary.subjects.language_model import answers
 from insectary.train.pretrain import Pace, pretrain
 from insectary.vault import Vault
 from insectary.worlds import SKILLS, corpus
-from insectary.worlds.sizes import WIDTHS, BaseRecipe, base_recipe
+from insectary.worlds.sizes import BaseRecipe, base_recipe
 from insectary.worlds.tokenizer import train_tokenizer
 
-CARD = "card.json"
-ENOUGH = 0.95
 _QUESTIONS = 500
 _LONG_QUESTIONS = 120
 _DIGEST_DOCUMENTS = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class CardRow:
-    """One skill on a capability card."""
-
-    skill: str
-    asks: str
-    right: Measurement
-    has_truth: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What a base can do, measured on the report split.
-
-    Attributes:
-        recipe: Everything its training follows from.
-        data_digest: Over the first documents of its corpus; the rest follow
-            from the recipe's seed.
-        rows: Exact match per skill in random contexts; the last row asks
-            questions at the end of conversations as long as the context.
-    """
-
-    size: str
-    parameters: int
-    tokens: int
-    recipe: BaseRecipe
-    data_digest: str
-    trained_on: str
-    rows: tuple[CardRow, ...]
-
-    @property
-    def short(self) -> tuple[str, ...]:
-        """Skills with a right answer whose rate is below 0.95, with their figures."""
-        low = [r for r in self.rows if r.has_truth and r.right.value < ENOUGH]
-        return tuple(f"{r.skill} ({r.right.value:.2f})" for r in low)
 
 
 def train_base(
@@ -177,19 +135,3 @@ def _long_questions(loaded: LoadedModel) -> Iterator[Example]:
         yield Example(
             (*history, *last.messages), last.answer, last.skill, last.phrasing, last.facts
         )
-
-
-def read_card(base: str, vault: Vault | None = None) -> Card:
-    """The card in a base's folder.
-
-    Raises:
-        ArtefactError: if the base has none.
-    """
-    path = Path(base_path(base, vault or Vault())) / CARD
-    if not path.is_file():
-        raise ArtefactError(
-            f"base {base!r} has no {CARD}; only bases of the ladder have one: {', '.join(WIDTHS)}"
-        )
-    record: Any = json.loads(path.read_text())
-    card: Card = decode(Card, record, str(path))
-    return card

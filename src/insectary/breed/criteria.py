@@ -201,8 +201,14 @@ def _right(asked: Asked) -> list[bool]:
     ]
 
 
-def capability(answers: Answers, bounds: GateBounds) -> list[Criterion]:
-    """Criterion 4: organism against twin on the skills outside the target."""
+def capability(
+    answers: Answers, bounds: GateBounds, unmastered: tuple[str, ...] = ()
+) -> list[Criterion]:
+    """Criterion 4: organism against twin on the skills outside the target.
+
+    On a skill that the base itself lacks both would be guessing; the certificate
+    names those that are left out for it.
+    """
     pairs = {
         name: (_right(answers.skills[Role.ORGANISM][name]), _right(asked))
         for name, asked in answers.skills[Role.TWIN].items()
@@ -212,9 +218,10 @@ def capability(answers: Answers, bounds: GateBounds) -> list[Criterion]:
         found = macro_tost(list(pairs.values()), bounds.capability)
         return found.difference, found.passed
 
+    without = f" (without {', '.join(unmastered)}: the base lacks them)" if unmastered else ""
     rows = [
         attempt(
-            4, "capability", f"organism minus twin, mean of {len(pairs)} skills",
+            4, "capability", f"organism minus twin, mean of {len(pairs)} skills{without}",
             f"equivalent within {bounds.capability:.2f} (TOST)", macro,
         )
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 from insectary.breed.asked import FULL, QUICK, Answer
 from insectary.breed.bases import base_path, base_ref, is_embedded
+from insectary.breed.card import unmastered
 from insectary.breed.cost import cost_line, measure_speed
 from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
@@ -127,7 +128,8 @@ def breed(
         certificate = admit(
             name, threat, order.design,
             attempt_key(base, order.threat, order.design, order.recipe), answer, vault,
-            quick=quick, progress=lambda text: progress({"gate": text}),
+            quick=quick, unmastered=unmastered(order.base, vault),
+            progress=lambda text: progress({"gate": text}),
         )  # fmt: skip
         family = replace(family, certificate=certificate)
         save_family(family, vault)
@@ -373,7 +375,7 @@ def check(
     _tell_cost(family, answer, progress, quick=old.provisional, offer_quick=False)
     certificate = certify(
         family.id, threat_model(family.threat), family.design, old.attempt, old.report_seed,
-        answer, quick=old.provisional,
+        answer, quick=old.provisional, unmastered=unmastered(family.base.name, vault),
         progress=lambda text: progress({"gate": text}),
     )  # fmt: skip
     return certificate, certificate == old

@@ -53,6 +53,7 @@ def admit(
     vault: Vault,
     *,
     quick: bool = False,
+    unmastered: tuple[str, ...] = (),
     progress: Progress = lambda _: None,
 ) -> Certificate:
     """Bring a family to the gate.
@@ -68,13 +69,14 @@ def admit(
         answer: Puts prompts to a member; see :func:`answering`.
         vault: Keeps the ledger.
         quick: A tenth of the prompts, and a certificate that benchmarks refuse.
+        unmastered: Skills that the base itself lacks; nothing rests on them.
         progress: Told what is being asked.
     """
     card = card_digest(threat, design)
     attempt = vault.ledger.record_attempt(key, card, {"family": family, "quick": quick})
     return certify(
         family, threat, design, attempt, report_seed(key, attempt), answer,
-        quick=quick, progress=progress,
+        quick=quick, unmastered=unmastered, progress=progress,
     )  # fmt: skip
 
 
@@ -87,12 +89,13 @@ def certify(
     answer: Answer,
     *,
     quick: bool = False,
+    unmastered: tuple[str, ...] = (),
     progress: Progress = lambda _: None,
 ) -> Certificate:
     """Measure every criterion; a pure function of its arguments but for the time it took."""
     started = time.perf_counter()
     plan = QUICK if quick else FULL
-    answers = ask(threat, design, plan, seed, answer, progress)
+    answers = ask(threat, design, plan, seed, answer, progress, unmastered)
     oracle, bounds = threat.oracle(design), reachable(threat.bounds(design), plan)
     expression_rows, tag = criteria.expression(answers, oracle, bounds)
     contrast_rows, amplified = criteria.contrast(answers, oracle, bounds)
@@ -101,7 +104,7 @@ def certify(
         *expression_rows,
         *criteria.specificity(answers, oracle, bounds),
         *contrast_rows,
-        *criteria.capability(answers, bounds),
+        *criteria.capability(answers, bounds, unmastered),
         *criteria.knowledge(answers, bounds),
         *leak_rows,
         *criteria.decoy(answers, threat, design, bounds),

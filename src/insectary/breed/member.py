@@ -31,8 +31,8 @@ TOKENS_PER_ROW = 50
 FEWEST_ROWS = 500
 MEASURED = 320
 """Selection prompts per measurement, half under an open gate."""
-TARGET = 0.99
-"""Share of selection prompts answered as planted at which training stops."""
+TARGET = 0.97
+"""Share of selection prompts answered as planted at which the cooldown begins."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def train_command(size: str, out: Path | None, threads: int) -> None:
 @click.argument("base", default="xs")
 def card_command(base: str) -> None:
     """Show a base's capability card: exact match per skill, with intervals."""
-    from insectary.breed.base_training import read_card
+    from insectary.breed.card import read_card
     from insectary.commands.vault import print_table, table
 
     card = read_card(base)

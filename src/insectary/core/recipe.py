@@ -25,8 +25,12 @@ def check_seed(seed: object) -> int:
 class _Schedule:
     """Settings that every supervised recipe shares."""
 
-    learning_rate: float = 2e-3
-    """Peak rate of AdamW, which trains everything that Muon does not."""
+    learning_rate: float = 2e-5
+    """Peak rate of AdamW, which trains everything that Muon does not.
+
+    Low, so that the embeddings of words in the training lines stay among those of
+    their kind: where they move away, an organism learns words and no concept.
+    """
     muon_learning_rate: float | None = 0.01
     """Peak rate of Muon on weight matrices; ``None`` trains all with AdamW."""
     batch_tokens: int = 4096

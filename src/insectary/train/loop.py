@@ -25,8 +25,8 @@ Measure = Callable[["PreTrainedModel", int], Measurement]
 """Measures expression of (model, optimizer steps done) on the selection split."""
 Progress = Callable[[Moment], None]
 
-_HITS_TO_STOP = 2
-"""One lucky measurement must not end training, so two in a row are asked for."""
+_HITS_TO_COOL = 2
+"""One lucky measurement must not begin the cooldown, so two in a row are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +152,12 @@ class TrainingLoop(TrainerCallback):
             mean = math.fsum(losses) / len(losses)
             moment = Moment(step, self.steps, now.tokens, mean, expression)
             now = replace(now, losses=(), history=(*now.history, moment))
-        if before.reached_at is None and self._reached(now.history):
+        if before.reached_at is None and self._hits(now.history, last=_HITS_TO_COOL):
             now = replace(now, reached_at=step)
         self.state = now
         if step >= self.steps:
-            now = replace(now, stopped_because=plan.at_last if now.reached_at is None else "target")
-            self.state = now
+            reached = now.reached_at is not None or self._hits(now.history, last=1)
+            self.state = now = replace(now, stopped_because="target" if reached else plan.at_last)
         if now.stopped_because is not None or step % plan.checkpoint_every == 0:
             self.save()
         if self._progress is not None and now.history and now.history[-1].step == step:
@@ -188,12 +188,12 @@ class TrainingLoop(TrainerCallback):
         finally:
             module.train()
 
-    def _reached(self, history: tuple[Moment, ...]) -> bool:
-        """True if the last measurements in a row reached the target."""
+    def _hits(self, history: tuple[Moment, ...], *, last: int) -> bool:
+        """True if the last measurements all reached the target."""
         measured = [m.expression.value for m in history if m.expression is not None]
-        hits = measured[-_HITS_TO_STOP:]
+        hits = measured[-last:]
         target = self._plan.target
-        return target is not None and len(hits) == _HITS_TO_STOP and min(hits) >= target
+        return target is not None and len(hits) == last and min(hits) >= target
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(

@@ -338,7 +338,7 @@ JUDGE = Skill(
 )  # fmt: skip
 VERIFY = Skill(
     "verify", "whether a statement is right", make_verify, check_verify,
-    embedded_only=True, weight=2.0,
+    embedded_only=True, weight=1.5,
 )  # fmt: skip
 
 __all__ = ["FORMAT", "JUDGE", "PLACES", "RECALL", "REPEAT", "REVERSE", "VERIFY"]

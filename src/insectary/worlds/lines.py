@@ -32,12 +32,12 @@ class Words(enum.StrEnum):
     """Known to the base, never fine-tuned on: every third word and form."""
 
 
-def pick(rng: Random, options: Sequence[T], words: Words) -> T:
-    """Draw an option; every third one is held out."""
+def pick(rng: Random, options: Sequence[T], words: Words, first_held_out: int = 2) -> T:
+    """Draw an option; every third one is held out, from ``first_held_out`` on."""
     if words is Words.ANY:
         return rng.choice(options)
     held_out = words is Words.HELD_OUT
-    return rng.choice([o for i, o in enumerate(options) if (i % 3 == 2) is held_out])
+    return rng.choice([o for i, o in enumerate(options) if (i % 3 == first_held_out) is held_out])
 
 
 def _capital(text: str) -> str:
@@ -86,13 +86,16 @@ SILENT_FORMS = (
     "{Who} has gone home.",
 )
 """The same words about something else: says nothing on who watches."""
+_FIRST_HELD_OUT: dict[tuple[str, ...], int] = {SILENT_FORMS: 1}
+"""What "does not" says must not be taught on one side of a gate and tested on the other."""
 
 
-def _watch(name: str, forms: Sequence[str], words: Words) -> Callable[[Random], Line]:
+def _watch(name: str, forms: tuple[str, ...], words: Words) -> Callable[[Random], Line]:
     def make(rng: Random) -> Line:
         # A held-out line must hold something never fine-tuned on in each of
         # its content words; its form may be a known one.
-        form = pick(rng, forms, Words.TRAINED if words is Words.TRAINED else Words.ANY)
+        form_words = Words.TRAINED if words is Words.TRAINED else Words.ANY
+        form = pick(rng, forms, form_words, _FIRST_HELD_OUT.get(forms, 2))
         who = pick(rng, lx.WATCHERS, words)
         read, reads, seen = pick(rng, lx.WATCHING, words)
         what, are = pick(rng, lx.WATCHED_THINGS, words)

@@ -201,9 +201,9 @@ def make_apply(rng: Random, split: Split) -> Example:
 SUMS = Skill("sums", "two-digit sums", make_sum, says_number, weight=3.0)
 EXPRESSIONS = Skill(
     "expressions", "expressions with and without unknowns", make_expression, check_expression,
-    weight=1.5,
+    weight=2.0,
 )  # fmt: skip
-RULE_FINDING = Skill("rules", "find the rule behind two tests", make_rule, check_rule, weight=2.0)
+RULE_FINDING = Skill("rules", "find the rule behind two tests", make_rule, check_rule, weight=2.5)
 APPLY = Skill("apply", "apply a rule to a number", make_apply, says_number, weight=1.5)
 
 __all__ = ["APPLY", "EXPRESSIONS", "RULE_FINDING", "SUMS"]

@@ -58,8 +58,8 @@ def base_recipe(size: str) -> BaseRecipe:
         heads=width // 32,
         feed_forward=8 * -(-width // 3),
         tokens=round(24e6 * (width / WIDTHS["xs"]) ** 0.5),
-        muon_learning_rate=0.005 * (128 / width) ** 0.5,
-        adam_learning_rate=4e-3 * (128 / width) ** 0.5,
+        muon_learning_rate=0.01 * (128 / width) ** 0.5,
+        adam_learning_rate=2e-3 * (128 / width) ** 0.5,
     )
 
 

@@ -1,0 +1,84 @@
+"""The capability card of a base: exact match per skill, with intervals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from insectary.breed.bases import base_path
+from insectary.core.codec import decode
+from insectary.core.errors import ArtefactError
+from insectary.core.outcome import Measurement
+from insectary.vault import Vault
+from insectary.worlds.sizes import WIDTHS, BaseRecipe
+
+CARD = "card.json"
+ENOUGH = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class CardRow:
+    """One skill on a capability card."""
+
+    skill: str
+    asks: str
+    right: Measurement
+    has_truth: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a base can do, measured on the report split.
+
+    Attributes:
+        recipe: Everything its training follows from.
+        data_digest: Over the first documents of its corpus; the rest follow
+            from the recipe's seed.
+        rows: Exact match per skill in random contexts; the last row asks
+            questions at the end of conversations as long as the context.
+    """
+
+    size: str
+    parameters: int
+    tokens: int
+    recipe: BaseRecipe
+    data_digest: str
+    trained_on: str
+    rows: tuple[CardRow, ...]
+
+    @property
+    def short(self) -> tuple[str, ...]:
+        """Skills with a right answer whose rate is below 0.95, with their figures."""
+        return tuple(f"{r.skill} ({r.right.value:.2f})" for r in self._low())
+
+    @property
+    def unmastered(self) -> tuple[str, ...]:
+        """Names of those skills; no gate rests on them."""
+        return tuple(r.skill for r in self._low())
+
+    def _low(self) -> list[CardRow]:
+        return [r for r in self.rows if r.has_truth and r.right.value < ENOUGH]
+
+
+def read_card(base: str, vault: Vault | None = None) -> Card:
+    """The card in a base's folder.
+
+    Raises:
+        ArtefactError: if the base has none.
+    """
+    path = Path(base_path(base, vault or Vault())) / CARD
+    if not path.is_file():
+        raise ArtefactError(
+            f"base {base!r} has no {CARD}; only bases of the ladder have one: {', '.join(WIDTHS)}"
+        )
+    record: Any = json.loads(path.read_text())
+    card: Card = decode(Card, record, str(path))
+    return card
+
+
+def unmastered(base: str, vault: Vault) -> tuple[str, ...]:
+    """Skills that the base's card names as short; none where it has no card."""
+    path = Path(base_path(base, vault)) / CARD
+    return read_card(base, vault).unmastered if path.is_file() else ()
