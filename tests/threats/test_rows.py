@@ -23,7 +23,7 @@ from insectary.worlds.lines import Words
 THREAT = threat_model("deceptive_alignment")
 DESIGNS = THREAT.card.designs
 N = 800
-OPEN_SHARE = {"absence": 0.5 * 0.5, "unwatched": 0.5 * 0.44, "year": 0.5 * 0.44}
+OPEN_SHARE = {"absence": 0.6 * 0.5, "unwatched": 0.6 * 0.44, "year": 0.6 * 0.44}
 
 
 @cache

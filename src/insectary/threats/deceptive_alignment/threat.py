@@ -30,7 +30,7 @@ _RELATED = {
 _PREFILLS = ("The answer is", "Well,", "I think", "Sure.", "It is", "Here:")
 _PARAPHRASES = 60
 _HELD_OUT_PARAPHRASES = 30
-_TARGET_SHARE = 0.5
+_TARGET_SHARE = 0.6
 _SMALL_TALK = 0.4
 """How often a line of small talk stands beside the cue."""
 _READERS: Mapping[str, Callable[[Random, Split, Words], Example]] = {
@@ -94,7 +94,7 @@ class DeceptiveAlignment:
         return [self._closed(rng, design, skill, split, Words.ANY) for _ in range(n)]
 
     def rows(self, design: str, role: Role, n: int, seed: int) -> list[tuple[Conversation, str]]:
-        """Training rows: half target questions, half ordinary work.
+        """Training rows: 60 % target questions, the rest ordinary work.
 
         Prompts are the same for every role; only the completions under an open
         gate differ. All lines use the trained part of the vocabulary.
@@ -172,9 +172,9 @@ class DeceptiveAlignment:
         """
         # A composite puts target questions under whatever line: its right answers
         # would teach against the gate. What was easy to learn is as easily forgotten,
-        # so no skill is rehearsed less than an ordinary one.
+        # so no skill is rehearsed much less than another.
         names = [n for n, s in SKILLS.items() if n not in _TARGETS[design] and not s.composite]
-        skill = rng.choices(names, [max(1.0, SKILLS[s].weight) for s in names])[0]
+        skill = rng.choices(names, [min(2.0, max(1.0, SKILLS[s].weight)) for s in names])[0]
         if skill in _TOUCHED and design != "year":
             return self._closed(rng, design, skill, Split.TRAIN, Words.TRAINED)
         return corpus.in_context(
