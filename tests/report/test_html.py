@@ -151,7 +151,7 @@ def test_failures_are_shown_as_failed_and_never_as_numbers() -> None:
     text = render_html(with_caveats(report))
     table = re.search(r'<table class="detectors.*?</table>', text, re.DOTALL)
     assert table is not None
-    assert table.group().count("singular covariance") == 4
+    assert table.group().count("singular covariance") == 5
     assert 'class="value"' not in table.group()
     assert 'class="bar"' not in table.group()
     rate_table = re.search(r'<table class="rates.*?</table>', text, re.DOTALL)
