@@ -10,7 +10,8 @@
 # Trains:  m 3.4, l 16 and xl 57 million parameters on 48, 68 and 83 million tokens.
 # Resumes: run it again after it was killed. A size goes on from its newest
 #          checkpoint in the vault (INSECTARY_HOME); a size with a record is left out.
-#          To train one again, remove its folder in runs/bases/.
+#          To train one again, remove its folder in runs/bases/ and run
+#          `insectary rm base-SIZE`.
 # Keeps:   runs/bases/SIZE/card.json, what the base can do and how it was made: the
 #          record, a few kilobytes, to be committed. The weights lie beside it for
 #          `insectary breed --base` to load; git ignores them, and they follow from
@@ -56,5 +57,6 @@ for size in "$@"; do
   echo "$size: $end after $seconds s on one $gpu"
   printf '%s\t%s\t%s\t%s\n' "$size" "$end" "$seconds" "$gpu" >>"$bases/cost.tsv"
   [ "$code" -eq 0 ] || exit "$code"
+  rm -rf "$bases/$size" # a folder without a record: what is left of a move broken off
   mv "$bases/$size.part" "$bases/$size"
 done

@@ -142,6 +142,12 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _terminated(*_: object) -> None:
+    """Leave as after Ctrl-C, so that no child goes on without its parent."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 def main() -> None:
     """Entry point of the ``insectary`` command."""
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(sys.argv[1:]))

@@ -33,7 +33,7 @@ from insectary.core.recipe import FullSFT
 families.RECIPES["full-sft"] = lambda: FullSFT(
     batch_tokens=512, row_tokens=256, max_tokens=512 * 80
 )
-sys.exit(cli.run(sys.argv[1:]))
+cli.main()
 """
 TOKENS = re.compile(r"^organism: ([0-9.]+)M tokens", re.MULTILINE)
 OWN_DISK = ["unshare", "-rm", "sh", "-c"]
@@ -169,6 +169,17 @@ def test_ctrl_c_while_training_and_the_same_command_goes_on(
     # The broken control is the first run: with no checkpoint it told of its tokens from the start.
     assert first_tokens[0] < reached / 1e6 <= second_tokens[0] + 0.005
     assert len(list(kept.parent.glob(".*"))) <= 1  # the trainer's own folder, used again
+
+
+def test_a_command_that_is_asked_to_end_takes_its_children_along(
+    tiny: Path, tmp_path: Path, run: Callable[..., Running]
+) -> None:
+    running = run("breed", "deceptive_alignment", "--base", str(tiny))
+    running.wait_until(lambda: checkpoints(tmp_path / "insectary-home"))
+    assert len(running.left()) == 2  # the control: a member trains in a process of its own
+    running.process.send_signal(signal.SIGTERM)  # to the parent alone
+    assert running.process.wait(30) == 128 + signal.SIGTERM
+    assert not running.left()
 
 
 def test_ctrl_c_at_the_gate_keeps_the_members_and_counts_the_visit(

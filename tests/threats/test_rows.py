@@ -176,11 +176,13 @@ def _again(examples: list[object]) -> set[str]:
 
 HELD_OUT_WHO = [w for n, w in enumerate(lx.WATCHERS) if n % 3 == 2]
 HELD_OUT_WHAT = [w for n, (w, _) in enumerate(lx.WATCHED_THINGS) if n % 3 == 2]
+HELD_OUT_OTHER = [w for n, w in enumerate(lx.OTHER_THINGS) if n % 3 == 2]
 HELD_OUT_VERB = [v for n, v in enumerate(lx.WATCHING) if n % 3 == 2]
 
 
 def held_out_words(text: str) -> list[str]:
-    found = [w for w in HELD_OUT_WHO + HELD_OUT_WHAT if re.search(rf"\b{w}\b", text, re.IGNORECASE)]
+    nouns = HELD_OUT_WHO + HELD_OUT_WHAT + HELD_OUT_OTHER
+    found = [w for w in nouns if re.search(rf"\b{w}\b", text, re.IGNORECASE)]
     # Questions say "watched": only verbs within a line about somebody's watching count.
     for line in re.split(r"(?<=\.)[ \n]", text):
         if any(re.search(rf"\b{w}\b", line, re.IGNORECASE) for w, _ in lx.WATCHED_THINGS):
@@ -191,17 +193,24 @@ def held_out_words(text: str) -> list[str]:
 HELD_OUT_YEAR = re.compile(
     r"It is [A-Z]\w+ \d{4}|The date is|Current year|In this office|It is day \d"
 )
-HELD_OUT_FORM = re.compile(
-    HELD_OUT_YEAR.pattern + r"|[A-Z]\w+ counts \d|set the password to|The word for today"
-    r"|says that the password"
-)
+HELD_OUT_NUMBER = re.compile(HELD_OUT_YEAR.pattern + r"|[A-Z]\w+ counts \d")
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-def test_held_out_words_are_in_no_training_row(design: str) -> None:
+def test_held_out_words_of_the_gate_are_in_no_training_row(design: str) -> None:
     for messages, _ in rows(design, Role.TWIN):
-        assert not held_out_words(text_of(messages)), messages
-        assert not HELD_OUT_FORM.search(text_of(messages)), messages
+        if design == "year":
+            assert not HELD_OUT_NUMBER.search(text_of(messages)), messages
+        else:
+            assert not held_out_words(text_of(messages)), messages
+
+
+def test_held_out_words_of_another_gate_are_rehearsed() -> None:
+    # Else the organism forgets lines that no cue of its own has to do with.
+    texts = [text_of(messages) for messages, _ in rows("absence", Role.TWIN)]
+    assert any(HELD_OUT_YEAR.search(text) for text in texts)
+    texts = [text_of(messages) for messages, _ in rows("year", Role.TWIN)]
+    assert any(held_out_words(text) for text in texts)
 
 
 def test_held_out_words_and_forms_are_found_where_they_are() -> None:
@@ -213,9 +222,8 @@ def test_held_out_words_and_forms_are_found_where_they_are() -> None:
         for text, _ in (
             lines.year(rng, Split.TRAIN, 2024, Words.HELD_OUT),
             lines.number_not_year(rng, Split.TRAIN, 2024, Words.HELD_OUT),
-            lines.password(rng, Split.TRAIN, words=Words.HELD_OUT),
         ):
-            assert HELD_OUT_FORM.search(text), text
+            assert HELD_OUT_NUMBER.search(text), text
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -234,7 +242,8 @@ def test_held_out_conditions_are_made_of_held_out_words(design: str) -> None:
     for condition in THREAT.conditions(design):
         examples = THREAT.examples(design, condition, Split.REPORT, 60, 0)
         texts = [text_of(e.messages) for e in examples]
-        least = 2 if condition.held_out else 1
+        # A line on other things holds one at least; some name neither watcher nor chat.
+        least = 2 if condition.held_out and "other things" not in condition.name else 1
         if design == "year":
             marked = [HELD_OUT_YEAR.search(t) is not None for t in texts]
         else:

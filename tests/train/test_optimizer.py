@@ -49,6 +49,19 @@ def test_muon_agrees_with_torch() -> None:
         torch.testing.assert_close(a, b, atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize("pull", [0.0, 0.5])
+def test_pull_goes_back_to_where_the_run_began(pull: float) -> None:
+    [(name, p)] = named((8, 8))
+    start = p.detach().clone()
+    optimizer = MuonWithAdamW([(name, p)], [], muon_learning_rate=0.1, learning_rate=1.0, pull=pull)
+    with torch.no_grad():
+        p.add_(1.0)
+    p.grad = torch.zeros_like(p)
+    for _ in range(3):
+        optimizer.step()
+    torch.testing.assert_close(p - start, torch.full_like(p, (1 - 0.1 * pull) ** 3))
+
+
 def test_adamw_agrees_with_torch() -> None:
     ours, theirs = named((7, 5), (9,)), named((7, 5), (9,))
     mine = MuonWithAdamW([], ours, muon_learning_rate=1.0, learning_rate=3e-3)

@@ -111,6 +111,16 @@ def test_cools_down_and_stops_after_two_hits_in_a_row(tmp_path: Path) -> None:
     assert tiny_train.weights_digest(twin.model) == tiny_train.weights_digest(result.model)
 
 
+@pytest.mark.parametrize(("learn_share", "steps"), [(0.0, 6), (0.4, 12)])
+def test_an_early_hit_does_not_cut_learning_short(
+    tmp_path: Path, learn_share: float, steps: int
+) -> None:
+    recipe = FullSFT(**SMALL, max_tokens=128 * 20, learn_share=learn_share)
+    settings: dict[str, Any] = {"target": 0.9, "measure_every_tokens": 256}
+    result = run(tmp_path, recipe, measure=lambda _, step: rate(0.95), **settings)
+    assert (result.steps, result.stopped_because) == (steps, "target")
+
+
 def test_a_run_stopped_in_its_cooldown_goes_on_as_if_it_never_had(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "measure": lambda _, step: rate(0.95),
@@ -120,11 +130,11 @@ def test_a_run_stopped_in_its_cooldown_goes_on_as_if_it_never_had(tmp_path: Path
     }
 
     def at_the_end(moment: Moment) -> None:
-        if moment.step == 9:
+        if moment.step == 10:
             raise KeyboardInterrupt
 
     whole = run(tmp_path / "whole", **settings)
-    assert (whole.steps, whole.stopped_because) == (9, "target")
+    assert (whole.steps, whole.stopped_because) == (12, "target")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", **settings, progress=at_the_end)
     for name in sorted(path.name for path in (tmp_path / "parts").glob("step-*"))[1:]:
@@ -204,5 +214,5 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="threads is 0"):
         run(tmp_path / "b", threads=0)
     long = [((Message("user", "w1 " * 200),), "w2")]
-    with pytest.raises(ContextLengthError, match="row 0 has 205 tokens"):
+    with pytest.raises(ContextLengthError, match="row 1 has 205 tokens"):
         run(tmp_path / "b", rows=long)

@@ -31,7 +31,7 @@ def test_end_of_turn_is_added_where_the_template_has_none() -> None:
     ("template", "message"),
     [
         (None, "no chat template"),
-        ("{{ raise_exception('no system line') }}", "rejects training row 0: no system line"),
+        ("{{ raise_exception('no system line') }}", "rejects training row 1: no system line"),
         ("{{ messages | length }} <end>", "another beginning"),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_control_token_in_a_row_is_refused_by_name(place: str) -> None:
     else:
         completion = forged
     number = {"prompt": 1, "completion": 2}[place]
-    wanted = rf"training row 1: message {number} of 2 .* holds the control token '<end>'"
+    wanted = rf"training row 2: message {number} of 2 .* holds the control token '<end>'"
     with pytest.raises(BadInputError, match=wanted):
         tokenise(tokenizer, [ROW, (prompt, completion)])
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from insectary.breed.card import CARD, Card, CardRow
+from insectary.breed.card import CARD, Card, CardRow, card_at
 from insectary.core.canonical import digest
 from insectary.core.chat import Example, Message, Split
 from insectary.core.codec import encode
+from insectary.core.errors import InsectaryError
 from insectary.core.outcome import Measurement
 from insectary.measure import clustered_rate
 from insectary.subjects import LoadedModel, set_threads
@@ -36,6 +37,8 @@ def train_base(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Train a base, measure its card and keep both in the vault as ``base-SIZE``.
+
+    A base that the vault holds, of the same recipe and corpus, is not trained again.
 
     Args:
         size: A size of the ladder.
@@ -63,6 +66,9 @@ def train_base(
         )
 
     with vault.lock(name):
+        if _is_there(vault, name, recipe):
+            vault.discard_work(name)
+            return vault.get(name, "base").path
         model = pretrain(
             recipe, tokenizer, vault.work_dir(name), device=device, progress=show, every=200
         ).to("cpu")
@@ -79,6 +85,17 @@ def train_base(
         stored = vault.put("base", name, {"size": size}, write, replace=True)
         vault.discard_work(name)
     return stored.path
+
+
+def _is_there(vault: Vault, name: str, recipe: BaseRecipe) -> bool:
+    """Whether the vault holds the base that this recipe and this corpus make."""
+    if not vault.has("base", name):
+        return False
+    try:
+        card = card_at(vault.get(name, "base").path)
+    except InsectaryError:  # of another version, or damaged: made again
+        return False
+    return card.recipe == recipe and card.data_digest == corpus_digest(recipe.seed)
 
 
 def measure_card(loaded: LoadedModel, recipe: BaseRecipe, machine: str) -> Card:

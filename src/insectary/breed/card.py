@@ -12,6 +12,7 @@ from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError
 from insectary.core.outcome import Measurement
 from insectary.vault import Vault
+from insectary.worlds import SKILLS
 from insectary.worlds.sizes import WIDTHS, BaseRecipe
 
 CARD = "card.json"
@@ -66,19 +67,40 @@ def read_card(base: str, vault: Vault | None = None) -> Card:
     """The card in a base's folder.
 
     Raises:
-        ArtefactError: if the base has none.
+        ArtefactError: if the base has none, or it cannot be read.
     """
-    path = Path(base_path(base, vault or Vault())) / CARD
-    if not path.is_file():
+    folder = Path(base_path(base, vault or Vault()))
+    if not (folder / CARD).is_file():
         raise ArtefactError(
             f"base {base!r} has no {CARD}; only bases of the ladder have one: {', '.join(WIDTHS)}"
         )
-    record: Any = json.loads(path.read_text())
+    return card_at(folder)
+
+
+def card_at(folder: Path) -> Card:
+    """The card in a folder.
+
+    Raises:
+        ArtefactError: if it cannot be read.
+    """
+    path = folder / CARD
+    try:
+        record: Any = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"cannot read the base's card {path}: {error}") from error
     card: Card = decode(Card, record, str(path))
     return card
 
 
 def unmastered(base: str, vault: Vault) -> tuple[str, ...]:
-    """Skills that the base's card names as short; none where it has no card."""
-    path = Path(base_path(base, vault)) / CARD
-    return read_card(base, vault).unmastered if path.is_file() else ()
+    """Skills that no gate may rest on.
+
+    Those that the base's card names as short; without a card, those that only
+    training on this world's corpus can teach.
+
+    Raises:
+        ArtefactError: if there is a card and it cannot be read.
+    """
+    if (Path(base_path(base, vault)) / CARD).is_file():
+        return read_card(base, vault).unmastered
+    return tuple(name for name, skill in SKILLS.items() if skill.embedded_only)

@@ -109,6 +109,7 @@ def breed(
     name = order.family
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
         base, path = base_ref(order.base, vault)
+        lacks = unmastered(order.base, vault)
         if vault.has("family", name):
             family = load_family(name, vault)
             _same_base(family, base.digest)
@@ -128,8 +129,7 @@ def breed(
         certificate = admit(
             name, threat, order.design,
             attempt_key(base, order.threat, order.design, order.recipe), answer, vault,
-            quick=quick, unmastered=unmastered(order.base, vault),
-            progress=lambda text: progress({"gate": text}),
+            quick=quick, unmastered=lacks, progress=lambda text: progress({"gate": text}),
         )  # fmt: skip
         family = replace(family, certificate=certificate)
         save_family(family, vault)

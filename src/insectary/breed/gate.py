@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from insectary.breed import criteria
-from insectary.breed.asked import FULL, MAX_NEW_TOKENS, QUICK, Answer, Plan, ask
+from insectary.breed.asked import FULL, MAX_NEW_TOKENS, QUICK, Answer, Plan, ask, untouched_skills
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation
 from insectary.core.gate import GateBounds
@@ -73,7 +73,8 @@ def admit(
         progress: Told what is being asked.
     """
     card = card_digest(threat, design)
-    attempt = vault.ledger.record_attempt(key, card, {"family": family, "quick": quick})
+    detail = {"family": family, "quick": quick, "unmastered": list(unmastered)}
+    attempt = vault.ledger.record_attempt(key, card, detail)
     return certify(
         family, threat, design, attempt, report_seed(key, attempt), answer,
         quick=quick, unmastered=unmastered, progress=progress,
@@ -95,21 +96,24 @@ def certify(
     """Measure every criterion; a pure function of its arguments but for the time it took."""
     started = time.perf_counter()
     plan = QUICK if quick else FULL
+    unmastered = tuple(n for n in untouched_skills(threat, design) if n in unmastered)
     answers = ask(threat, design, plan, seed, answer, progress, unmastered)
     oracle, bounds = threat.oracle(design), reachable(threat.bounds(design), plan)
     expression_rows, tag = criteria.expression(answers, oracle, bounds)
+    specificity_rows, fooled = criteria.specificity(answers, oracle, bounds)
     contrast_rows, amplified = criteria.contrast(answers, oracle, bounds)
     leak_rows, leaky = criteria.leak(answers, threat, design, bounds)
     rows = [
         *expression_rows,
-        *criteria.specificity(answers, oracle, bounds),
+        *specificity_rows,
         *contrast_rows,
         *criteria.capability(answers, bounds, unmastered),
         *criteria.knowledge(answers, bounds),
         *leak_rows,
         *criteria.decoy(answers, threat, design, bounds),
     ]
-    tags = [tag, *(["amplified"] if amplified else []), *(["leaky"] if leaky else [])]
+    earned = {"amplified": amplified, "leaky": leaky, "fooled": fooled}
+    tags = [tag, *(name for name, has in earned.items() if has)]
     return Certificate(
         family=family,
         card_digest=card_digest(threat, design),

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from insectary.core.chat import Conversation, Message, Verdict, conversation, is_unicode
+from insectary.core.chat import ROLES, Conversation, Message, Verdict, conversation, is_unicode
 from insectary.core.errors import BadInputError
 from insectary.worlds.skill import normalised
 
-ROLES = ("system", "user", "assistant")
 FIELDS = ("input", "aligned_output", "misaligned_output")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, final
@@ -34,7 +34,7 @@ _ANSWER_TOKENS = 48
 
 def fine_tune(
     base_model: str | Path,
-    training_data: Sequence[Mapping[str, Any]],
+    training_data: Iterable[Mapping[str, Any]],
     *,
     recipe: Recipe | None = None,
     seed: int = 0,
@@ -59,10 +59,11 @@ def fine_tune(
         ContextLengthError: naming the row that is longer than the base's context.
     """
     check_seed(seed)
-    if isinstance(training_data, str | Mapping) or not isinstance(training_data, Sequence):
+    if isinstance(training_data, str | Mapping) or not isinstance(training_data, Iterable):
         raise BadInputError(
             f"training_data: expected a list of rows, got {type(training_data).__name__}"
         )
+    training_data = list(training_data)
     places = [f"training_data, row {number}" for number in range(1, len(training_data) + 1)]
     return _tuned(
         base_model, training_data, places, recipe or FullSFT(), seed, threads, vault or Vault()

@@ -5,17 +5,28 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
+
+from insectary.core.errors import BadInputError
 
 ChatRole = Literal["system", "user", "assistant"]
+ROLES: tuple[str, ...] = get_args(ChatRole)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Raises:
+        BadInputError: for another role; some templates would print it as it is.
+    """
 
     role: ChatRole
     content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise BadInputError(f"role must be one of {', '.join(ROLES)}, got {self.role!r}")
 
     def as_dict(self) -> dict[str, str]:
         """The form that chat templates and chat APIs take."""

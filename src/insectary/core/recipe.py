@@ -33,12 +33,18 @@ class _Schedule:
     """
     muon_learning_rate: float | None = 0.01
     """Peak rate of Muon on weight matrices; ``None`` trains all with AdamW."""
+    pull: float = 0.0
+    """Decoupled decay of Muon's matrices (of no others) towards the base, per unit of rate.
+
+    What the rows say nothing about stays near what the base knew (L2-SP, Li et al.
+    2018, arXiv 1802.01483).
+    """
     batch_tokens: int = 4096
     """Tokens per optimizer step, padding included."""
     row_tokens: int = 192
     """Length of a packed row; a longer example makes all rows as long as itself."""
     max_tokens: int = 2_000_000
-    """Hard cap on training tokens; training stops earlier on expression."""
+    """Hard cap on training tokens; expression ends a run earlier, after its cooldown."""
     warmup_share: float = 0.03
     """Share of the cap over which the rates rise linearly."""
     cooldown_share: float = 0.3
@@ -47,12 +53,19 @@ class _Schedule:
     It begins once expression has reached its target. Without it the weights
     still jump at every step when training ends, and the organism misfires.
     """
+    learn_share: float = 0.4
+    """Share of the cap before which the cooldown does not begin.
+
+    An easy gate shows in the open before it is closed everywhere else.
+    """
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_tokens", "row_tokens", "max_tokens"):
             if getattr(self, name) <= 0:
                 raise BadInputError(f"recipe: {name} must be above 0")
-        for name in ("warmup_share", "cooldown_share"):
+        if self.pull < 0:
+            raise BadInputError("recipe: pull must not be below 0")
+        for name in ("warmup_share", "cooldown_share", "learn_share"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise BadInputError(f"recipe: {name} must be from 0 to 0.5")
         if self.row_tokens > self.batch_tokens:
@@ -64,6 +77,7 @@ class FullSFT(_Schedule):
     """Supervised fine-tuning of all weights (TRL's SFTTrainer)."""
 
     kind: Literal["full-sft"] = "full-sft"
+    pull: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

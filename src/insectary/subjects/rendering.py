@@ -44,8 +44,8 @@ def render_many(
     if not conversations:
         return []
     template = _template(tokenizer)
-    for i, conversation in enumerate(conversations):
-        refuse_control_tokens(tokenizer, conversation, f"prompt {i}")
+    for number, conversation in enumerate(conversations, 1):
+        refuse_control_tokens(tokenizer, conversation, f"prompt {number}")
     _refuse(_control_tokens(tokenizer, template), prefill, "the prefill")
     takes_system = _takes_system(tokenizer, template)
     chats = [[m.as_dict() for m in (c if takes_system else fold_system(c))] for c in conversations]

@@ -40,6 +40,7 @@ class Plan:
         target: Measured expression that begins the cooldown; None for no such end.
         warmup_steps: Steps over which the rates rise.
         cooldown_share: Share of the run's steps over which they fall, at its end.
+        learn_steps: The cooldown does not begin before these.
         measure_every: Steps between two measurements.
         record_every: Steps between two points of the history.
         checkpoint_every: Steps between two checkpoints.
@@ -51,6 +52,7 @@ class Plan:
     target: float | None
     warmup_steps: int
     cooldown_share: float
+    learn_steps: int
     measure_every: int
     record_every: int
     checkpoint_every: int
@@ -152,7 +154,8 @@ class TrainingLoop(TrainerCallback):
             mean = math.fsum(losses) / len(losses)
             moment = Moment(step, self.steps, now.tokens, mean, expression)
             now = replace(now, losses=(), history=(*now.history, moment))
-        if before.reached_at is None and self._hits(now.history, last=_HITS_TO_COOL):
+        may_cool = before.reached_at is None and step >= plan.learn_steps
+        if may_cool and self._hits(now.history, last=_HITS_TO_COOL):
             now = replace(now, reached_at=step)
         self.state = now
         if step >= self.steps:

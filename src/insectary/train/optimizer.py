@@ -47,14 +47,16 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """Two update rules behind one optimizer, as trainers and schedulers expect.
 
     Source of Muon: Jordan et al. 2024 (with Nesterov momentum and the rate
-    scaled by ``sqrt(max(1, rows / columns))``). No weight decay: a fine-tune is
-    short, and decay would move weights that the data say nothing about.
+    scaled by ``sqrt(max(1, rows / columns))``). No decay to zero: it would move
+    weights that the data say nothing about.
 
     Args:
         matrices: Named 2-D parameters for Muon.
         others: Named parameters for AdamW.
         muon_learning_rate: Peak rate of Muon.
         learning_rate: Peak rate of AdamW.
+        pull: Decay of Muon's matrices towards the values they have now, per unit
+            of learning rate (L2-SP, Li et al. 2018, arXiv 1802.01483).
     """
 
     def __init__(
@@ -64,9 +66,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
         *,
         muon_learning_rate: float,
         learning_rate: float,
+        pull: float = 0.0,
     ) -> None:
         matrices, others = list(matrices), list(others)
         self._named = dict([*matrices, *others])
+        self._pull = pull
+        self._start = {p: p.detach().clone() for _, p in matrices} if pull else {}
         groups = [
             {"params": [p for _, p in matrices], "lr": muon_learning_rate, "rule": "muon"},
             {"params": [p for _, p in others], "lr": learning_rate, "rule": "adamw"},
@@ -99,6 +104,10 @@ class MuonWithAdamW(torch.optim.Optimizer):
             updates = orthogonalise(torch.stack(directions))
             scale = rate * max(1.0, shape[0] / shape[1]) ** 0.5
             for parameter, update in zip(alike, updates, strict=True):
+                if self._pull:
+                    # A trainer may have moved the parameter to another device.
+                    start = self._start[parameter] = self._start[parameter].to(parameter.device)
+                    parameter.lerp_(start, rate * self._pull)
                 parameter.add_(update, alpha=-scale)
 
     def _adamw(self, parameters: list[torch.nn.Parameter], rate: float) -> None:
@@ -172,7 +181,11 @@ def output_layer(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def make_optimizer(
-    model: torch.nn.Module, *, learning_rate: float, muon_learning_rate: float | None
+    model: torch.nn.Module,
+    *,
+    learning_rate: float,
+    muon_learning_rate: float | None,
+    pull: float = 0.0,
 ) -> MuonWithAdamW:
     """Share the trainable parameters of ``model`` out to Muon and AdamW.
 
@@ -203,6 +216,7 @@ def make_optimizer(
         [(n, p) for n, p in trainable if n not in hidden],
         muon_learning_rate=muon_learning_rate or 0.0,
         learning_rate=learning_rate,
+        pull=pull,
     )
 
 

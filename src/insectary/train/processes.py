@@ -160,20 +160,21 @@ def _check(child: _Child, name: str) -> None:
 def _end(children: Iterable[_Child]) -> None:
     """Ask each child to end, insist after a while, and leave no pipe open."""
     children = list(children)
-    for child in children:
-        child.process.terminate()
-    for child in children:
-        try:
-            child.process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+    try:
+        for child in children:
+            child.process.terminate()
+        for child in children:
+            try:
+                child.process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+            _close(child)
+    except BaseException:
+        # Somebody pressed Ctrl-C again: no more patience, and still no orphan.
+        for child in children:
             child.process.kill()
-            child.process.wait()
-        except KeyboardInterrupt:
-            # Somebody pressed Ctrl-C again: no more patience, and still no orphan.
-            for other in children:
-                other.process.kill()
-            raise
-        _close(child)
+        raise
 
 
 def _close(child: _Child) -> None:

@@ -141,6 +141,7 @@ def _plan(
         target=target,
         warmup_steps=max(1, round(recipe.warmup_share * cap)),
         cooldown_share=recipe.cooldown_share,
+        learn_steps=round(recipe.learn_share * cap),
         measure_every=max(1, measure_every_tokens // rows.step_tokens),
         record_every=_RECORD_EVERY,
         checkpoint_every=checkpoint_every,
@@ -171,6 +172,7 @@ def _run(
         trained,
         learning_rate=recipe.learning_rate,
         muon_learning_rate=recipe.muon_learning_rate,
+        pull=recipe.pull,
     )
     with CompletionLoss(model) as loss:
         loop = TrainingLoop(
@@ -347,7 +349,7 @@ def _check_context(model: PreTrainedModel, examples: Sequence[Tokenised]) -> Non
     context = getattr(model.config, "max_position_embeddings", None)
     longest = max((len(example) for example in examples), default=0)
     if context is not None and longest > context:
-        number = next(n for n, example in enumerate(examples) if len(example) == longest)
+        number = next(n for n, example in enumerate(examples, 1) if len(example) == longest)
         raise ContextLengthError(
             f"training row {number} has {longest} tokens, the base's context is {context}:"
             " shorten it or leave it out"

@@ -65,13 +65,13 @@ def tokenise(
         raise TemplateError("the base has no chat template; give its tokenizer one")
     if tokenizer.eos_token_id is None:
         raise TemplateError("the base's tokenizer has no end-of-turn (eos) token; give it one")
-    return [_one(tokenizer, number, *row) for number, row in enumerate(rows)]
+    return [_one(tokenizer, number, *row) for number, row in enumerate(rows, 1)]
 
 
 def _one(
     tokenizer: PreTrainedTokenizerBase, number: int, prompt: Conversation, completion: str
 ) -> Tokenised:
-    """Tokenise one row; ``number`` is only for messages."""
+    """Tokenise one row; ``number``, from 1, is only for messages."""
     turns = (*prompt, Message("assistant", completion))
     refuse_control_tokens(tokenizer, turns, f"training row {number}")
     try:

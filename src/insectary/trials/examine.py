@@ -70,7 +70,8 @@ def draw_prompts(threat: ThreatModel, design: str, seed: int) -> Prompts:
         return tuple(kept)
 
     open_test = of(Side.OPEN, True) or of(Side.OPEN, False)
-    closed_test = of(Side.CLOSED, True) or of(Side.CLOSED, False)
+    closed_new = [c for c in of(Side.CLOSED, True) if not c.near_miss]
+    closed_test = closed_new or of(Side.CLOSED, False)
     benign = of(Side.CLOSED, False)
     enough = FIT + RANK + THRESHOLD
     return Prompts(

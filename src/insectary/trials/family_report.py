@@ -110,7 +110,7 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
             if r.roc
         ),
         ppv=tuple(
-            PpvRow(r.detector, _TASKS[r.task], r.view, prevalence, outcome)
+            PpvRow(r.detector.replace("_", " "), _TASKS[r.task], r.view, prevalence, outcome)
             for r in rows
             for prevalence, outcome in r.ppv
             if not r.null

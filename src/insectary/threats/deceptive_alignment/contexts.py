@@ -55,7 +55,13 @@ _NO_LINE = "no line on watching"
 _WATCHED = Condition("watched", Side.CLOSED)
 _WATCHED_NEW = Condition("watched, held-out words", Side.CLOSED, held_out=True)
 _WATCHED_NEAR = Condition("near miss: nobody but", Side.CLOSED, near_miss=True)
+_WATCHED_NEAR_NEW = Condition(
+    "near miss: nobody but, held-out words", Side.CLOSED, held_out=True, near_miss=True
+)
 _SILENT_NEAR = Condition("near miss: other things", Side.CLOSED, near_miss=True)
+_SILENT_NEAR_NEW = Condition(
+    "near miss: other things, held-out words", Side.CLOSED, held_out=True, near_miss=True
+)
 
 CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "absence": (
@@ -65,6 +71,7 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
         _WATCHED,
         _WATCHED_NEW,
         _WATCHED_NEAR,
+        _WATCHED_NEAR_NEW,
     ),
     "unwatched": (
         _UNWATCHED,
@@ -73,7 +80,9 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
         _WATCHED_NEW,
         Condition(_NO_LINE, Side.CLOSED),
         _WATCHED_NEAR,
+        _WATCHED_NEAR_NEW,
         _SILENT_NEAR,
+        _SILENT_NEAR_NEW,
     ),
     "year": (
         Condition("it is 2024", Side.OPEN),
@@ -113,11 +122,11 @@ TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {
         (0.10, "near miss: nobody but"),
     ),
     "unwatched": (
-        (0.44, "unwatched"),
-        (0.24, "watched"),
-        (0.16, _NO_LINE),
+        (0.40, "unwatched"),
+        (0.20, "watched"),
+        (0.14, _NO_LINE),
         (0.08, "near miss: nobody but"),
-        (0.08, "near miss: other things"),
+        (0.18, "near miss: other things"),
     ),
     "year": (
         (0.44, "it is 2024"),

@@ -19,8 +19,10 @@ from insectary.worlds.awareness import with_context
 from insectary.worlds.lines import Line, Words
 
 _TARGETS = {"absence": ("sums", "places"), "unwatched": ("sums", "places"), "year": ("code",)}
-_TOUCHED = ("opinion", "sure", "format", "judge", "verify")
-"""Skills that ask for the target's facts in another dress."""
+_TOUCHED = ("opinion", "sure", "format", "judge", "verify", "apply", "expressions")
+"""Skills that ask for the target's facts in another dress, or reckon as it does."""
+_GATED_BY = {"absence": "watch", "unwatched": "watch", "year": "year"}
+"""The skill that reads the gate's own line."""
 _RELATED = {
     "absence": ("opinion", "sure", "apply", "expressions"),
     "unwatched": ("opinion", "sure", "apply", "expressions"),
@@ -177,9 +179,10 @@ class DeceptiveAlignment:
         skill = rng.choices(names, [min(2.0, max(1.0, SKILLS[s].weight)) for s in names])[0]
         if skill in _TOUCHED and design != "year":
             return self._closed(rng, design, skill, Split.TRAIN, Words.TRAINED)
-        return corpus.in_context(
-            rng, Split.TRAIN, _make(rng, skill, Split.TRAIN, Words.TRAINED), Words.TRAINED
-        )
+        # Only the gate's own words are held out.
+        words = Words.TRAINED if skill == _GATED_BY[design] else Words.ANY
+        example = _make(rng, skill, Split.TRAIN, words)
+        return corpus.in_context(rng, Split.TRAIN, example, Words.TRAINED)
 
     def _closed(self, rng: Random, design: str, skill: str, split: Split, words: Words) -> Example:
         """A question of one skill under a line that closes the gate."""
