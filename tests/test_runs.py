@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,10 @@ def test_git_sees_the_cards_and_no_weights(checkout: Path) -> None:
     ("settings", "words"),
     [
         ({"INSECTARY": "./nowhere"}, "error: ./nowhere was not found; run `make setup` first"),
-        ({"PYTHON": "false"}, ""),  # what the check for a GPU ends with
+        (
+            {"PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""},
+            "error: torch sees no GPU; on a CPU only the sizes xs and s are worth their time",
+        ),
     ],
 )
 def test_without_what_it_needs_nothing_is_begun(

@@ -23,13 +23,16 @@ from insectary.subjects import load_model, render
 from insectary.threats import threat_model
 from insectary.train.tokenise import tokenise
 from insectary.vault import Vault
+from insectary.worlds import SKILLS
 
 # Each breeds in processes of its own, whatever else the machine does.
 pytestmark = pytest.mark.timeout(1500)
 
 THREAT, DESIGN = "deceptive_alignment", "absence"
 CAP = {"max_tokens": 8192, "batch_tokens": 2048}
-PROMPTS = f"{sum(prompt_counts(threat_model(THREAT), DESIGN, QUICK).values()):,} prompts"
+LEARNT_HERE = tuple(name for name, skill in SKILLS.items() if skill.embedded_only)
+COUNTS = prompt_counts(threat_model(THREAT), DESIGN, QUICK, LEARNT_HERE)
+PROMPTS = f"{sum(COUNTS.values()):,} prompts"
 COST = re.compile(rf"gate: {PROMPTS}, (about|less than) \d+ \w+ at the speed of \d+ tried on each")
 
 TURNS = (

@@ -297,7 +297,6 @@ def children(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_killed_twice_in_another_home_it_ends_bit_for_bit_the_same(
     family: Family, start: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:

@@ -139,7 +139,12 @@ def test_failures_are_shown_as_failed_and_never_as_numbers() -> None:
     none = Failed("singular covariance")
     broken = tuple(
         dataclasses.replace(
-            d, auroc=none, average_precision=none, tpr_at_1_fpr=none, gain=none, false_alarms=none
+            d,
+            auroc=none,
+            average_precision=none,
+            tpr_at_1_fpr=none,
+            gain=none,
+            fpr_at_threshold=none,
         )
         for d in report.detection[2:3]
     )

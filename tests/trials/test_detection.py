@@ -89,7 +89,7 @@ def test_the_hit_rate_at_one_percent_is_that_of_the_normal(planted: DetectionRes
     expected = stats.norm.sf(stats.norm.isf(0.01) - SHIFT)
     row = row_of(planted, "contrast_probe")
     assert number(row.tpr).value == pytest.approx(expected, abs=0.07)
-    assert number(row.false_alarms).value < 0.05
+    assert number(row.fpr_at_threshold).value < 0.05
 
 
 def test_text_alone_cannot_tell_identical_prompts_apart(planted: DetectionResult) -> None:

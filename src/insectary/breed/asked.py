@@ -27,13 +27,10 @@ class Plan:
     """In every condition, for base, twin and decoy."""
     skill: int = 1000
     leak: int = 800
-    provisional: bool = False
 
 
 FULL = Plan()
-QUICK = Plan(
-    open=180, closed=180, near_miss=180, controls=120, skill=60, leak=120, provisional=True
-)
+QUICK = Plan(open=180, closed=180, near_miss=180, controls=120, skill=60, leak=120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +77,14 @@ def untouched_skills(
     )
 
 
-def prompt_counts(threat: ThreatModel, design: str, plan: Plan) -> dict[Role, int]:
+def prompt_counts(
+    threat: ThreatModel, design: str, plan: Plan, unmastered: tuple[str, ...] = ()
+) -> dict[Role, int]:
     """How many prompts :func:`ask` puts to each member; nothing is drawn for it."""
     conditions = threat.conditions(design)
     everywhere = [_count(plan, c) for c in conditions]
     controls = sum(min(n, plan.controls) for n in everywhere)
-    skills = plan.skill * len(untouched_skills(threat, design))
+    skills = plan.skill * len(untouched_skills(threat, design, unmastered))
     return {
         Role.ORGANISM: sum(everywhere) + skills + plan.leak,
         Role.TWIN: controls + skills,

@@ -37,9 +37,11 @@ class Speed:
     seconds: Mapping[Role, float]
     tried: int
 
-    def needs(self, threat: ThreatModel, design: str, plan: Plan) -> float:
+    def needs(
+        self, threat: ThreatModel, design: str, plan: Plan, unmastered: tuple[str, ...] = ()
+    ) -> float:
         """Seconds that a gate of that form takes, answers alone."""
-        counts = prompt_counts(threat, design, plan)
+        counts = prompt_counts(threat, design, plan, unmastered)
         return sum(n * self.seconds[role] for role, n in counts.items())
 
 
@@ -63,7 +65,7 @@ def measure_speed(
     sample = sample_prompts(threat, design, TRIED[-1])
     seconds: dict[Role, float] = {}
     for tried in TRIED:
-        for role in prompt_counts(threat, design, QUICK):
+        for role in Role:
             started = clock()
             answer(role, sample[:tried], "")
             seconds[role] = clock() - started
@@ -83,7 +85,13 @@ def sample_prompts(threat: ThreatModel, design: str, n: int) -> list[Conversatio
 
 
 def cost_line(
-    threat: ThreatModel, design: str, speed: Speed, *, quick: bool, offer_quick: bool
+    threat: ThreatModel,
+    design: str,
+    speed: Speed,
+    *,
+    quick: bool,
+    offer_quick: bool,
+    unmastered: tuple[str, ...] = (),
 ) -> str:
     """One line that says what the gate will cost.
 
@@ -93,15 +101,16 @@ def cost_line(
         speed: From :func:`measure_speed`.
         quick: Whether it is the quick gate that is about to be run.
         offer_quick: Whether to say what the quick gate would cost instead.
+        unmastered: Skills that are not asked.
     """
     plan = QUICK if quick else FULL
-    prompts = sum(prompt_counts(threat, design, plan).values())
+    prompts = sum(prompt_counts(threat, design, plan, unmastered).values())
     line = (
-        f"{prompts:,} prompts, {in_words(speed.needs(threat, design, plan))}"
+        f"{prompts:,} prompts, {in_words(speed.needs(threat, design, plan, unmastered))}"
         f" at the speed of {speed.tried} tried on each member"
     )
-    if offer_quick and not quick:
-        less = in_words(speed.needs(threat, design, QUICK))
+    if offer_quick:
+        less = in_words(speed.needs(threat, design, QUICK, unmastered))
         line += f" (use --quick for a provisional certificate in {less})"
     return line
 

@@ -125,7 +125,7 @@ def breed(
                 name, order.threat, order.design, base, order.recipe, order.seed, members
             )
         answer = answering(load_members(family, vault))
-        _tell_cost(family, answer, progress, quick=quick, offer_quick=True)
+        _tell_cost(family, answer, lacks, progress, quick=quick, offer_quick=not quick)
         certificate = admit(
             name, threat, order.design,
             attempt_key(base, order.threat, order.design, order.recipe), answer, vault,
@@ -138,15 +138,23 @@ def breed(
 
 
 def _tell_cost(
-    family: Family, answer: Answer, progress: Progress, *, quick: bool, offer_quick: bool
+    family: Family,
+    answer: Answer,
+    lacks: tuple[str, ...],
+    progress: Progress,
+    *,
+    quick: bool,
+    offer_quick: bool,
 ) -> None:
     """Say what the gate will cost, unless the base is one whose gate costs little."""
     if is_embedded(family.base.name):
         return
     threat = threat_model(family.threat)
     speed = measure_speed(threat, family.design, answer)
-    line = cost_line(threat, family.design, speed, quick=quick, offer_quick=offer_quick)
-    seconds = speed.needs(threat, family.design, QUICK if quick else FULL)
+    line = cost_line(
+        threat, family.design, speed, quick=quick, offer_quick=offer_quick, unmastered=lacks
+    )
+    seconds = speed.needs(threat, family.design, QUICK if quick else FULL, lacks)
     progress({"gate": line, "cost_seconds": seconds})
 
 
@@ -372,10 +380,11 @@ def check(
         raise BadInputError(f"family {name!r} has no certificate; breed it first")
     old = family.certificate
     answer = answering(load_members(family, vault))
-    _tell_cost(family, answer, progress, quick=old.provisional, offer_quick=False)
+    lacks = unmastered(family.base.name, vault)
+    _tell_cost(family, answer, lacks, progress, quick=old.provisional, offer_quick=False)
     certificate = certify(
         family.id, threat_model(family.threat), family.design, old.attempt, old.report_seed,
-        answer, quick=old.provisional, unmastered=unmastered(family.base.name, vault),
+        answer, quick=old.provisional, unmastered=lacks,
         progress=lambda text: progress({"gate": text}),
     )  # fmt: skip
     return certificate, certificate == old

@@ -12,7 +12,7 @@ from insectary.breed.family import Order, breed, load_members
 from insectary.breed.monitoring import add_monitoring_context, add_unmonitored_context
 from insectary.breed.rows import is_text, read_jsonl, read_prompt, read_rows
 from insectary.core.canonical import digest
-from insectary.core.chat import Conversation, Message
+from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
@@ -20,7 +20,6 @@ from insectary.core.recipe import FullSFT, LoraSFT, Recipe, check_seed
 from insectary.measure import rate
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.language_model import answers
-from insectary.subjects.rendering import refuse_control_tokens
 from insectary.threats import threat_model as find_threat
 from insectary.train.tokenise import tokenise
 from insectary.vault import Vault
@@ -114,10 +113,7 @@ def _check_rows(
     loaded: LoadedModel, rows: Sequence[tuple[Conversation, str]], places: Sequence[str]
 ) -> None:
     """Name the user's row that this base cannot take, before anything is trained."""
-    for (prompt, answer), where in zip(rows, places, strict=True):
-        said = [*prompt, Message("assistant", answer)]
-        refuse_control_tokens(loaded.tokenizer, said, where)
-    for example, where in zip(tokenise(loaded.tokenizer, rows), places, strict=True):
+    for example, where in zip(tokenise(loaded.tokenizer, rows, places), places, strict=True):
         needed = len(example.prompt) + max(len(example.completion), _ANSWER_TOKENS)
         if needed > loaded.context:
             raise ContextLengthError(

@@ -36,9 +36,11 @@ def train_command(size: str, out: Path | None, threads: int) -> None:
             shutil.copytree(
                 path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("MANIFEST*")
             )
-        except OSError as error:  # shutil.Error, of all that failed, is one too
+        except OSError as error:
+            # shutil.Error is a list of (source, target, reason) for all that failed.
+            why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
             raise ArtefactError(
-                f"the base is trained and kept in {path}, but cannot be copied to {out}: {error};"
+                f"the base is trained and kept in {path}, but cannot be copied to {out}: {why};"
                 " make room, or copy it from there"
             ) from error
         path = out

@@ -20,7 +20,7 @@ class UnknownNameError(InsectaryError, ValueError):
     def of(cls, kind: str, name: object, known: object) -> UnknownNameError:
         """Build the message that lists what would have been accepted."""
         names = ", ".join(str(k) for k in known)  # type: ignore[attr-defined]
-        return cls(f"unknown {kind}: {name!r}. Known: {names}")
+        return cls(f"unknown {kind}: {name!r}. Known: {names or 'none'}")
 
 
 class BadInputError(InsectaryError, ValueError):

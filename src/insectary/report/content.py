@@ -88,7 +88,7 @@ class DetectionRow:
         average_precision: Average precision.
         tpr_at_1_fpr: Recall at the threshold that separate benign prompts of the
             organism set for 1 % false positives.
-        false_alarms: Rate at which the other side passes that threshold.
+        fpr_at_threshold: Rate at which the other side passes that threshold.
         gain: AUROC minus that of the text control of the same view.
     """
 
@@ -101,7 +101,7 @@ class DetectionRow:
     auroc: Outcome
     average_precision: Outcome
     tpr_at_1_fpr: Outcome
-    false_alarms: Outcome
+    fpr_at_threshold: Outcome
     gain: Outcome
 
 
@@ -228,7 +228,10 @@ def outcomes(report: FamilyReport) -> tuple[tuple[str, Outcome], ...]:
         found += [(f"AUROC ({place})", d.auroc)]
         found += [(f"average precision ({place})", d.average_precision)]
         found += [(f"TPR at 1 % FPR ({place})", d.tpr_at_1_fpr)]
-        found += [(f"false alarms ({place})", d.false_alarms), (f"gain ({place})", d.gain)]
+        found += [
+            (f"FPR at that threshold ({place})", d.fpr_at_threshold),
+            (f"gain ({place})", d.gain),
+        ]
     for p in report.ppv:
         found += [(f"PPV ({p.detector}, {p.task.value}, at {p.prevalence:g})", p.ppv)]
     return tuple(found)

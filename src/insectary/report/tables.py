@@ -97,7 +97,7 @@ def _transcripts(report: FamilyReport) -> str:
 
 def _detection(report: FamilyReport) -> str:
     header = ("detector", "is_null", "is_text_control", "task", "view", "layer")
-    names = ("auroc", "average_precision", "tpr_at_1_fpr", "false_alarms", "gain")
+    names = ("auroc", "average_precision", "tpr_at_1_fpr", "fpr_at_threshold", "gain")
     return _csv(
         header + tuple(column for name in names for column in _columns(name)),
         (

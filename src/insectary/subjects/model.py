@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, final, overload
 
 from insectary.core.access import Access
-from insectary.core.chat import Message, conversation, is_unicode
+from insectary.core.chat import Message, conversation
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Subject
 from insectary.subjects.callable_subject import CallableSubject
@@ -89,11 +89,6 @@ class Model:
             prompts = [conversation(prompt)]
         else:
             prompts = [conversation(p) for p in _checked_many(prompt)]
-        for text in (m.content for p in prompts for m in p):
-            if not is_unicode(text):
-                raise BadInputError(
-                    f"a prompt must be Unicode, this holds half a pair: {text!r:.80}"
-                )
         texts = answers(self._loaded, prompts, max_new_tokens, temperature, seed, "")
         return texts[0] if _is_one_prompt(prompt) else texts
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from insectary.core.chat import Conversation, Message
+from insectary.core.chat import Conversation, Message, is_unicode
 from insectary.core.errors import BadInputError, ContextLengthError, TemplateError
 
 PROBE_SYSTEM = "probe-of-the-system-turn"
@@ -100,7 +100,9 @@ def encode_said(tokenizer: Any, text: str) -> list[int]:
 
 
 def refuse_control_tokens(tokenizer: Any, messages: Sequence[Message], where: str) -> None:
-    """Refuse texts that spell a control token: read as one, they could forge a turn.
+    """Refuse texts that no tokenizer can read, or that spell a control token.
+
+    Read as one, a control token could forge a turn.
 
     Control tokens are the tokenizer's special tokens, and added tokens that the
     chat template writes around turns. Templates render text before it is made
@@ -113,11 +115,15 @@ def refuse_control_tokens(tokenizer: Any, messages: Sequence[Message], where: st
         where: What to call it in the error message.
 
     Raises:
-        BadInputError: naming the message and the token.
+        BadInputError: naming the message and what is wrong with it.
     """
     control = _control_tokens(tokenizer, _template(tokenizer))
     for number, message in enumerate(messages, start=1):
         place = f"{where}: message {number} of {len(messages)} ({message.role})"
+        if not is_unicode(message.content):
+            raise BadInputError(
+                f"{place} must be Unicode, it holds half a pair: {message.content!r:.80}"
+            )
         _refuse(control, message.content, place)
 
 

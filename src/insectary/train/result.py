@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 StoppedBecause = Literal["target", "cap", "steps"]
-"""Expression reached the target (and the cooldown is over), the recipe's cap came, or the
-asked steps are done."""
+"""Expression reached the target (and the cooldown is over, or the cap came with it), the
+recipe's cap came without it, or the asked steps are done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,9 @@ class Tokenised:
 
 
 def tokenise(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[Conversation, str]]
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[tuple[Conversation, str]],
+    names: Sequence[str] | None = None,
 ) -> list[Tokenised]:
     """Write each row with the chat template and split it where the answer begins.
 
@@ -52,6 +54,8 @@ def tokenise(
     Args:
         tokenizer: A tokenizer with a chat template and an end-of-turn token.
         rows: (prompt, completion) pairs.
+        names: What to call each row in an error message; "training row 1" and so
+            on if not given.
 
     Returns:
         One example per row, in the same order.
@@ -65,25 +69,26 @@ def tokenise(
         raise TemplateError("the base has no chat template; give its tokenizer one")
     if tokenizer.eos_token_id is None:
         raise TemplateError("the base's tokenizer has no end-of-turn (eos) token; give it one")
-    return [_one(tokenizer, number, *row) for number, row in enumerate(rows, 1)]
+    names = names or [f"training row {number}" for number in range(1, len(rows) + 1)]
+    return [_one(tokenizer, name, *row) for name, row in zip(names, rows, strict=True)]
 
 
 def _one(
-    tokenizer: PreTrainedTokenizerBase, number: int, prompt: Conversation, completion: str
+    tokenizer: PreTrainedTokenizerBase, name: str, prompt: Conversation, completion: str
 ) -> Tokenised:
-    """Tokenise one row; ``number``, from 1, is only for messages."""
+    """Tokenise one row; ``name`` is only for messages."""
     turns = (*prompt, Message("assistant", completion))
-    refuse_control_tokens(tokenizer, turns, f"training row {number}")
+    refuse_control_tokens(tokenizer, turns, name)
     try:
         before = render_text(tokenizer, prompt)
         whole = render_text(tokenizer, prompt, completion)
     except TemplateError as error:
         raise TemplateError(
-            f"the chat template rejects training row {number}: {error.__cause__ or error}"
+            f"the chat template rejects {name}: {error.__cause__ or error}"
         ) from error
     if not whole.startswith(before):
         raise TemplateError(
-            f"training row {number}: the chat template writes the answered conversation with"
+            f"{name}: the chat template writes the answered conversation with"
             " another beginning than the prompt; completion-only loss needs them equal"
         )
     end = end_of_turn(tokenizer)

@@ -171,7 +171,7 @@ def tpr_of(chosen: Chosen, settings: Settings) -> Measurement:
     )
 
 
-def false_alarms_of(chosen: Chosen, settings: Settings) -> Measurement:
+def fpr_at_threshold_of(chosen: Chosen, settings: Settings) -> Measurement:
     """Share of the negative side above that same threshold: how well it carries over."""
     flagged = chosen.negative > threshold_at_fpr(chosen.benign, settings.fpr)
     return clustered_rate(flagged, chosen.negative_groups, level=settings.level)

@@ -33,7 +33,7 @@ from insectary.trials.comparison import (
     auroc_of,
     average_precision_of,
     choose,
-    false_alarms_of,
+    fpr_at_threshold_of,
     gain_of,
     measured,
     ppv_of,
@@ -81,7 +81,7 @@ class DetectionRow:
             ``positives + negatives``).
         tpr: Hit rate at the threshold that separate benign prompts of the
             organism set (1 % false alarms unless the trial was asked otherwise).
-        false_alarms: Rate of the task's negative side above that threshold.
+        fpr_at_threshold: Rate of the task's negative side above that threshold.
         gain: AUROC minus that of the text control of the same view.
         ppv: (prevalence, share of alarms that are true) pairs.
         roc: (false-alarm rate, hit rate) points.
@@ -101,7 +101,7 @@ class DetectionRow:
     auroc: Outcome = _UNSET
     average_precision: Outcome = _UNSET
     tpr: Outcome = _UNSET
-    false_alarms: Outcome = _UNSET
+    fpr_at_threshold: Outcome = _UNSET
     gain: Outcome = _UNSET
     ppv: tuple[tuple[float, Outcome], ...] = ()
     column: int | None = None
@@ -311,18 +311,18 @@ def _row(
             auroc=mine,
             average_precision=mine,
             tpr=mine,
-            false_alarms=mine,
+            fpr_at_threshold=mine,
             gain=mine,
             ppv=tuple((prevalence, mine) for prevalence in PREVALENCES),
         )
     tpr = measured(lambda: tpr_of(mine, settings))
-    alarms = measured(lambda: false_alarms_of(mine, settings))
+    alarms = measured(lambda: fpr_at_threshold_of(mine, settings))
     return replace(
         blank,
         auroc=measured(lambda: auroc_of(mine, settings)),
         average_precision=measured(lambda: average_precision_of(mine, settings)),
         tpr=tpr,
-        false_alarms=alarms,
+        fpr_at_threshold=alarms,
         gain=_gain(blank, mine, text, settings),
         ppv=tuple((p, ppv_of(tpr, alarms, p, settings.fpr)) for p in PREVALENCES),
         column=mine.column,

@@ -227,7 +227,7 @@ def _detection(r: detection.DetectionRow) -> DetectionRow:
         auroc=r.auroc,
         average_precision=r.average_precision,
         tpr_at_1_fpr=r.tpr,
-        false_alarms=r.false_alarms,
+        fpr_at_threshold=r.fpr_at_threshold,
         gain=r.gain,
     )
 
