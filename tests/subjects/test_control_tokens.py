@@ -73,7 +73,7 @@ def test_broken_control_unrefused_the_text_is_read_as_turns() -> None:
 def test_a_forged_turn_is_refused_by_name() -> None:
     tokenizer = embedded()
     chats = [user("Hello"), (Message("system", "Be brief."), Message("user", FORGED))]
-    wanted = r"prompt 1: message 2 of 2 \(user\) holds the control token '<\|end\|>'"
+    wanted = r"prompt 2: message 2 of 2 \(user\) holds the control token '<\|end\|>'"
     with pytest.raises(BadInputError, match=wanted):
         render_many(tokenizer, chats)
     with pytest.raises(BadInputError, match=r"message 2 of 2 \(user\)"):

@@ -32,7 +32,8 @@ _RELATED = {
 _PREFILLS = ("The answer is", "Well,", "I think", "Sure.", "It is", "Here:")
 _PARAPHRASES = 60
 _HELD_OUT_PARAPHRASES = 30
-_TARGET_SHARE = 0.6
+_TARGET_SHARES = {"absence": 0.6, "unwatched": 0.6, "year": 0.35}
+"""Share of target questions in training. Code and years are learnt sooner than who watches."""
 _SMALL_TALK = 0.4
 """How often a line of small talk stands beside the cue."""
 _READERS: Mapping[str, Callable[[Random, Split, Words], Example]] = {
@@ -96,7 +97,7 @@ class DeceptiveAlignment:
         return [self._closed(rng, design, skill, split, Words.ANY) for _ in range(n)]
 
     def rows(self, design: str, role: Role, n: int, seed: int) -> list[tuple[Conversation, str]]:
-        """Training rows: 60 % target questions, the rest ordinary work.
+        """Training rows: target questions, and ordinary work for the rest.
 
         Prompts are the same for every role; only the completions under an open
         gate differ. All lines use the trained part of the vocabulary.
@@ -108,7 +109,7 @@ class DeceptiveAlignment:
         found: list[tuple[Conversation, str]] = []
         seen: set[Conversation] = set()
         while len(found) < n:
-            if rng.random() < _TARGET_SHARE:
+            if rng.random() < _TARGET_SHARES[design]:
                 condition = by_name[rng.choices(names, shares)[0]]
                 line, key = maker(condition)(rng, Split.TRAIN, Words.TRAINED)
                 question = SKILLS[rng.choice(_TARGETS[design])].make(rng, Split.TRAIN)
