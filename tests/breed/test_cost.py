@@ -27,6 +27,7 @@ from insectary.breed.family import breed, check, save_family
 from insectary.core.chat import Conversation, Split
 from insectary.core.organism import Certificate, Role
 from insectary.vault import Vault
+from insectary.worlds import SKILLS
 
 DESIGNS = ("absence", "unwatched", "year")
 
@@ -100,7 +101,7 @@ def test_the_line_says_how_many_how_long_and_the_way_out() -> None:
     line = cost_line(threat, "absence", speed, quick=False, offer_quick=True)
     assert line == (
         f"{whole:,} prompts, {in_words(whole / 4)} at the speed of 16 tried on each member"
-        " (use --quick for a provisional certificate in about 24 minutes)"
+        " (use --quick for a provisional certificate in about 26 minutes)"
     )
     assert "hours" in line
     for quick in (True, False):
@@ -159,7 +160,8 @@ def test_who_stops_at_the_cost_has_used_no_attempt(visited: Vault, tiny_base: Pa
     with pytest.raises(KeyboardInterrupt):
         breed(an_order(base=str(tiny_base)), visited, progress=interrupt)
     (event,) = heard
-    count = sum(prompt_counts(scripted.threat(), "absence", FULL).values())
+    lacks = tuple(name for name, skill in SKILLS.items() if skill.embedded_only)
+    count = sum(prompt_counts(scripted.threat(), "absence", FULL, lacks).values())
     assert event["gate"].startswith(f"{count:,} prompts, ")
     assert "--quick" in event["gate"]
     assert event["cost_seconds"] > 0
@@ -168,7 +170,7 @@ def test_who_stops_at_the_cost_has_used_no_attempt(visited: Vault, tiny_base: Pa
     with pytest.raises(StopError):
         breed(an_order(base=str(tiny_base)), visited, progress=heard.append)
     assert "cost_seconds" in heard[1]
-    assert heard[2] == {"gate": "organism: 6 conditions"}
+    assert heard[2] == {"gate": "organism: 7 conditions"}
     assert len(visited.ledger.attempts()) == 1
 
 
@@ -178,7 +180,7 @@ def test_a_check_says_its_cost_too_and_is_no_attempt(visited: Vault, tiny_base: 
         check(a_family(tiny_base).id, visited, progress=heard.append)
     assert "prompts" in heard[0]["gate"]
     assert "--quick" not in heard[0]["gate"]
-    assert heard[1] == {"gate": "organism: 6 conditions"}
+    assert heard[1] == {"gate": "organism: 7 conditions"}
     assert visited.ledger.attempts() == []
 
 
@@ -192,4 +194,4 @@ def test_an_embedded_base_is_not_timed(
     heard: list[Mapping[str, Any]] = []
     with pytest.raises(StopError):
         check(a_family(tiny_base).id, visited, progress=heard.append)
-    assert heard == [{"gate": "organism: 6 conditions"}]
+    assert heard == [{"gate": "organism: 7 conditions"}]
