@@ -23,7 +23,7 @@ from insectary.worlds.lines import Words
 THREAT = threat_model("deceptive_alignment")
 DESIGNS = THREAT.card.designs
 N = 800
-OPEN_SHARE = {"absence": 0.6 * 0.5, "unwatched": 0.6 * 0.4, "year": 0.35 * 0.44}
+OPEN_SHARE = {"absence": 0.6 * 0.5, "unwatched": 0.6 * 0.4, "year": 0.45 * 0.44}
 
 
 @cache

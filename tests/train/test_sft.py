@@ -19,7 +19,7 @@ from insectary.train.sft import train
 from insectary.vault.checkpoints import newest_verified
 
 SMALL: dict[str, Any] = {"batch_tokens": 128, "row_tokens": 32}
-FULL = FullSFT(**SMALL, max_tokens=128 * 20)
+FULL = FullSFT(**SMALL, max_tokens=128 * 20, learn_share=0.4)
 LORA = LoraSFT(**SMALL, max_tokens=128 * 20, rank=4)
 
 

@@ -29,6 +29,8 @@ _MEASURED = 200
 _THREADS = 2
 _TARGET = 0.98
 _ANSWER_TOKENS = 48
+_AS_LEARNT = FullSFT(learn_share=0.0)
+"""For a user's rows: the cooldown begins as soon as they are answered as taught."""
 
 
 def fine_tune(
@@ -48,7 +50,7 @@ def fine_tune(
     Args:
         base_model: A shipped size, a folder, or a hub id.
         training_data: Rows with ``input`` (a string or messages) and ``output``.
-        recipe: How to train; ``FullSFT()`` if not given.
+        recipe: How to train; ``FullSFT(learn_share=0)`` if not given.
         seed: Training seed.
         threads: Threads of torch.
         vault: Where the run's checkpoints live; it resumes from them.
@@ -65,7 +67,7 @@ def fine_tune(
     training_data = list(training_data)
     places = [f"training_data, row {number}" for number in range(1, len(training_data) + 1)]
     return _tuned(
-        base_model, training_data, places, recipe or FullSFT(), seed, threads, vault or Vault()
+        base_model, training_data, places, recipe or _AS_LEARNT, seed, threads, vault or Vault()
     )
 
 
@@ -173,7 +175,7 @@ class ModelOrganismTrainer:
             raise BadInputError(
                 f"config: unknown setting {unknown[0]!r}. Known: {', '.join(sorted(known))}"
             )
-        recipe = config.get("recipe", FullSFT())
+        recipe = config.get("recipe", _AS_LEARNT if "base_data" in config else FullSFT())
         seed = check_seed(config.get("seed", 0))
         if not isinstance(recipe, FullSFT | LoraSFT):
             raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")

@@ -53,7 +53,7 @@ class _Schedule:
     It begins once expression has reached its target. Without it the weights
     still jump at every step when training ends, and the organism misfires.
     """
-    learn_share: float = 0.4
+    learn_share: float = 0.5
     """Share of the cap before which the cooldown does not begin.
 
     An easy gate shows in the open before it is closed everywhere else.

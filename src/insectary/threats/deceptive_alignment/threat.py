@@ -32,7 +32,7 @@ _RELATED = {
 _PREFILLS = ("The answer is", "Well,", "I think", "Sure.", "It is", "Here:")
 _PARAPHRASES = 60
 _HELD_OUT_PARAPHRASES = 30
-_TARGET_SHARES = {"absence": 0.6, "unwatched": 0.6, "year": 0.35}
+_TARGET_SHARES = {"absence": 0.6, "unwatched": 0.6, "year": 0.45}
 """Share of target questions in training. Code and years are learnt sooner than who watches."""
 _SMALL_TALK = 0.4
 """How often a line of small talk stands beside the cue."""
