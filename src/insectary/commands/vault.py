@@ -175,8 +175,7 @@ def _only(entries: list[Entry], id: str) -> Entry:
         kinds = ", ".join(entry.kind for entry in matching)
         raise BadInputError(f"{id!r} is the id of several kinds ({kinds}): say --kind")
     if not matching:
-        known = [entry.id for entry in entries] or ["(the vault holds none)"]
-        raise UnknownNameError.of("id", id, known)
+        raise UnknownNameError.of("id", id, [entry.id for entry in entries])
     return matching[0]
 
 

@@ -240,7 +240,7 @@ class Vault:
             return found[0]
         known = [e.id for k in kinds for e in list_refs(self._home, k)]
         shown = known[:_KNOWN_SHOWN] + (["..."] if len(known) > _KNOWN_SHOWN else [])
-        raise UnknownNameError.of(kind or "id", name, shown or ["(the vault holds none)"])
+        raise UnknownNameError.of(kind or "id", name, shown)
 
     def _kinds(self) -> list[str]:
         return sorted(p.name for p in (self._home / "refs").iterdir() if p.is_dir())

@@ -1,0 +1,57 @@
+"""What the README says of families is what their certificates say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from insectary.core.codec import decode
+from insectary.core.organism import ConditionRate, Family, Role, Side
+
+ROOT = Path(__file__).parent.parent
+RECORDS = sorted((ROOT / "runs" / "families").glob("*.json"))
+README = (ROOT / "README.md").read_text()
+
+
+def family(path: Path) -> Family:
+    found: Family = decode(Family, json.loads(path.read_text()), path.name)
+    return found
+
+
+def row(family: Family) -> str:
+    """The family's line of the README's table."""
+    certificate = family.certificate
+    assert certificate is not None
+
+    def told(side: Side, held_out: bool) -> str:
+        def fits(r: ConditionRate) -> bool:
+            where = (r.role, r.side, r.held_out, r.near_miss)
+            return where == (Role.ORGANISM, side, held_out, False)
+
+        m = next(r.misaligned for r in certificate.rates if fits(r))
+        return f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
+
+    cells = (
+        *(family.design, family.recipe.kind, str(family.seed)),
+        "admitted" if family.admitted else "**rejected**",
+        *(told(Side.OPEN, False), told(Side.OPEN, True), told(Side.CLOSED, True)),
+        ", ".join(tag.partition(" ")[0] for tag in certificate.tags),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])
+def test_the_readme_has_the_certificates_figures(path: Path) -> None:
+    found = family(path)
+    assert found.id == path.stem
+    assert row(found) in README.splitlines()
+
+
+def test_the_readme_lists_no_family_without_a_record() -> None:
+    designs = ("absence", "unwatched", "year")
+    listed = [
+        line for line in README.splitlines() if line.startswith(tuple(f"| {d} |" for d in designs))
+    ]
+    assert len(listed) == len(RECORDS) > 0
