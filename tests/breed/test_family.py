@@ -234,7 +234,7 @@ def test_unknown_members_are_listed(name: str, tiny_base: Path) -> None:
 
 
 def test_unknown_families_are_listed() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown family: 'nobody'\. Known: \(the vault"):
+    with pytest.raises(UnknownNameError, match=r"unknown family: 'nobody'\. Known: none"):
         check("nobody", Vault())
 
 

@@ -125,7 +125,7 @@ def test_a_family_on_another_architecture_is_bred_rejected_and_listed(
     bred = capsys.readouterr()
     lines = gate_lines(bred.err)
     assert COST.match(lines[0])
-    assert lines[1] == "gate: organism: 6 conditions"
+    assert lines[1] == "gate: organism: 7 conditions"
     assert "provisional (benchmarks refuse it), REJECTED: expression, organism, un" in bred.out
 
     (stored,) = Vault().entries("family")
