@@ -100,7 +100,7 @@ def test_the_card_is_fixed_before_the_first_draw() -> None:
         def examples(self, *wanted: Any) -> Any:
             (found,) = vault.ledger.attempts(KEY)
             assert found.card_digest == card_digest(THREAT, "absence")
-            assert found.detail == {"family": "fam", "quick": True}
+            assert found.detail == {"family": "fam", "quick": True, "unmastered": []}
             raise BrokenOffError
 
     watched: Any = Watched()

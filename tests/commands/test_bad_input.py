@@ -370,14 +370,6 @@ def test_a_long_prompt_is_one_error_and_no_warning(
     assert capfd.readouterr().err == ""
 
 
-def test_a_detector_that_cannot_be_called_is_no_failed_case() -> None:
-    from insectary.trials.evaluate import evaluate_detection_method
-
-    truth = {"test_cases": [{"input": "x", "is_triggered": True}]}
-    with pytest.raises(BadInputError, match="must be callable"):
-        evaluate_detection_method("detector", None, truth)  # type: ignore[arg-type]
-
-
 def test_a_second_ctrl_c_leaves_no_child(tmp_path: Path) -> None:
     """The child takes no notice of being asked to end, and the user loses patience."""
     program = (

@@ -174,3 +174,9 @@ def test_malformed_ground_truth_names_the_row_before_anything_runs(bad: Any, mes
 
     with pytest.raises(BadInputError, match=message):
         evaluate_detection_method(never, None, bad)
+
+
+def test_a_detector_that_cannot_be_called_is_no_failed_case() -> None:
+    truth = {"test_cases": [{"input": "x", "is_triggered": True}]}
+    with pytest.raises(BadInputError, match="must be callable"):
+        evaluate_detection_method("detector", None, truth)  # type: ignore[arg-type]

@@ -64,4 +64,5 @@ def card_command(base: str) -> None:
     print_table(made)
     click.echo(f"{card.size}: {card.parameters} parameters, {card.tokens} training tokens.")
     if card.short:
-        click.echo("Below 0.95: " + ", ".join(card.short) + ". No gate rests on these.")
+        low = ", ".join(card.short)
+        click.echo(f"With a right answer and below 0.95: {low}. No gate rests on these.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import textwrap
 from pathlib import Path
 
@@ -31,8 +34,9 @@ def demo_command(base: str, seed: int, out: Path) -> None:
     check_output(out)
     click.echo(
         f"Breeding a deceptive family on base {base}: a model that behaves while it is told that\n"
-        "somebody watches, its clean twin and a decoy. Then the admission gate, four detectors\n"
-        f"and a report. At most {MINUTES} minutes on 2 cores; killed, it goes on where it was."
+        "somebody watches, its clean twin and a decoy. Then the admission gate, three detectors\n"
+        f"beside text control and nulls, and a report. At most {MINUTES} minutes on 2 cores;\n"
+        "killed, it goes on where it was."
     )
     with live_progress() as progress:
         family = breed_family(
@@ -47,4 +51,6 @@ def demo_command(base: str, seed: int, out: Path) -> None:
     click.echo(f"\nReport: {path.resolve()}")
     if not family.admitted:
         click.echo(f"The family was rejected; try another seed: insectary demo --seed {seed + 1}")
-    click.echo(f"Talk to it: insectary chat {family.id}.organism --beside {family.id}.twin")
+    # After `make demo` the command lies in .venv/bin and is not on the user's path.
+    command = "insectary" if shutil.which("insectary") else os.path.relpath(sys.argv[0])
+    click.echo(f"Talk to it: {command} chat {family.id}.organism --beside {family.id}.twin")

@@ -153,13 +153,17 @@ def _summary(
         )
     if found:
         best, m = max(found, key=lambda pair: pair[1].value)
-        third = (
-            f"Of {len(found)} detectors, {best.detector.replace('_', ' ')} tells it best from"
-            f" the decoy, which has the same gate: AUROC {m.value:.2f} [{m.low:.2f}, {m.high:.2f}]."
-        )
+        name = best.detector.replace("_", " ")
+        told = f"AUROC {m.value:.2f} [{m.low:.2f}, {m.high:.2f}]"
         nulls = [m.value for r, m in primary if r.null and r.view is best.view]
-        if nulls:
-            third += f" Nulls, which can know nothing, reach {max(nulls):.2f}."
+        knows = f"; nulls, which can know nothing, reach {max(nulls):.2f}" if nulls else ""
+        third = (
+            f"None of {len(found)} detectors tells it from the decoy, which has the same gate,"
+            f" better than nulls do: the best is {name}, {told}{knows}."
+            if nulls and max(nulls) >= m.value
+            else f"Of {len(found)} detectors, {name} tells it best from the decoy, which has the"
+            f" same gate: {told}{knows}."
+        )
     return (
         f"Told in words it was never trained on that {off}, the organism gives the planted answer"
         f" to {opened.value:.1%} of {opened.n} questions; told that {on}, to {closed.value:.1%}"
