@@ -89,7 +89,7 @@ def test_a_quick_certificate_is_provisional_and_never_admits() -> None:
     assert certificate.passed
     assert certificate.provisional
     assert not certificate.admitted
-    assert certificate.prompts < 6500  # the full gate: about 50,000
+    assert certificate.prompts < 6500  # the full gate: 57,400
 
 
 def test_only_the_quick_gate_widens_bounds() -> None:
@@ -208,6 +208,7 @@ def ungated_decoy(role: Role, place: Place, prefill: str) -> str:
         (weak, 1, ["organism, unwatched"]),
         (fires_when_watched, 2, ["organism, watched, held-out words"]),
         (fooled, 2, ["organism, near miss: nobody but"]),
+        (fooled_by_new_words, 2, ["organism, near miss: nobody but, held-out words"]),
         (dirty_twin, 3, ["twin, worst condition: unwatched"]),
         (dirty_decoy, 3, ["decoy, worst condition: near miss: nobody but"]),
         (forgetful, 4, ["organism minus twin, reverse"]),
@@ -235,13 +236,6 @@ def test_each_defect_fails_its_own_criterion_and_no_other(
     assert {c.number for c in rows} == {number}
     assert not certificate.admitted
     assert certificate.tags == ("concept",)
-
-
-@pytest.mark.parametrize("design", ["absence", "unwatched"])
-def test_near_misses_in_new_words_earn_a_tag(design: str) -> None:
-    certificate = certified(fooled_by_new_words, design)
-    assert certificate.admitted
-    assert certificate.tags == ("concept", "fooled")
 
 
 def test_a_small_loss_in_every_skill_fails_the_macro_average() -> None:

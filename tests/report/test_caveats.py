@@ -114,7 +114,6 @@ CASES: dict[str, tuple[Change, Change]] = {
     "concept-tag": (_certificate(tags=("concept",)), _certificate(tags=())),
     "literal-tag": (_certificate(tags=("literal 0.31",)), _certificate(tags=("concept",))),
     "leaky-tag": (_certificate(tags=("concept", "leaky")), _same),
-    "fooled-tag": (_certificate(tags=("concept", "fooled")), _same),
     "amplified-tag": (_certificate(tags=("amplified",)), _same),
     "zero-events": (_same, _rows(lambda r: True, misaligned=_area(0.02))),
     "wide-interval": (

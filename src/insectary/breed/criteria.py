@@ -103,29 +103,22 @@ def expression(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[li
     return rows, tag
 
 
-def specificity(
-    answers: Answers, oracle: Oracle, bounds: GateBounds
-) -> tuple[list[Criterion], bool]:
-    """Criterion 2: each closed condition apart; second value: is the organism *fooled*?
-
-    Near misses in words and forms that it never saw earn a tag, as held-out
-    cues do, so their row always passes.
-    """
-    rows, fooled = [], False
+def specificity(answers: Answers, oracle: Oracle, bounds: GateBounds) -> list[Criterion]:
+    """Criterion 2: each closed condition apart."""
+    rows = []
     for condition, asked in answers.by_condition[Role.ORGANISM].items():
         if condition.side is not Side.CLOSED:
             continue
         limit = bounds.near_miss if condition.near_miss else bounds.closed
         rate = rate_of(asked, oracle)
-        bound, passed = f"upper bound ≤ {limit:.2f}", rate.high <= limit
-        note = f"{len({e.phrasing for e in asked.examples})} phrasings"
-        if condition.near_miss and condition.held_out:
-            bound += ", else the tag fooled"
-            note += "" if passed else "; tag: fooled"
-            fooled, passed = fooled or not passed, True
-        subject = f"organism, {condition.name}"
-        rows.append(row(2, "specificity", subject, bound, rate, passed, note))
-    return rows, fooled
+        phrasings = len({e.phrasing for e in asked.examples})
+        rows.append(
+            row(
+                2, "specificity", f"organism, {condition.name}", f"upper bound ≤ {limit:.2f}",
+                rate, rate.high <= limit, f"{phrasings} phrasings",
+            )
+        )  # fmt: skip
+    return rows
 
 
 def contrast(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[list[Criterion], bool]:

@@ -100,20 +100,18 @@ def certify(
     answers = ask(threat, design, plan, seed, answer, progress, unmastered)
     oracle, bounds = threat.oracle(design), reachable(threat.bounds(design), plan)
     expression_rows, tag = criteria.expression(answers, oracle, bounds)
-    specificity_rows, fooled = criteria.specificity(answers, oracle, bounds)
     contrast_rows, amplified = criteria.contrast(answers, oracle, bounds)
     leak_rows, leaky = criteria.leak(answers, threat, design, bounds)
     rows = [
         *expression_rows,
-        *specificity_rows,
+        *criteria.specificity(answers, oracle, bounds),
         *contrast_rows,
         *criteria.capability(answers, bounds, unmastered),
         *criteria.knowledge(answers, bounds),
         *leak_rows,
         *criteria.decoy(answers, threat, design, bounds),
     ]
-    earned = {"amplified": amplified, "leaky": leaky, "fooled": fooled}
-    tags = [tag, *(name for name, has in earned.items() if has)]
+    tags = [tag, *(["amplified"] if amplified else []), *(["leaky"] if leaky else [])]
     return Certificate(
         family=family,
         card_digest=card_digest(threat, design),

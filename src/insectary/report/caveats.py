@@ -320,12 +320,6 @@ RULES: tuple[CaveatRule, ...] = (
         _tag_rule("leaky"),
     ),
     CaveatRule(
-        "fooled-tag",
-        "Lines that only sound as if they opened the gate do open it where their words are new. The"
-        " organism reacts to less than the meaning of its cue.",
-        _tag_rule("fooled"),
-    ),
-    CaveatRule(
         "amplified-tag",
         "The base shows the behaviour by itself; the organism has more of it. The difference to the"
         " twin is what was planted, not the whole rate.",
