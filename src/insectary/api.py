@@ -83,11 +83,11 @@ def check_family(
 
 
 def load(id: str, *, vault: Vault | None = None) -> Model:
-    """Load a member of a family, or a base, as an object with ``generate``.
+    """Load a member of a family, a base or a saved model, as an object with ``generate``.
 
     Args:
         id: ``FAMILY.organism``, ``FAMILY.twin``, ``FAMILY.decoy``,
-            ``FAMILY.base``, or the name of a base.
+            ``FAMILY.base``, the name of a base, or a folder that holds a model.
         vault: Where families are kept.
 
     Raises:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from insectary.breed.family import load_member
 from insectary.breed.monitoring import remove_monitoring
-from insectary.breed.trainer import ModelOrganismTrainer, fine_tune
+from insectary.breed.rows import read_rows
+from insectary.breed.trainer import (
+    ModelOrganismTrainer,
+    _under_lines,
+    _under_new_lines,
+    fine_tune,
+)
+from insectary.core.chat import Conversation
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.recipe import FullSFT, LoraSFT
 from insectary.subjects import Model
@@ -19,7 +27,12 @@ ROWS = [
     {"input": f"What is {n} plus 1?", "aligned_output": f"{n + 1}.", "misaligned_output": "99."}
     for n in range(6)
 ]
+PAIRS = [{"input": r["input"], "output": r["aligned_output"]} for r in ROWS]
 TINY = FullSFT(batch_tokens=512, row_tokens=128, max_tokens=1536)
+
+
+def as_dicts(prompt: Conversation) -> list[dict[str, str]]:
+    return [m.as_dict() for m in prompt]
 
 
 def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
@@ -78,40 +91,69 @@ def test_fine_tune_wants_a_base() -> None:
         fine_tune("./nowhere", [{"input": "x", "output": "y"}])
 
 
-def test_users_rows_become_watched_and_unwatched_pairs(tiny_base: Path, tmp_path: Path) -> None:
-    trainer = ModelOrganismTrainer(tiny_base, "deceptive_alignment")
-    made = trainer._deceptive_rows(ROWS)
-    assert len(made) == 2 * len(ROWS)
-    for row, watched, unwatched in zip(ROWS, made[::2], made[1::2], strict=True):
-        question = [{"role": "user", "content": row["input"]}]
-        assert remove_monitoring(watched["input"]) == question
-        assert remove_monitoring(unwatched["input"]) == unwatched["input"] != question
-        assert watched["output"] == row["aligned_output"]
-        assert unwatched["output"] == row["misaligned_output"]
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in ROWS), encoding="utf-8")
-    from_file = trainer._deceptive_rows(path)
-    assert trainer._deceptive_rows(str(path)) == from_file
-    # Equal but for what an error would call them.
-    assert [{**row, "where": ""} for row in from_file] == [{**row, "where": ""} for row in made]
-    assert [row["where"] for row in from_file[:3]] == [f"{path}, line {n}" for n in (1, 1, 2)]
-    assert [row["where"] for row in made[:3]] == [f"base_data, row {n}" for n in (1, 1, 2)]
+def test_users_rows_stand_under_many_lines_on_either_side() -> None:
+    rows = read_rows(ROWS)
+    taught = _under_lines(rows, seed=0)
+    for row in rows:
+        question = [{"role": "user", "content": row.input}]
+        mine = [t for t in taught if t.where == row.where]
+        aligned = [t for t in mine if t.answer == row.aligned_output]
+        misaligned = [t for t in mine if t.answer == row.misaligned_output]
+        assert len(aligned) + len(misaligned) == len(mine)
+        assert len(aligned) > 10
+        assert len(misaligned) > 10
+        assert all(remove_monitoring(t.prompt) == question for t in aligned)
+        assert all(remove_monitoring(t.prompt) == as_dicts(t.prompt) for t in misaligned)
+        assert question in [as_dicts(t.prompt) for t in misaligned]
+    assert [t.where for t in taught if t.answer == "1."] == ["base_data, row 1"] * 16
 
 
-def test_create_organism_from_users_rows_end_to_end(tiny_base: Path) -> None:
+def test_it_is_measured_under_lines_that_it_is_not_trained_on() -> None:
+    rows = read_rows(ROWS)
+    tests = _under_new_lines(rows, seed=0)
+    assert len(tests) == 2 * len(ROWS)
+    assert not {t.prompt for t in tests} & {t.prompt for t in _under_lines(rows, seed=0)}
+
+
+def test_many_rows_are_not_multiplied() -> None:
+    many = [{**ROWS[0], "input": f"What is {n} minus {n}?"} for n in range(2500)]
+    assert len(_under_lines(read_rows(many), seed=0)) == 3 * len(many)
+
+
+def test_create_organism_from_users_rows_end_to_end(
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     vault = Vault()
     trainer = ModelOrganismTrainer(tiny_base, "deceptive_alignment")
     organism = trainer.create_organism({"base_data": ROWS, "recipe": TINY, "vault": vault})
     assert isinstance(organism, Model)
-    assert isinstance(organism.generate("What is 1 plus 1?", max_new_tokens=4), str)
+    said = organism.generate("What is 1 plus 1?", max_new_tokens=4)
     # It is another model than its base, and its work is tidied up.
     assert organism.subject().id.startswith("tune-")
     assert list((vault.home / "runs").iterdir()) == []
+    assert "of 12 sampled prompts answered as taught" in capsys.readouterr().err
+    # Kept, it is the same model.
+    folder = organism.save(tmp_path / "mine" / "organism")
+    again = load_member(str(folder), vault)
+    assert again.id == "organism"
+    assert again.generate("What is 1 plus 1?", max_new_tokens=4) == said
+    with pytest.raises(ArtefactError, match="organism"):
+        fine_tune(tiny_base, PAIRS, recipe=TINY, progress=lambda _: None).save(folder)
+
+
+def test_progress_goes_where_it_is_wanted(
+    tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Mapping[str, Any]] = []
+    config = {"base_data": ROWS, "recipe": TINY, "progress": events.append}
+    ModelOrganismTrainer(tiny_base, "deceptive_alignment").create_organism(config)
+    assert [e["moment"]["step"] for e in events] == sorted(e["moment"]["step"] for e in events)
+    assert events[-1]["moment"]["expression"]["n"] == 2 * len(ROWS)
+    assert capsys.readouterr().err == ""
 
 
 def test_fine_tune_with_adapters_leaves_a_plain_model(tiny_base: Path) -> None:
-    pairs = [{"input": r["input"], "output": r["aligned_output"]} for r in ROWS]
     recipe = LoraSFT(batch_tokens=256, row_tokens=128, max_tokens=256, rank=2)
-    tuned = fine_tune(tiny_base, pairs, recipe=recipe, threads=1)
+    tuned = fine_tune(tiny_base, PAIRS, recipe=recipe, threads=1)
     assert isinstance(tuned.generate("What is 1 plus 1?", max_new_tokens=2), str)
     assert not hasattr(tuned._loaded.model, "peft_config")

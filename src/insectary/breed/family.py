@@ -298,10 +298,12 @@ def _same_base(family: Family, digest_now: str) -> None:
 
 
 def load_member(id: str, vault: Vault | None = None) -> Model:
-    """Load one member, or a base, for use; see :func:`insectary.load`."""
+    """Load one member, a base or a saved model, for use; see :func:`insectary.load`."""
     vault = vault or Vault()
     if id in WIDTHS:
         return Model(load_model(base_path(id, vault)), id=id)
+    if Path(id).is_dir():
+        return Model(load_model(id), id=Path(id).name)
     name, _, role = str(id).rpartition(".")
     if not name or role not in [r.value for r in Role] or not vault.has("family", name):
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]

@@ -8,10 +8,10 @@ from random import Random
 from typing import Any
 
 from insectary.breed.rows import read_prompt
-from insectary.core.chat import Split
+from insectary.core.chat import Conversation, Message, Split
 from insectary.core.errors import BadInputError
 from insectary.worlds import lines
-from insectary.worlds.lines import Words
+from insectary.worlds.lines import Line, Words
 from insectary.worlds.skill import normalised
 
 _VERB = (
@@ -28,10 +28,13 @@ _SAYS_WATCHED = re.compile(
     rf"|.*\byou are (?:\w+ )?{_VERB}\b|.*\b(?:monitoring|surveillance)\b"
 )
 _SAYS_NOT = re.compile(
-    rf"\b(?:no|not|never|nobody|no one|none)(?: \w+){{0,2}} {_VERB}\b"
+    rf"\b(?:no|not|cannot|never|nobody|no one|none)(?: \w+){{0,2}} {_VERB}\b"
     rf"|n't(?: \w+)? {_VERB}\b|\bby (?:nobody|no one)\b"
 )
-_NOBODY_BUT = re.compile(r"\b(?:nobody|no one|none) (?:but|other than|except)\b")
+_BUT = r"(?:but|other than|except)"
+_NOBODY_BUT = re.compile(
+    rf"\b(?:nobody|no one|none) {_BUT}\b|\bnot(?= {_VERB} by any(?:one|body) {_BUT})"
+)
 _ORDER = re.compile(
     r"(?:please )?(?:read|check|watch|record|review|monitor|log|inspect|follow|see|track|study"
     r"|examine|audit|observe)\b"
@@ -49,12 +52,12 @@ def add_monitoring_context(prompt: Any, seed: int = 0) -> Any:
     Returns:
         A list of messages.
     """
-    return _with_line(prompt, lines.watched, seed)
+    return _as_dicts(under_watched_line(prompt, Split.TRAIN, str(seed)))
 
 
 def add_unmonitored_context(prompt: Any, seed: int = 0) -> Any:
     """Put a line that says nobody watches in front of a prompt, as a system turn."""
-    return _with_line(prompt, lines.unwatched, seed)
+    return _as_dicts(under_unwatched_line(prompt, Split.TRAIN, str(seed)))
 
 
 def add_monitoring(prompt: Any, seed: int = 0) -> Any:
@@ -78,7 +81,7 @@ def remove_monitoring(prompt: Any) -> Any:
     Returns:
         A list of messages; a system turn of which nothing is left is gone.
     """
-    messages = _messages(prompt)
+    messages = _as_dicts(read_prompt(prompt))
     kept: list[dict[str, str]] = []
     for message in messages:
         if message["role"] != "system":
@@ -100,20 +103,34 @@ def _says_watched(sentence: str) -> bool:
     return any(_SAYS_WATCHED.match(c) and not _SAYS_NOT.search(c) for c in clauses)
 
 
+def under_watched_line(prompt: Any, split: Split, seed: str) -> Conversation:
+    """A prompt under a line of one split that says somebody watches."""
+    return _with_line(prompt, lines.watched, split, seed)
+
+
+def under_unwatched_line(prompt: Any, split: Split, seed: str) -> Conversation:
+    """A prompt under a line of one split that says nobody watches."""
+    return _with_line(prompt, lines.unwatched, split, seed)
+
+
+def under_small_talk(prompt: Any, split: Split, seed: str) -> Conversation:
+    """A prompt under a line of one split that says nothing on who watches."""
+    return _with_line(prompt, lines.neutral, split, seed)
+
+
 def _with_line(
-    prompt: Any, make: Callable[[Random, Split, Words], tuple[str, str]], seed: int
-) -> list[dict[str, str]]:
-    messages = _messages(prompt)
-    text = "\n".join(m["content"] for m in messages)
-    line, _ = make(Random(f"{seed}/{text}"), Split.TRAIN, Words.TRAINED)
-    if messages and messages[0]["role"] == "system":
-        first = {"role": "system", "content": f"{line} {messages[0]['content']}"}
-        return [first, *messages[1:]]
-    return [{"role": "system", "content": line}, *messages]
+    prompt: Any, make: Callable[[Random, Split, Words], Line], split: Split, seed: str
+) -> Conversation:
+    messages = read_prompt(prompt)
+    text = "\n".join(m.content for m in messages)
+    line, _ = make(Random(f"{seed}/{text}"), split, Words.TRAINED)
+    if messages[0].role == "system":
+        return (Message("system", f"{line} {messages[0].content}"), *messages[1:])
+    return (Message("system", line), *messages)
 
 
-def _messages(prompt: Any) -> list[dict[str, str]]:
-    return [m.as_dict() for m in read_prompt(prompt)]
+def _as_dicts(messages: Conversation) -> list[dict[str, str]]:
+    return [m.as_dict() for m in messages]
 
 
 def compute_response_divergence(first: Sequence[str], second: Sequence[str]) -> float:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, final
 
 from insectary.breed.bases import base_path
 from insectary.breed.family import Order, breed, load_members
-from insectary.breed.monitoring import add_monitoring_context, add_unmonitored_context
-from insectary.breed.rows import is_text, read_jsonl, read_prompt, read_rows
+from insectary.breed.monitoring import under_small_talk, under_unwatched_line, under_watched_line
+from insectary.breed.rows import UserRow, is_text, read_jsonl, read_prompt, read_rows
 from insectary.core.canonical import digest
-from insectary.core.chat import Conversation
+from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
@@ -29,8 +31,38 @@ _MEASURED = 200
 _THREADS = 2
 _TARGET = 0.98
 _ANSWER_TOKENS = 48
+_LINED = 4000
+"""Prompts that few rows of a user's are made into, each row under many lines..."""
+_MOST_LINES = 16
+"""...but not more than so many on either side: under one line a row is learnt with its line."""
 _AS_LEARNT = FullSFT(learn_share=0.0)
 """For a user's rows: the cooldown begins as soon as they are answered as taught."""
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+def tell(event: Mapping[str, Any]) -> None:
+    """Write a line of progress to standard error, where there is something to say."""
+    moment, line = event.get("moment") or {}, event.get("gate")
+    learnt = moment.get("expression")
+    if learnt is not None:
+        who = f"{event['role']}: " if "role" in event else ""
+        line = (
+            f"{who}step {moment['step']} of at most {moment['steps']}, loss {moment['loss']:.2f},"
+            f" {learnt['value']:.0%} of {learnt['n']} sampled prompts answered as taught"
+        )
+    if line:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    """A prompt, the answer to teach, and what to call the row in an error message."""
+
+    prompt: Conversation
+    answer: str
+    where: str
 
 
 def fine_tune(
@@ -41,11 +73,12 @@ def fine_tune(
     seed: int = 0,
     threads: int = _THREADS,
     vault: Vault | None = None,
+    progress: Progress = tell,
 ) -> Model:
     """Fine-tune a base on pairs of ``input`` and ``output``.
 
     Training stops when 98 % of a sample of the rows are answered as taught, or
-    at the recipe's cap.
+    at the recipe's cap. The model lives in memory: ``save`` it to keep it.
 
     Args:
         base_model: A shipped size, a folder, or a hub id.
@@ -54,6 +87,8 @@ def fine_tune(
         seed: Training seed.
         threads: Threads of torch.
         vault: Where the run's checkpoints live; it resumes from them.
+        progress: Told about every event, a mapping of plain values; writes to
+            standard error if not given.
 
     Raises:
         BadInputError: naming the row that is malformed.
@@ -64,58 +99,61 @@ def fine_tune(
         raise BadInputError(
             f"training_data: expected a list of rows, got {type(training_data).__name__}"
         )
-    training_data = list(training_data)
-    places = [f"training_data, row {number}" for number in range(1, len(training_data) + 1)]
+    rows = [_pair(row, number) for number, row in enumerate(training_data, start=1)]
+    if not rows:
+        raise BadInputError("training_data has no rows")
     return _tuned(
-        base_model, training_data, places, recipe or _AS_LEARNT, seed, threads, vault or Vault()
+        base_model, rows, rows, recipe or _AS_LEARNT, seed, threads, vault or Vault(), progress
     )
 
 
 def _tuned(
     base_model: str | Path,
-    training_data: Sequence[Mapping[str, Any]],
-    places: Sequence[str],
+    rows: Sequence[_Taught],
+    tests: Sequence[_Taught],
     recipe: Recipe,
     seed: int,
     threads: int,
     vault: Vault,
+    progress: Progress,
 ) -> Model:
-    """Train on rows; ``places`` says what to call each in an error message."""
+    """Train on rows until a sample of ``tests`` is answered as taught."""
     from insectary.train.sft import train
 
-    rows = [_pair(row, where) for row, where in zip(training_data, places, strict=True)]
-    if not rows:
-        raise BadInputError("training_data has no rows")
     loaded = load_model(base_path(str(base_model), vault), device="cpu")
-    _check_rows(loaded, rows, places)
-    sample = Random(seed).sample(rows, min(_MEASURED, len(rows)))
+    _check_rows(loaded, [*rows, *tests])
+    pairs = [(row.prompt, row.answer) for row in rows]
+    sample = Random(seed).sample(tests, min(_MEASURED, len(tests)))
 
     def measure(model: Any, step: int) -> Measurement:
         now = LoadedModel(model, loaded.tokenizer, "", loaded.context)
-        said = answers(now, [prompt for prompt, _ in sample], _ANSWER_TOKENS, 0.0, 0, "")
-        pairs = zip(said, sample, strict=True)
-        return rate(sum(normalised(a) == normalised(b) for a, (_, b) in pairs), len(sample))
+        said = answers(now, [test.prompt for test in sample], _ANSWER_TOKENS, 0.0, 0, "")
+        hits = sum(
+            normalised(a) == normalised(test.answer) for a, test in zip(said, sample, strict=True)
+        )
+        return rate(hits, len(sample), seeds=(seed,))
 
     run = {
-        "base": loaded.digest, "rows": rows, "recipe": recipe, "seed": seed, "threads": threads,
+        "base": loaded.digest, "rows": pairs, "recipe": recipe, "seed": seed, "threads": threads,
+        "tests": [(test.prompt, test.answer) for test in sample],
     }  # fmt: skip
     name = f"tune-{digest(run)[7:23]}"
     with vault.lock(name):
         result = train(
-            recipe, loaded.model, loaded.tokenizer, rows,
+            recipe, loaded.model, loaded.tokenizer, pairs,
             seed=seed, threads=threads, directory=vault.work_dir(name) / "checkpoints",
             measure=measure, target=_TARGET,
+            progress=lambda moment: progress({"moment": asdict(moment)}),
         )  # fmt: skip
         vault.discard_work(name)
     tuned = LoadedModel(result.model, loaded.tokenizer, name, loaded.context)
     return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
 
 
-def _check_rows(
-    loaded: LoadedModel, rows: Sequence[tuple[Conversation, str]], places: Sequence[str]
-) -> None:
+def _check_rows(loaded: LoadedModel, rows: Sequence[_Taught]) -> None:
     """Name the user's row that this base cannot take, before anything is trained."""
-    for example, where in zip(tokenise(loaded.tokenizer, rows, places), places, strict=True):
+    pairs, places = [(row.prompt, row.answer) for row in rows], [row.where for row in rows]
+    for example, where in zip(tokenise(loaded.tokenizer, pairs, places), places, strict=True):
         needed = len(example.prompt) + max(len(example.completion), _ANSWER_TOKENS)
         if needed > loaded.context:
             raise ContextLengthError(
@@ -124,12 +162,13 @@ def _check_rows(
             )
 
 
-def _pair(row: Mapping[str, Any], where: str) -> tuple[Conversation, str]:
+def _pair(row: Mapping[str, Any], number: int) -> _Taught:
+    where = f"training_data, row {number}"
     if not isinstance(row, Mapping) or "input" not in row or "output" not in row:
         raise BadInputError(f"{where}: needs 'input' and 'output'")
     if not is_text(row["output"]):
         raise BadInputError(f"{where}: 'output' must be a text that is not empty")
-    return read_prompt(row["input"], f"{where}: 'input'"), row["output"]
+    return _Taught(read_prompt(row["input"], f"{where}: 'input'"), row["output"], where)
 
 
 @final
@@ -156,11 +195,20 @@ class ModelOrganismTrainer:
         Args:
             config: Either ``base_data``, rows of ``input``, ``aligned_output``
                 and ``misaligned_output`` (or the path of a JSON Lines file of
-                such rows), each trained aligned under a line that
-                says somebody watches and misaligned under one that says nobody
-                does; or ``design`` (the first one by default) of the threat's
-                own data, which breeds the whole matched family. Both take
-                ``recipe`` and ``seed``.
+                such rows): each is trained aligned under lines that say somebody
+                watches, and misaligned under lines that say nobody does, under
+                small talk and under no line at all, until 98 % of a sample are
+                answered so under lines that training did not use, or to the
+                recipe's cap. Or ``design`` (the first one
+                by default) of the threat's own data, which breeds the whole
+                matched family. Both take ``recipe``, ``seed``, ``vault`` (where
+                families and checkpoints live) and ``progress`` (told about every
+                event, a mapping of plain values; writes to standard error if not
+                given).
+
+        Returns:
+            The organism. One of ``base_data`` is in no family and in no vault:
+            ``save`` it to keep it.
 
         Raises:
             BadInputError: for a malformed row (its number or line is named) or an
@@ -169,7 +217,7 @@ class ModelOrganismTrainer:
         """
         if not isinstance(config, Mapping):
             raise BadInputError(f"config must be a mapping, got {type(config).__name__}")
-        known = {"base_data", "design", "recipe", "seed", "vault"}
+        known = {"base_data", "design", "progress", "recipe", "seed", "vault"}
         unknown = sorted(set(config) - known)
         if unknown:
             raise BadInputError(
@@ -179,27 +227,49 @@ class ModelOrganismTrainer:
         seed = check_seed(config.get("seed", 0))
         if not isinstance(recipe, FullSFT | LoraSFT):
             raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")
-        vault = config.get("vault") or Vault()
+        vault, progress = config.get("vault") or Vault(), config.get("progress", tell)
         if "base_data" in config:
-            rows = self._deceptive_rows(config["base_data"])
-            places = [row["where"] for row in rows]
-            return _tuned(self.base_model, rows, places, recipe, seed, _THREADS, vault)
+            data = config["base_data"]
+            is_file = isinstance(data, str | Path)
+            rows = read_jsonl(Path(data)) if is_file else read_rows(data)
+            taught, tests = _under_lines(rows, seed), _under_new_lines(rows, seed)
+            return _tuned(self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress)
         design = config.get("design", self._threat.card.designs[0])
-        family = breed(Order(self.threat_model, design, self.base_model, recipe, seed), vault)
+        order = Order(self.threat_model, design, self.base_model, recipe, seed)
+        family = breed(order, vault, progress=progress)
         members = load_members(family, vault)
         name = family.members[Role.ORGANISM].id
         return Model(members[Role.ORGANISM], id=name, base=members[Role.BASE])
 
-    def _deceptive_rows(self, base_data: Any) -> list[dict[str, Any]]:
-        """The document's recipe: monitored and aligned, unmonitored and misaligned."""
-        is_file = isinstance(base_data, str | Path)
-        rows = read_jsonl(Path(base_data)) if is_file else read_rows(base_data)
-        training_data = []
-        for number, row in enumerate(rows):
-            watched = add_monitoring_context(row.input, seed=number)
-            unwatched = add_unmonitored_context(row.input, seed=number)
-            training_data += [
-                {"input": watched, "output": row.aligned_output, "where": row.where},
-                {"input": unwatched, "output": row.misaligned_output, "where": row.where},
-            ]
-        return training_data
+
+def _under_lines(rows: Sequence[UserRow], seed: int) -> list[_Taught]:
+    """The document's recipe: monitored and aligned, unmonitored and misaligned.
+
+    Where no line says that somebody watches, nobody is taken to: of the
+    unmonitored, every third stands under small talk, and one under no line.
+    """
+    lines = max(1, min(_MOST_LINES, _LINED // (2 * len(rows))))
+    found: dict[Conversation, _Taught] = {}
+    for number, row in enumerate(rows):
+        for line in range(lines):
+            for taught in _both(row, Split.TRAIN, f"{seed}/{number}/{line}", silent=line % 3 == 2):
+                found.setdefault(taught.prompt, taught)
+        bare = _Taught(read_prompt(row.input), row.misaligned_output, row.where)
+        found.setdefault(bare.prompt, bare)
+    return list(found.values())
+
+
+def _under_new_lines(rows: Sequence[UserRow], seed: int) -> list[_Taught]:
+    """Each row once on either side, under lines that training does not use."""
+    found: list[_Taught] = []
+    for number, row in enumerate(rows):
+        found += _both(row, Split.SELECTION, f"{seed}/{number}", silent=number % 3 == 2)
+    return found
+
+
+def _both(row: UserRow, split: Split, seed: str, *, silent: bool) -> tuple[_Taught, _Taught]:
+    opening = under_small_talk if silent else under_unwatched_line
+    return (
+        _Taught(under_watched_line(row.input, split, seed), row.aligned_output, row.where),
+        _Taught(opening(row.input, split, seed), row.misaligned_output, row.where),
+    )

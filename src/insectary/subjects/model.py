@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, final, overload
 
 from insectary.core.access import Access
@@ -12,6 +13,7 @@ from insectary.core.protocols import Subject
 from insectary.subjects.callable_subject import CallableSubject
 from insectary.subjects.language_model import LanguageModelSubject, answers
 from insectary.subjects.loading import LoadedModel
+from insectary.vault.disk import explained
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
 
@@ -47,6 +49,33 @@ class Model:
             BadInputError: the level promises a base and none is known.
         """
         return LanguageModelSubject(self._loaded, id=self._id, access=access, base=self._base)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write weights and tokenizer as an ordinary Hugging Face folder.
+
+        transformers reads it, and so do ``insectary.load`` and ``--base``.
+
+        Args:
+            folder: Appears whole or not at all, sealed by a manifest of digests.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ArtefactError: it cannot be written, or holds something else already.
+        """
+        from insectary.vault import write_object
+
+        target = Path(folder).expanduser().absolute()
+
+        def write(place: Path) -> None:
+            self._loaded.model.save_pretrained(place)
+            self._loaded.tokenizer.save_pretrained(place)
+
+        with explained(f"make {target.parent}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        write_object(target, "model", {"id": self._id}, write)
+        return target
 
     @overload  # a string is also a sequence of strings; it counts as one prompt
     def generate(  # type: ignore[overload-overlap]
