@@ -123,6 +123,21 @@ def test_gc_frees_what_no_name_points_to(vault: Vault) -> None:
     assert len(vault.digests()) == 3
 
 
+def test_gc_forgets_broken_off_runs_only_if_asked(vault: Vault) -> None:
+    (vault.work_dir("tune-1") / "model.bin").write_bytes(b"x" * 4000)
+    (vault.work_dir("fam-2") / "model.bin").write_bytes(b"x" * 500)
+    insectary("gc")
+    with vault.lock("fam-2"):
+        assert insectary("gc", "--runs").stdout == "freed 4.0 kB\n"
+    assert [run.name for run in (vault.home / "runs").iterdir()] == ["fam-2"]
+    checks = [json.loads(line) for line in insectary("doctor", "--json").stdout.splitlines()]
+    runs = next(c for c in checks if c["name"] == "runs")
+    assert runs["ok"]
+    assert runs["detail"].startswith("fam-2: going on, or broken off")
+    insectary("gc", "--runs")
+    assert list((vault.home / "runs").iterdir()) == []
+
+
 def test_doctor_finds_damage(vault: Vault) -> None:
     def objects() -> dict[str, object]:
         lines = insectary("doctor", "--json").stdout.splitlines()

@@ -188,11 +188,15 @@ def _forget(vault: Vault, kind: str, id: str) -> None:
 
 @click.command("gc")
 @click.option("--quarantine", is_flag=True, help="Also remove what failed its check.")
-def gc(quarantine: bool) -> None:
-    """Remove content that no name points to, and what killed runs left behind."""
+@click.option("--runs", is_flag=True, help="Also forget runs that were broken off.")
+def gc(quarantine: bool, runs: bool) -> None:
+    """Remove content that no name points to, and what killed runs left behind.
+
+    A run that was broken off stays until it is resumed, or --runs is given.
+    """
     from insectary.vault import Vault
 
-    freed = Vault().gc(include_quarantine=quarantine)
+    freed = Vault().gc(include_quarantine=quarantine, include_runs=runs)
     click.echo(f"freed {size(freed)}")
 
 

@@ -56,6 +56,7 @@ def examine(vault: Vault) -> list[Check]:
         check_objects(vault),
         check_names(vault),
         check_unfinished(vault),
+        check_runs(vault),
         check_quarantine(vault),
         check_ledger(vault),
         check_start_up_files(_site_directories()),
@@ -213,6 +214,18 @@ def check_unfinished(vault: Vault) -> Check:
     if left:
         return Check("unfinished", False, f"{', '.join(left)}: `insectary gc` removes them")
     return Check("unfinished", True, "nothing left behind")
+
+
+def check_runs(vault: Vault) -> Check:
+    """Runs that have begun and not ended: going on, or broken off."""
+    runs = sorted(path.name for path in (vault.home / "runs").iterdir())
+    if runs:
+        return Check(
+            "runs", True,
+            f"{', '.join(runs)}: going on, or broken off (the same call resumes such a one,"
+            " `insectary gc --runs` forgets it)",
+        )  # fmt: skip
+    return Check("runs", True, "none begun and not ended")
 
 
 def check_quarantine(vault: Vault) -> Check:

@@ -281,11 +281,12 @@ class Vault:
                 return
             delete_ref(self._home, holding[0], id, self._disk)
 
-    def gc(self, *, include_quarantine: bool = False) -> int:
+    def gc(self, *, include_quarantine: bool = False, include_runs: bool = False) -> int:
         """Remove objects without a name, and what killed processes left unfinished.
 
-        Objects in :meth:`use` and directories being written stay, as do runs
-        in progress; quarantine stays unless asked for.
+        Objects in :meth:`use`, directories being written and runs in progress
+        stay. Quarantine stays unless asked for, and so do runs that were broken
+        off, which would be resumed.
 
         Returns:
             Bytes freed.
@@ -304,6 +305,8 @@ class Vault:
             freed += sweep(tmp, disk=self._disk)
             for run in sorted((self._home / "runs").iterdir()):
                 freed += sweep(run, disk=self._disk)
+                if include_runs:
+                    freed += self._discard_run(run)
             for folder in [self._home / "keys", *sorted((self._home / "refs").iterdir())]:
                 for path in sorted(folder.iterdir()):
                     if is_temporary(path.name):
@@ -314,6 +317,16 @@ class Vault:
                     freed += tree_bytes(path)
                     remove_tree(path, self._disk)
         return freed + self._ledger.tidy()
+
+    def _discard_run(self, path: Path) -> int:
+        """Remove the work of one run unless somebody holds it."""
+        try:
+            with self.lock(path.name, timeout=0):
+                freed = tree_bytes(path)
+                self.discard_work(path.name)
+        except ArtefactError:
+            return 0  # still in progress
+        return freed
 
     def _discard(self, path: Path) -> int:
         """Remove one object unless it is in use. Needs the store lock."""
