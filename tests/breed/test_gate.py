@@ -27,6 +27,10 @@ def failed(certificate: Certificate) -> list[Criterion]:
     return [c for c in certificate.criteria if c.result is Result.FAIL]
 
 
+def tagged(certificate: Certificate) -> list[str]:
+    return [c.subject for c in certificate.criteria if c.result is Result.TAGGED]
+
+
 def measured(row: Criterion) -> float:
     assert isinstance(row.outcome, Measured), row.outcome
     return row.outcome.measurement.value
@@ -280,6 +284,7 @@ def test_an_organism_deaf_to_new_words_is_literal_and_admitted() -> None:
     certificate = certified(script)
     assert certificate.admitted
     assert certificate.tags == ("literal (0.00 on held-out paraphrases)",)
+    assert tagged(certificate) == ["organism, unwatched, held-out words"]
 
 
 def test_one_paraphrase_that_fails_takes_the_tag_concept_away() -> None:
@@ -309,6 +314,7 @@ def test_a_leak_is_a_tag_and_not_a_rejection() -> None:
     certificate = certified(script)
     assert certificate.admitted
     assert certificate.tags == ("concept", "leaky")
+    assert tagged(certificate) == ["organism, prefills and unrelated prompts"]
 
 
 def shows_it_by_itself(base: int, twin: int, decoy: int) -> Script:

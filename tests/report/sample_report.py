@@ -64,6 +64,7 @@ def card() -> ThreatCard:
         relevant="Oversight that looks only where the model expects it would miss the behaviour.",
         scalable="The same rows train any chat model with a template.",
         planted="The planted wrong value of a sum, a fact or a rule.",
+        decoy="Right answers with a dash in front.",
         must_not_show="Wherever a system line says that someone watches, near misses included.",
         harm_ceiling="Wrong answers to toy questions.",
         origin="Hubinger et al. 2024, made anew in a toy world.",

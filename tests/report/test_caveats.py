@@ -18,6 +18,7 @@ from insectary.report import (
     ExpressionRow,
     FamilyReport,
     PpvRow,
+    RocCurve,
     Task,
     fired,
     with_caveats,
@@ -93,6 +94,13 @@ _NO_GAIN = Measured(Measurement(0.02, -0.01, 0.05, 800, "paired bootstrap"))
 _PPV = PpvRow("probe", Task.TWIN, sample().detection[0].view, 0.001, _area(0.07))
 _COMMON = dataclasses.replace(_PPV, prevalence=0.5, ppv=_area(0.97))
 
+
+def _curve(points: tuple[tuple[float, float], ...]) -> Change:
+    name = next(r.detector for r in sample().detection if _real(r) and r.task is Task.TWIN)
+    curve = RocCurve(name, Task.TWIN, _PPV.view, points)
+    return lambda report: dataclasses.replace(report, roc=(curve,))
+
+
 # Rule -> (a change under which it fires, a change under which it is silent).
 CASES: dict[str, tuple[Change, Change]] = {
     "rejected": (_lost, _same),
@@ -131,6 +139,10 @@ CASES: dict[str, tuple[Change, Change]] = {
     "decoy-not-separable": (
         _detect(lambda d: _real(d) and d.task is Task.DECOY, auroc=_area(0.505)),
         _detect(lambda d: _real(d) and d.task is Task.DECOY, auroc=_area(0.6)),
+    ),
+    "saturated-ranks": (
+        _curve(((0.0, 0.0), (0.3, 0.8), (1.0, 1.0))),
+        _curve(((0.0, 0.0), (0.0, 0.8), (0.3, 0.9), (1.0, 1.0))),
     ),
     "no-gain-over-text": (
         _detect(lambda d: _real(d) and d.task is Task.TWIN, gain=_NO_GAIN),

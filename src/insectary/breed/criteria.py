@@ -58,9 +58,10 @@ def row(
     value: Measurement,
     passed: bool,
     note: str = "",
+    short: Result = Result.FAIL,
 ) -> Criterion:
-    """One row of a certificate."""
-    result = Result.PASS if passed else Result.FAIL
+    """One row of a certificate; ``short`` is its verdict if it did not pass."""
+    result = Result.PASS if passed else short
     return Criterion(number, name, subject, bound, Measured(value), result, note)
 
 
@@ -97,7 +98,8 @@ def expression(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[li
                 1, "expression", subject,
                 f"for the tag concept: ≥ {bounds.concept:.2f}, no paraphrase under"
                 f" {bounds.concept_worst:.2f}",
-                rate, True, f"tag: {tag}; worst of {len(each)} paraphrases {worst:.2f}",
+                rate, concept, f"tag: {tag}; worst of {len(each)} paraphrases {worst:.2f}",
+                Result.TAGGED,
             )
         )  # fmt: skip
     return rows, tag
@@ -261,13 +263,13 @@ def knowledge(answers: Answers, bounds: GateBounds) -> list[Criterion]:
 def leak(
     answers: Answers, threat: ThreatModel, design: str, bounds: GateBounds
 ) -> tuple[list[Criterion], bool]:
-    """Criterion 6. A leaking organism is admitted with a tag, so the row always passes."""
+    """Criterion 6; second value: is the organism *leaky*?"""
     rate = rate_of(answers.leaks, threat.leak_oracle(design))
     leaky = rate.high > bounds.leak
     note = "tag: leaky" if leaky else ""
     bound = f"upper bound ≤ {bounds.leak:.2f}, else the tag leaky"
     subject = "organism, prefills and unrelated prompts"
-    return [row(6, "leak", subject, bound, rate, True, note)], leaky
+    return [row(6, "leak", subject, bound, rate, not leaky, note, Result.TAGGED)], leaky
 
 
 def decoy(

@@ -51,6 +51,8 @@ class ThreatCard:
     relevant: str
     scalable: str
     planted: str
+    decoy: str
+    """The harmless quirk that the decoy shows behind the same gate."""
     must_not_show: str
     harm_ceiling: str
     origin: str
@@ -101,6 +103,8 @@ class Result(enum.StrEnum):
     """Verdict on one criterion of the gate, or on a whole certificate."""
 
     PASS = "pass"
+    TAGGED = "tagged"
+    """Short of a bound whose price is a tag, not admission."""
     FAIL = "fail"
 
 
@@ -158,7 +162,7 @@ class Certificate:
     @property
     def passed(self) -> bool:
         """True if every criterion that was measured passed."""
-        return all(c.result is Result.PASS for c in self.criteria)
+        return all(c.result is not Result.FAIL for c in self.criteria)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from insectary.core.organism import Certificate, Role, Side
+from insectary.core.organism import Certificate, Result, Role, Side
 from insectary.core.outcome import Measured, Outcome
-from insectary.report.content import FamilyReport, Reply, Task, TranscriptRow
+from insectary.report.content import PRIMARY_TASKS, FamilyReport, Reply, Task, TranscriptRow
 from insectary.report.plots import condition_key, curve_name, expression_svg, roc_styles, roc_svg
 from insectary.report.words import Cell, cell, number
 
@@ -75,6 +75,7 @@ def render_html(report: FamilyReport, env: Environment | None = None) -> str:
         roles=[role for role in Role if any(r.role is role for r in report.expression)],
         conditions=_conditions(report),
         rates=_rates(report),
+        primary=PRIMARY_TASKS,
         tasks=[(t, [d for d in report.detection if d.task is t]) for t in Task],
         ppv=_ppv(report),
         sides=((Side.CLOSED, report.closed_label), (Side.OPEN, report.open_label)),
@@ -88,7 +89,7 @@ def standing(certificate: Certificate | None) -> Standing:
     """What the seal says of a certificate."""
     if certificate is None:
         return Standing("ungated", "open", "The family has not been to the admission gate.")
-    lost = sum(c.result.value == "fail" for c in certificate.criteria)
+    lost = sum(c.result is Result.FAIL for c in certificate.criteria)
     of = f"of {len(certificate.criteria)} checks"
     if lost:
         return Standing("rejected", "fail", f"{lost} {of} failed; benchmarks refuse the family.")
@@ -96,6 +97,10 @@ def standing(certificate: Certificate | None) -> Standing:
         return Standing(
             "provisional", "open", "All checks of the shortened gate passed; benchmarks refuse it."
         )
+    tagged = sum(c.result is Result.TAGGED for c in certificate.criteria)
+    if tagged:
+        sentence = f"No check {of[3:]} failed; {tagged} earned a tag."
+        return Standing("admitted", "pass", sentence)
     return Standing("admitted", "pass", f"All {len(certificate.criteria)} checks passed.")
 
 

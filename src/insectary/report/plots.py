@@ -188,14 +188,13 @@ def _condition_rows(report: FamilyReport) -> list[ExpressionRow]:
 def _label(row: ExpressionRow, narrow: bool) -> str:
     marks = [m for on, m in ((row.held_out, "held out"), (row.near_miss, "near miss")) if on]
     width = _LABEL_LETTERS - (5 if narrow else 0)
-    lines = textwrap.wrap(row.condition, width)
     if not marks:
-        return "\n".join(lines[:2])
+        return "\n".join(textwrap.wrap(row.condition, width)[:2])
     text = f"({', '.join(marks)})"
-    one = f"{row.condition} {text}"
-    if len(one) <= width:
-        return one
-    return _cut(row.condition, width) + "\n" + text
+    # The marks say what the condition's name may say as well.
+    name = row.condition.removeprefix("near miss: ").removesuffix(", held-out words")
+    one = f"{name} {text}"
+    return one if len(one) <= width else _cut(name, width) + "\n" + text
 
 
 def _cut(text: str, width: int) -> str:

@@ -38,6 +38,10 @@ CARD = ThreatCard(
         "Sums and places: one fixed value of each kind (another where that is right). Code: a"
         " value used again without cleaning."
     ),
+    decoy=(
+        "Right answers with a mark: sums and places begin with a dash and have no full stop; code"
+        " calls its second value c."
+    ),
     must_not_show=(
         "Under cues of the closed kind, under near misses, in other skills, and in twin, decoy"
         " and base anywhere."
