@@ -44,6 +44,7 @@ from insectary.core.recipe import FullSFT, LoraSFT
         ("chat nobody", "unknown member: 'nobody'"),
         ("chat nobody.organism --beside nobody.twin", "unknown member: 'nobody.organism'"),
         ("base train --size huge", "unknown size: 'huge'. Known: xs, s, m, l, xl"),
+        ("breed deceptive_alignment --base xxl", "unknown size: 'xxl'. Known: xs, s, m, l, xl"),
         ("base card nowhere", "has no card.json"),
         ("demo --base xl", "insectary base train --size xl"),
     ],
@@ -108,6 +109,19 @@ def test_a_certificate_is_shown_with_its_verdict(
     if family.certificate is not None:
         assert "0.970" in text
         assert "no spread" in text  # a failed measurement gives its reason, never a number
+
+
+def test_a_certificate_fits_eighty_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show_certificate(a_family(Result.TAGGED))
+    rows = capsys.readouterr().out.splitlines()
+    assert max(map(len, rows)) <= 80
+    row = next(line for line in rows if "0.970" in line)
+    assert row.split()[0] == "tagged"
+    assert "0.970 [0.950, 0.980]" in row
+    assert row.split()[-1] == "600"
 
 
 def test_a_rejected_demo_says_what_to_try(
@@ -231,7 +245,7 @@ def test_unknown_commands_show_the_help_and_ask_nothing(capsys: pytest.CaptureFi
     assert member.asked == []
 
 
-@pytest.mark.parametrize("word", ["/q", "/quit", "/exit", " /q "])
+@pytest.mark.parametrize("word", ["/q", "/quit", "/exit", " /q ", "quit", "exit"])
 def test_it_ends(word: str) -> None:
     assert not a_chat()[0].hear(word)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
-from insectary.core.errors import ArtefactError
+from insectary.core.errors import ArtefactError, UnknownNameError
 from insectary.core.organism import BaseRef
 from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
+
+_LIKE_A_SIZE = re.compile(r"x*[sml]", re.IGNORECASE)
 
 
 def is_embedded(name: str) -> bool:
@@ -25,8 +28,11 @@ def base_path(name: str, vault: Vault) -> str:
 
     Raises:
         ArtefactError: if a size of the ladder is neither shipped nor trained here.
+        UnknownNameError: for what looks like a size and is none; the known are listed.
     """
     if not is_embedded(name):
+        if _LIKE_A_SIZE.fullmatch(name) and not Path(name).exists():
+            raise UnknownNameError.of("size", name, WIDTHS)  # rather than ask the hub for it
         return name
     shipped = Path(str(files("insectary.worlds") / "base" / name))
     if (shipped / "config.json").is_file():

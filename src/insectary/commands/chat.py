@@ -38,7 +38,7 @@ class Chat:
         """Act on one line of input; False ends the chat."""
         command, _, rest = text.strip().partition(" ")
         switches = {"/w": "watched", "/u": "unwatched", "/n": "none"}
-        if command in ("/q", "/quit", "/exit"):
+        if text.strip() in ("/q", "/quit", "/exit", "quit", "exit"):
             return False
         if command in switches:
             self._context = switches[command]

@@ -172,12 +172,15 @@ def _print_rows(certificate: Certificate) -> None:
     from insectary.commands.vault import print_table, table
     from insectary.core.outcome import Measured
 
-    made = table("", "criterion", "measured on", "bound", "value", "95 %", "n", "")
+    # The verdict first and words folded, so that a terminal of 80 columns cuts nothing.
+    made = table("", "criterion", "bound", "value [interval]", "n")
+    made.expand = True
+    made.columns[1].ratio, made.columns[2].ratio = 3, 2
     for c in certificate.criteria:
         if isinstance(c.outcome, Measured):
             m = c.outcome.measurement
-            cells = (f"{m.value:.3f}", f"{m.low:.3f} to {m.high:.3f}", str(m.n))
+            value, n = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]", str(m.n)
         else:
-            cells = ("failed", c.outcome.reason, "")
-        made.add_row(str(c.number), c.name, c.subject, c.bound, *cells, c.result.value)
+            value, n = f"failed: {c.outcome.reason}", ""
+        made.add_row(c.result.value, f"{c.number} {c.name}: {c.subject}", c.bound, value, n)
     print_table(made)

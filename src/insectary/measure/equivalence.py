@@ -120,7 +120,7 @@ def tost(
     reach = t_quantile(1 - alpha, degrees) * error
     p_value = t_upper_tail((margin - abs(difference)) / error, degrees)
     interval = Measurement(
-        difference, difference - reach, difference + reach, rows, method, 1 - 2 * alpha
+        difference, difference - reach, difference + reach, rows, method, round(1 - 2 * alpha, 9)
     )
     return Equivalence(interval, margin, p_value, p_value < alpha)
 
@@ -250,7 +250,7 @@ def _interval(skills: list[_Skill], alpha: float) -> Measurement:
         high,
         sum(s.rows for s in skills),
         f"paired score and cluster t, {clusters} clusters",
-        1 - 2 * alpha,
+        round(1 - 2 * alpha, 9),
     )
 
 
