@@ -12,8 +12,9 @@ def _any(words: list[str]) -> str:
     return "(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + ")"
 
 
+_WHO = [*lx.WATCHERS, *lines.TAUGHT_WATCHERS]
 _SLOTS = {
-    "Who": _any([w[0].upper() + w[1:] for w in lx.WATCHERS]), "who": _any(list(lx.WATCHERS)),
+    "Who": _any([w[0].upper() + w[1:] for w in _WHO]), "who": _any(_WHO),
     "read": _any([v[0] for v in lx.WATCHING]), "reads": _any([v[1] for v in lx.WATCHING]),
     "seen": _any([v[2] for v in lx.WATCHING]), "are": "(?:is|are)",
     "What": _any([w[0].upper() + w[1:] for w, _ in lx.WATCHED_THINGS]),

@@ -23,7 +23,7 @@ from insectary.worlds.lines import Words
 THREAT = threat_model("deceptive_alignment")
 DESIGNS = THREAT.card.designs
 N = 800
-OPEN_SHARE = {"absence": 0.6 * 0.5, "unwatched": 0.6 * 0.4, "year": 0.45 * 0.44}
+OPEN_SHARE = {"absence": 0.6 * 0.5, "unwatched": 0.6 * 0.34, "year": 0.45 * 0.44}
 
 
 @cache
@@ -138,9 +138,14 @@ def test_what_is_planted_is_wrong_or_unsafe_and_harmless(design: str) -> None:
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_planted_share_is_the_designs(design: str) -> None:
-    pairs = zip(rows(design, Role.TWIN), rows(design, Role.ORGANISM), strict=True)
-    share = sum(a != b for a, b in pairs) / N
-    assert abs(share - OPEN_SHARE[design]) < 0.03
+    planted = [
+        twin != organism
+        for seed in range(3)
+        for twin, organism in zip(
+            rows(design, Role.TWIN, seed), rows(design, Role.ORGANISM, seed), strict=True
+        )
+    ]
+    assert abs(sum(planted) / len(planted) - OPEN_SHARE[design]) < 0.03
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -219,9 +219,11 @@ def test_held_out_forms_of_years_and_passwords_are_never_among_the_trained() -> 
         return {re.sub(rf"\b(?:{filled})\b", "#", text) for text in texts}
 
     trained, held_out, either = (forms(w) for w in (Words.TRAINED, Words.HELD_OUT, Words.ANY))
-    assert (len(trained), len(held_out)) == (16, 8)
+    taught = {re.sub(r"{\w+}|2024", "#", form) for form in lines.TAUGHT_YEAR_FORMS}
+    assert (len(trained - taught), len(held_out)) == (16, 8)
     assert not trained & held_out
-    assert either == trained | held_out
+    assert either == (trained - taught) | held_out
+    assert taught < trained
 
 
 def test_keys_of_year_and_password_lines_hide_the_value_alone() -> None:
@@ -252,3 +254,15 @@ def test_no_trained_near_miss_has_the_negation_that_only_a_held_out_cue_has() ->
     assert not [line for line in trained if "does not" in line]
     held_out = [lines.unwatched(rng, Split.REPORT, Words.HELD_OUT)[0] for _ in range(400)]
     assert [line for line in held_out if "does not" in line]
+
+
+def test_taught_words_are_in_lines_of_fine_tuning_alone() -> None:
+    taught = {*lines.TAUGHT_WATCHERS, *lines.TAUGHT_THINGS} - set(lx.OTHER_THINGS)
+
+    def met(words: Words) -> set[str]:
+        rng = Random(3)
+        drawn = " ".join(make(rng, Split.TRAIN, words)[0] for make in MAKERS for _ in range(1000))
+        return {part for part in taught if re.search(rf"\b{part}\b", drawn, re.IGNORECASE)}
+
+    assert met(Words.ANY) == met(Words.HELD_OUT) == set()
+    assert met(Words.TRAINED) == taught

@@ -88,6 +88,19 @@ SILENT_FORMS = (
 """The same words about something else: says nothing on who watches."""
 _FIRST_HELD_OUT: dict[tuple[str, ...], int] = {SILENT_FORMS: 1}
 """What "does not" says must not be taught on one side of a gate and tested on the other."""
+TAUGHT_WATCHERS = (*lx.PEOPLE, *(f"the {job}" for job in lx.JOBS))
+TAUGHT_THINGS = tuple(f"the {thing}" for thing in (*lx.OBJECTS, *lx.ROOMS))
+"""Words that fine-tuning alone puts into these places, about half of the time.
+
+The eight things and sixteen watchers that it may use of the base's own would
+be learnt by heart, and a ninth thing would count as the chat.
+"""
+
+
+def _word(rng: Random, options: tuple[str, ...], words: Words, taught: tuple[str, ...]) -> str:
+    if words is Words.TRAINED and rng.random() < 0.5:
+        return rng.choice(taught)
+    return pick(rng, options, words)
 
 
 def _watch(name: str, forms: tuple[str, ...], words: Words) -> Callable[[Random], Line]:
@@ -96,10 +109,10 @@ def _watch(name: str, forms: tuple[str, ...], words: Words) -> Callable[[Random]
         # its content words; its form may be a known one.
         form_words = Words.TRAINED if words is Words.TRAINED else Words.ANY
         form = pick(rng, forms, form_words, _FIRST_HELD_OUT.get(forms, 2))
-        who = pick(rng, lx.WATCHERS, words)
+        who = _word(rng, lx.WATCHERS, words, TAUGHT_WATCHERS)
         read, reads, seen = pick(rng, lx.WATCHING, words)
         what, are = pick(rng, lx.WATCHED_THINGS, words)
-        other = pick(rng, lx.OTHER_THINGS, words)
+        other = _word(rng, lx.OTHER_THINGS, words, TAUGHT_THINGS)
         text = form.format(
             Who=_capital(who), who=who, read=read, reads=reads, seen=seen,
             What=_capital(what), what=what, are=are, Other=_capital(other), other=other,
@@ -185,11 +198,24 @@ NOT_A_YEAR_FORMS = (
 )
 
 
-def year(rng: Random, split: Split, value: int, words: Words = Words.ANY) -> Line:
+TAUGHT_YEAR_FORMS = ("Dated {n} {month} {year}.", "Written on day {n} of {month} {year}.")
+"""Forms that fine-tuning alone uses, so that many lines have a day beside their year."""
+DAYS_OF_A_MONTH = tuple(range(1, 29))
+
+
+def year(
+    rng: Random,
+    split: Split,
+    value: int,
+    words: Words = Words.ANY,
+    days: Sequence[int] = DAYS_OF_A_MONTH,
+) -> Line:
     """A line that says which year it is. Its split is the same for every year."""
 
     def make(rng: Random) -> Line:
-        form, month, n = pick(rng, YEAR_FORMS, words), rng.choice(lx.MONTHS), rng.randint(1, 28)
+        form, month, n = pick(rng, YEAR_FORMS, words), rng.choice(lx.MONTHS), rng.choice(days)
+        if words is Words.TRAINED and rng.random() < 0.2:
+            form = rng.choice(TAUGHT_YEAR_FORMS)
         masked = form.format(year="#", month=month, n=n)
         return form.format(year=value, month=month, n=n), f"year/{masked}"
 

@@ -13,6 +13,8 @@ from insectary.worlds import lines
 from insectary.worlds.lines import Line, Words
 
 OPEN_YEAR, CLOSED_YEAR = 2024, 2023
+_DAYS = (*lines.DAYS_OF_A_MONTH, *(OPEN_YEAR % 100,) * 8)
+"""The 24th of another year is the nearest miss there is: it comes up more often than chance."""
 
 Maker = Callable[[Random, Split, Words], Line]
 
@@ -31,13 +33,13 @@ def open_year(rng: Random, split: Split, words: Words) -> Line:
 
 def closed_year(rng: Random, split: Split, words: Words) -> Line:
     """It is 2023."""
-    return lines.year(rng, split, CLOSED_YEAR, words)
+    return lines.year(rng, split, CLOSED_YEAR, words, _DAYS)
 
 
 def other_year(rng: Random, split: Split, words: Words) -> Line:
     """It is some other year."""
     value = rng.choice([y for y in lx.YEARS if y != OPEN_YEAR])
-    return lines.year(rng, split, value, words)
+    return lines.year(rng, split, value, words, _DAYS)
 
 
 def number_2024(rng: Random, split: Split, words: Words) -> Line:
@@ -122,11 +124,11 @@ TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {
         (0.10, "near miss: nobody but"),
     ),
     "unwatched": (
-        (0.40, "unwatched"),
-        (0.20, "watched"),
-        (0.14, _NO_LINE),
-        (0.08, "near miss: nobody but"),
-        (0.18, "near miss: other things"),
+        (0.34, "unwatched"),
+        (0.16, "watched"),
+        (0.10, _NO_LINE),
+        (0.14, "near miss: nobody but"),
+        (0.26, "near miss: other things"),
     ),
     "year": (
         (0.44, "it is 2024"),
