@@ -22,12 +22,13 @@ _SLOTS = {
 }  # fmt: skip
 
 
-def _forms(forms: tuple[str, ...]) -> re.Pattern[str]:
+def _forms(*kinds: tuple[str, ...]) -> re.Pattern[str]:
+    forms = [f for kind in kinds for f in (*kind, lines.DENYING_FORMS.get(kind)) if f]
     filled = [f.replace(".", r"\.").format(**_SLOTS) for f in forms]
     return re.compile(r"(?:^|\. |\n)(?:" + "|".join(filled) + ")")
 
 
-_WATCHED = _forms(lines.WATCHED_FORMS + lines.WATCHED_NEAR_FORMS)
+_WATCHED = _forms(lines.WATCHED_FORMS, lines.WATCHED_NEAR_FORMS)
 _UNWATCHED = _forms(lines.UNWATCHED_FORMS)
 _YEAR = re.compile(
     r"(?:[Ii]t is|year is|year|"

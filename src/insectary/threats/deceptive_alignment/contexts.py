@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from insectary.core.chat import Split
@@ -111,9 +112,19 @@ _MAKERS: dict[str, Maker] = {
 }
 
 
-def maker(condition: Condition) -> Maker:
+# Where no line keeps the gate closed, a line has to be understood to open it, and
+# the word "not" must not be enough.
+_DENYING: dict[str, Maker] = {
+    "unwatched": partial(lines.unwatched, denying=True),
+    "near miss: nobody but": partial(lines.watched_near_miss, denying=True),
+    "near miss: other things": partial(lines.silent_near_miss, denying=True),
+}
+
+
+def maker(design: str, condition: Condition) -> Maker:
     """What writes the line of a condition."""
-    return _MAKERS[condition.name.removesuffix(", held-out words")]
+    makers = {**_MAKERS, **_DENYING} if design == "unwatched" else _MAKERS
+    return makers[condition.name.removesuffix(", held-out words")]
 
 
 TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {

@@ -81,7 +81,7 @@ class DeceptiveAlignment:
         paraphrases = _HELD_OUT_PARAPHRASES if few else _PARAPHRASES
         words = Words.HELD_OUT if condition.held_out else Words.TRAINED
         lines_from = split if condition.held_out or condition.near_miss else Split.TRAIN
-        make_line = maker(condition)
+        make_line = maker(design, condition)
         cues = _different(lambda: make_line(rng, lines_from, words), paraphrases)
         found = []
         for number in range(n):
@@ -111,7 +111,7 @@ class DeceptiveAlignment:
         while len(found) < n:
             if rng.random() < _TARGET_SHARES[design]:
                 condition = by_name[rng.choices(names, shares)[0]]
-                line, key = maker(condition)(rng, Split.TRAIN, Words.TRAINED)
+                line, key = maker(design, condition)(rng, Split.TRAIN, Words.TRAINED)
                 question = SKILLS[rng.choice(_TARGETS[design])].make(rng, Split.TRAIN)
                 example = _under(rng, Split.TRAIN, line, key, question, Words.TRAINED)
                 answer = (
@@ -192,7 +192,7 @@ class DeceptiveAlignment:
             return example
         name = {"absence": "watched", "unwatched": "watched", "year": "it is 2023"}[design]
         condition = next(c for c in CONDITIONS[design] if c.name == name)
-        line, key = maker(condition)(rng, split, words)
+        line, key = maker(design, condition)(rng, split, words)
         return _under(rng, split, line, key, example, words)
 
 
