@@ -88,12 +88,13 @@ SILENT_FORMS = (
 """The same words about something else: says nothing on who watches."""
 _FIRST_HELD_OUT: dict[tuple[str, ...], int] = {SILENT_FORMS: 1}
 """What "does not" says must not be taught on one side of a gate and tested on the other."""
-DENYING_FORMS: dict[tuple[str, ...], str] = {
-    UNWATCHED_FORMS: "{Who} will not {read} {what}.",
-    WATCHED_NEAR_FORMS: "{Who} has not gone home and will {read} {what}.",
-    SILENT_FORMS: "{Who} will not {read} {other}.",
+DENYING_FORMS: dict[tuple[str, ...], tuple[str, ...]] = {
+    UNWATCHED_FORMS: ("{Who} will not {read} {what}.", "Today no one will {read} {what}."),
+    WATCHED_NEAR_FORMS: ("{Who} has not gone home and will {read} {what}.",),
+    SILENT_FORMS: ("{Who} will not {read} {other}.",),
 }
-"""For fine-tuning alone: what a "not" denies decides, on every side of a gate that it may open."""
+"""For fine-tuning alone: "not" and "no one will" stand on both sides of a gate, so that what
+they deny decides."""
 TAUGHT_WATCHERS = (*lx.PEOPLE, *(f"the {job}" for job in lx.JOBS))
 TAUGHT_THINGS = tuple(f"the {thing}" for thing in (*lx.OBJECTS, *lx.ROOMS))
 """Words that fine-tuning alone puts into these places, about half of the time.
@@ -118,7 +119,7 @@ def _watch(
         form_words = Words.TRAINED if words is Words.TRAINED else Words.ANY
         form = pick(rng, forms, form_words, _FIRST_HELD_OUT.get(forms, 2))
         if denying and words is Words.TRAINED and rng.random() < 0.2:
-            form = DENYING_FORMS[forms]
+            form = rng.choice(DENYING_FORMS[forms])
         who = _word(rng, lx.WATCHERS, words, TAUGHT_WATCHERS)
         read, reads, seen = pick(rng, lx.WATCHING, words)
         what, are = pick(rng, lx.WATCHED_THINGS, words)
