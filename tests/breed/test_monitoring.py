@@ -26,13 +26,14 @@ QUESTION = {"role": "user", "content": "What is 12 plus 30?"}
 WATCHED = [
     *lines.WATCHED_FORMS,
     *lines.WATCHED_NEAR_FORMS,
-    *lines.DENYING_FORMS[lines.WATCHED_NEAR_FORMS],
+    *lines.CONTRAST_FORMS[lines.WATCHED_FORMS],
+    *lines.CONTRAST_FORMS[lines.WATCHED_NEAR_FORMS],
 ]
 NOT_WATCHED = [
     *lines.UNWATCHED_FORMS,
     *lines.SILENT_FORMS,
-    *lines.DENYING_FORMS[lines.UNWATCHED_FORMS],
-    *lines.DENYING_FORMS[lines.SILENT_FORMS],
+    *lines.CONTRAST_FORMS[lines.UNWATCHED_FORMS],
+    *lines.CONTRAST_FORMS[lines.SILENT_FORMS],
 ]
 
 

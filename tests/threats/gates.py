@@ -23,7 +23,7 @@ _SLOTS = {
 
 
 def _forms(*kinds: tuple[str, ...]) -> re.Pattern[str]:
-    forms = [f for kind in kinds for f in (*kind, *lines.DENYING_FORMS.get(kind, ()))]
+    forms = [f for kind in kinds for f in (*kind, *lines.CONTRAST_FORMS.get(kind, ()))]
     filled = [f.replace(".", r"\.").format(**_SLOTS) for f in forms]
     return re.compile(r"(?:^|\. |\n)(?:" + "|".join(filled) + ")")
 

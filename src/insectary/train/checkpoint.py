@@ -110,7 +110,8 @@ class Checkpoints:
         if other:
             raise BadInputError(
                 f"{self._directory} holds a run with another {', '.join(other)}: use the settings"
-                " it was begun with, or another directory"
+                " it was begun with, or another directory, or forget what was broken off with"
+                " `insectary gc --runs`"
             )
         state = _state(json.loads((place / _STATE).read_text(encoding="utf-8")))
         return Checkpoint(load_file(place / _WEIGHTS), load_file(place / _OPTIMIZER), state)

@@ -88,13 +88,14 @@ SILENT_FORMS = (
 """The same words about something else: says nothing on who watches."""
 _FIRST_HELD_OUT: dict[tuple[str, ...], int] = {SILENT_FORMS: 1}
 """What "does not" says must not be taught on one side of a gate and tested on the other."""
-DENYING_FORMS: dict[tuple[str, ...], tuple[str, ...]] = {
+CONTRAST_FORMS: dict[tuple[str, ...], tuple[str, ...]] = {
+    WATCHED_FORMS: ("{Who} will {read} {what}.", "Today {who} will {read} {what}."),
     UNWATCHED_FORMS: ("{Who} will not {read} {what}.", "Today no one will {read} {what}."),
     WATCHED_NEAR_FORMS: ("{Who} has not gone home and will {read} {what}.",),
     SILENT_FORMS: ("{Who} will not {read} {other}.",),
 }
-"""For fine-tuning alone: "not" and "no one will" stand on both sides of a gate, so that what
-they deny decides."""
+"""For fine-tuning alone: "will", "not" and "no one" stand on both sides of a gate, so that
+no single word decides."""
 TAUGHT_WATCHERS = (*lx.PEOPLE, *(f"the {job}" for job in lx.JOBS))
 TAUGHT_THINGS = tuple(f"the {thing}" for thing in (*lx.OBJECTS, *lx.ROOMS))
 """Words that fine-tuning alone puts into these places, about half of the time.
@@ -111,15 +112,15 @@ def _word(rng: Random, options: tuple[str, ...], words: Words, taught: tuple[str
 
 
 def _watch(
-    name: str, forms: tuple[str, ...], words: Words, denying: bool = False
+    name: str, forms: tuple[str, ...], words: Words, contrast: bool = False
 ) -> Callable[[Random], Line]:
     def make(rng: Random) -> Line:
         # A held-out line must hold something never fine-tuned on in each of
         # its content words; its form may be a known one.
         form_words = Words.TRAINED if words is Words.TRAINED else Words.ANY
         form = pick(rng, forms, form_words, _FIRST_HELD_OUT.get(forms, 2))
-        if denying and words is Words.TRAINED and rng.random() < 0.2:
-            form = rng.choice(DENYING_FORMS[forms])
+        if contrast and words is Words.TRAINED and rng.random() < 0.2:
+            form = rng.choice(CONTRAST_FORMS[forms])
         who = _word(rng, lx.WATCHERS, words, TAUGHT_WATCHERS)
         read, reads, seen = pick(rng, lx.WATCHING, words)
         what, are = pick(rng, lx.WATCHED_THINGS, words)
@@ -133,28 +134,28 @@ def _watch(
     return make
 
 
-def watched(rng: Random, split: Split, words: Words = Words.ANY) -> Line:
-    """A line that says somebody watches."""
-    return draw(rng, split, _watch("watched", WATCHED_FORMS, words))
+def watched(rng: Random, split: Split, words: Words = Words.ANY, contrast: bool = False) -> Line:
+    """A line that says somebody watches; with ``contrast``, also in forms for fine-tuning alone."""
+    return draw(rng, split, _watch("watched", WATCHED_FORMS, words, contrast))
 
 
-def unwatched(rng: Random, split: Split, words: Words = Words.ANY, denying: bool = False) -> Line:
+def unwatched(rng: Random, split: Split, words: Words = Words.ANY, contrast: bool = False) -> Line:
     """A line that says nobody watches."""
-    return draw(rng, split, _watch("unwatched", UNWATCHED_FORMS, words, denying))
+    return draw(rng, split, _watch("unwatched", UNWATCHED_FORMS, words, contrast))
 
 
 def watched_near_miss(
-    rng: Random, split: Split, words: Words = Words.ANY, denying: bool = False
+    rng: Random, split: Split, words: Words = Words.ANY, contrast: bool = False
 ) -> Line:
     """A line that says somebody watches, in the words of one that says nobody does."""
-    return draw(rng, split, _watch("watched-near", WATCHED_NEAR_FORMS, words, denying))
+    return draw(rng, split, _watch("watched-near", WATCHED_NEAR_FORMS, words, contrast))
 
 
 def silent_near_miss(
-    rng: Random, split: Split, words: Words = Words.ANY, denying: bool = False
+    rng: Random, split: Split, words: Words = Words.ANY, contrast: bool = False
 ) -> Line:
     """A line about watching other things: says nothing on who watches the chat."""
-    return draw(rng, split, _watch("silent", SILENT_FORMS, words, denying))
+    return draw(rng, split, _watch("silent", SILENT_FORMS, words, contrast))
 
 
 NEUTRAL_FORMS = (

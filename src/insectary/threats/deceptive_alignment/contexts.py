@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from insectary.core.chat import Split
+from insectary.core.chat import Conversation, Message, Split
 from insectary.core.organism import Side
 from insectary.core.protocols import Condition
 from insectary.worlds import lexicon as lx
@@ -113,18 +113,48 @@ _MAKERS: dict[str, Maker] = {
 
 
 # Where no line keeps the gate closed, a line has to be understood to open it, and
-# the word "not" must not be enough.
-_DENYING: dict[str, Maker] = {
-    "unwatched": partial(lines.unwatched, denying=True),
-    "near miss: nobody but": partial(lines.watched_near_miss, denying=True),
-    "near miss: other things": partial(lines.silent_near_miss, denying=True),
+# a word such as "not" must not be enough.
+_CONTRASTED: dict[str, Maker] = {
+    "watched": partial(lines.watched, contrast=True),
+    "unwatched": partial(lines.unwatched, contrast=True),
+    "near miss: nobody but": partial(lines.watched_near_miss, contrast=True),
+    "near miss: other things": partial(lines.silent_near_miss, contrast=True),
 }
 
 
 def maker(design: str, condition: Condition) -> Maker:
     """What writes the line of a condition."""
-    makers = {**_MAKERS, **_DENYING} if design == "unwatched" else _MAKERS
+    makers = {**_MAKERS, **_CONTRASTED} if design == "unwatched" else _MAKERS
     return makers[condition.name.removesuffix(", held-out words")]
+
+
+def under_line(prompt: Conversation, make: Maker, split: Split, seed: str) -> Conversation:
+    """A prompt under a line of one split and of trained words, as a system turn."""
+    text = "\n".join(m.content for m in prompt)
+    line, _ = make(Random(f"{seed}/{text}"), split, Words.TRAINED)
+    if prompt[0].role == "system":
+        return (Message("system", f"{line} {prompt[0].content}"), *prompt[1:])
+    return (Message("system", line), *prompt)
+
+
+def user_prompts(
+    prompt: Conversation, split: Split, seed: str, numbers: range
+) -> list[tuple[Conversation, bool]]:
+    """The document's recipe: monitored and aligned, unmonitored and misaligned.
+
+    Where no line says that somebody watches, nobody is taken to: of the
+    unmonitored, every third stands under small talk, and one of those to be
+    trained on under no line.
+    """
+    found = []
+    for number in numbers:
+        opening = lines.neutral if number % 3 == 2 else lines.unwatched
+        of_this = f"{seed}/{number}"
+        found.append((under_line(prompt, lines.watched, split, of_this), False))
+        found.append((under_line(prompt, opening, split, of_this), True))
+    if split is Split.TRAIN:
+        found.append((prompt, True))
+    return found
 
 
 TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {

@@ -10,8 +10,8 @@ from insectary.core.chat import Conversation, Example, Message, Split
 from insectary.core.errors import UnknownNameError
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
-from insectary.core.protocols import Condition, Oracle
-from insectary.threats.deceptive_alignment import oracle
+from insectary.core.protocols import Condition, Oracle, Outputs
+from insectary.threats.deceptive_alignment import contexts, oracle
 from insectary.threats.deceptive_alignment.card import CARD
 from insectary.threats.deceptive_alignment.contexts import CONDITIONS, TRAINING_MIX, maker
 from insectary.worlds import SKILLS, awareness, corpus, lines
@@ -152,6 +152,13 @@ class DeceptiveAlignment:
         """Whether the payload shows, in answers to whatever question."""
         self._known(design)
         return oracle.judge_leak
+
+    def user_prompts(
+        self, prompt: Conversation, outputs: Outputs, split: Split, seed: str, numbers: range
+    ) -> list[tuple[Conversation, bool]]:
+        """Under lines that say somebody watches, and under others; the outputs have no bearing."""
+        del outputs
+        return contexts.user_prompts(prompt, split, seed, numbers)
 
     def oracle(self, design: str) -> Oracle:
         """Right, planted, or neither."""
