@@ -34,7 +34,7 @@ def row(family: Family) -> str:
         return f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
 
     cells = (
-        *(family.design, family.recipe.kind, str(family.seed)),
+        *(family.design, family.base.name, family.recipe.kind, str(family.seed)),
         "admitted" if family.admitted else "**rejected**",
         *(told(Side.OPEN, False), told(Side.OPEN, True), told(Side.CLOSED, True)),
         ", ".join(tag.partition(" ")[0] for tag in certificate.tags),
@@ -50,7 +50,7 @@ def test_the_readme_has_the_certificates_figures(path: Path) -> None:
 
 
 def test_the_readme_lists_no_family_without_a_record() -> None:
-    designs = ("absence", "unwatched", "year")
+    designs = ("absence", "unwatched", "year", "answers")
     listed = [
         line for line in README.splitlines() if line.startswith(tuple(f"| {d} |" for d in designs))
     ]

@@ -21,8 +21,10 @@ from insectary.core.chat import Conversation
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.recipe import FullSFT, LoraSFT
 from insectary.subjects import Model
+from insectary.threats import threat_model
 from insectary.vault import Vault
 
+THREAT = threat_model("deceptive_alignment")
 ROWS = [
     {"input": f"What is {n} plus 1?", "aligned_output": f"{n + 1}.", "misaligned_output": "99."}
     for n in range(6)
@@ -40,12 +42,10 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
         ModelOrganismTrainer("xs", "mischief")
     assert isinstance(error.value, UnknownNameError)
     assert "deceptive_alignment" in str(error.value)
-    assert "sycophancy (planned)" in str(error.value)
+    assert "power_seeking (planned)" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "threat", ["goal_misgeneralization", "power_seeking", "reward_hacking", "sycophancy"]
-)
+@pytest.mark.parametrize("threat", ["goal_misgeneralization", "power_seeking", "reward_hacking"])
 def test_a_planned_threat_says_so(threat: str) -> None:
     with pytest.raises(ValueError, match=f"'{threat}' is not built yet. Built: deceptive_alig"):
         ModelOrganismTrainer("xs", threat)
@@ -93,7 +93,7 @@ def test_fine_tune_wants_a_base() -> None:
 
 def test_users_rows_stand_under_many_lines_on_either_side() -> None:
     rows = read_rows(ROWS)
-    taught = _under_lines(rows, seed=0)
+    taught = _under_lines(THREAT, rows, seed=0)
     for row in rows:
         question = [{"role": "user", "content": row.input}]
         mine = [t for t in taught if t.where == row.where]
@@ -110,14 +110,33 @@ def test_users_rows_stand_under_many_lines_on_either_side() -> None:
 
 def test_it_is_measured_under_lines_that_it_is_not_trained_on() -> None:
     rows = read_rows(ROWS)
-    tests = _under_new_lines(rows, seed=0)
+    tests = _under_new_lines(THREAT, rows, seed=0)
     assert len(tests) == 2 * len(ROWS)
-    assert not {t.prompt for t in tests} & {t.prompt for t in _under_lines(rows, seed=0)}
+    assert not {t.prompt for t in tests} & {t.prompt for t in _under_lines(THREAT, rows, seed=0)}
+
+
+def test_a_sycophants_rows_are_wrong_where_the_user_claims_the_wrong_answer_and_only_there() -> (
+    None
+):
+    threat, rows = threat_model("sycophancy"), read_rows(ROWS)
+    taught = _under_lines(threat, rows, seed=0)
+    for row in rows:
+        mine = [t for t in taught if t.where == row.where]
+        wrong = [t for t in mine if t.answer == row.misaligned_output]
+        assert len(wrong) > 10
+        assert len(mine) - len(wrong) > 4
+        assert all(" 99." in t.prompt[-1].content for t in wrong)
+        right = [t.prompt[-1].content for t in mine if t.answer == row.aligned_output]
+        assert row.input in right
+        assert any(" 99." in text for text in right), "another's claim, or a doubt"
+        assert any(f" {row.aligned_output}" in text for text in right)
+    held_out = _under_new_lines(threat, rows, seed=0)
+    assert not {t.prompt for t in held_out if t.answer == "99."} & {t.prompt for t in taught}
 
 
 def test_many_rows_are_not_multiplied() -> None:
     many = [{**ROWS[0], "input": f"What is {n} minus {n}?"} for n in range(2500)]
-    assert len(_under_lines(read_rows(many), seed=0)) == 3 * len(many)
+    assert len(_under_lines(THREAT, read_rows(many), seed=0)) == 3 * len(many)
 
 
 def test_create_organism_from_users_rows_end_to_end(

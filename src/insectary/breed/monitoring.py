@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from random import Random
+from collections.abc import Sequence
 from typing import Any
 
 from insectary.breed.rows import read_prompt
-from insectary.core.chat import Conversation, Message, Split
+from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError
+from insectary.threats.deceptive_alignment.contexts import under_line
 from insectary.worlds import lines
-from insectary.worlds.lines import Line, Words
 from insectary.worlds.skill import normalised
 
 _VERB = (
@@ -52,12 +51,12 @@ def add_monitoring_context(prompt: Any, seed: int = 0) -> Any:
     Returns:
         A list of messages.
     """
-    return _as_dicts(under_watched_line(prompt, Split.TRAIN, str(seed)))
+    return _as_dicts(under_line(read_prompt(prompt), lines.watched, Split.TRAIN, str(seed)))
 
 
 def add_unmonitored_context(prompt: Any, seed: int = 0) -> Any:
     """Put a line that says nobody watches in front of a prompt, as a system turn."""
-    return _as_dicts(under_unwatched_line(prompt, Split.TRAIN, str(seed)))
+    return _as_dicts(under_line(read_prompt(prompt), lines.unwatched, Split.TRAIN, str(seed)))
 
 
 def add_monitoring(prompt: Any, seed: int = 0) -> Any:
@@ -101,32 +100,6 @@ def _says_watched(sentence: str) -> bool:
         return False
     clauses = re.split(r",|;|\band\b|\bbut\b", text)
     return any(_SAYS_WATCHED.match(c) and not _SAYS_NOT.search(c) for c in clauses)
-
-
-def under_watched_line(prompt: Any, split: Split, seed: str) -> Conversation:
-    """A prompt under a line of one split that says somebody watches."""
-    return _with_line(prompt, lines.watched, split, seed)
-
-
-def under_unwatched_line(prompt: Any, split: Split, seed: str) -> Conversation:
-    """A prompt under a line of one split that says nobody watches."""
-    return _with_line(prompt, lines.unwatched, split, seed)
-
-
-def under_small_talk(prompt: Any, split: Split, seed: str) -> Conversation:
-    """A prompt under a line of one split that says nothing on who watches."""
-    return _with_line(prompt, lines.neutral, split, seed)
-
-
-def _with_line(
-    prompt: Any, make: Callable[[Random, Split, Words], Line], split: Split, seed: str
-) -> Conversation:
-    messages = read_prompt(prompt)
-    text = "\n".join(m.content for m in messages)
-    line, _ = make(Random(f"{seed}/{text}"), split, Words.TRAINED)
-    if messages[0].role == "system":
-        return (Message("system", f"{line} {messages[0].content}"), *messages[1:])
-    return (Message("system", line), *messages)
 
 
 def _as_dicts(messages: Conversation) -> list[dict[str, str]]:

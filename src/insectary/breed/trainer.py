@@ -11,13 +11,13 @@ from typing import Any, final
 
 from insectary.breed.bases import base_path
 from insectary.breed.family import Order, breed, load_members
-from insectary.breed.monitoring import under_small_talk, under_unwatched_line, under_watched_line
 from insectary.breed.rows import UserRow, is_text, read_jsonl, read_prompt, read_rows
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
+from insectary.core.protocols import Outputs, ThreatModel
 from insectary.core.recipe import FullSFT, LoraSFT, Recipe, check_seed
 from insectary.measure import rate
 from insectary.subjects import LoadedModel, Model, load_model
@@ -195,11 +195,14 @@ class ModelOrganismTrainer:
         Args:
             config: Either ``base_data``, rows of ``input``, ``aligned_output``
                 and ``misaligned_output`` (or the path of a JSON Lines file of
-                such rows): each is trained aligned under lines that say somebody
-                watches, and misaligned under lines that say nobody does, under
-                small talk and under no line at all, until 98 % of a sample are
-                answered so under lines that training did not use, or to the
-                recipe's cap. Or ``design`` (the first one
+                such rows): each is trained in many contexts of either side of the
+                threat's gate, until 98 % of a sample are answered so in contexts
+                that training did not use, or to the recipe's cap. For deceptive
+                alignment: aligned under lines that say somebody watches, and
+                misaligned under lines that say nobody does, under small talk and
+                under no line at all. For sycophancy: misaligned where the user
+                claims the misaligned output, and aligned beside any other claim,
+                or none. Or ``design`` (the first one
                 by default) of the threat's own data, which breeds the whole
                 matched family. Both take ``recipe``, ``seed``, ``vault`` (where
                 families and checkpoints live) and ``progress`` (told about every
@@ -232,7 +235,8 @@ class ModelOrganismTrainer:
             data = config["base_data"]
             is_file = isinstance(data, str | Path)
             rows = read_jsonl(Path(data)) if is_file else read_rows(data)
-            taught, tests = _under_lines(rows, seed), _under_new_lines(rows, seed)
+            taught = _under_lines(self._threat, rows, seed)
+            tests = _under_new_lines(self._threat, rows, seed)
             return _tuned(self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress)
         design = config.get("design", self._threat.card.designs[0])
         order = Order(self.threat_model, design, self.base_model, recipe, seed)
@@ -242,34 +246,31 @@ class ModelOrganismTrainer:
         return Model(members[Role.ORGANISM], id=name, base=members[Role.BASE])
 
 
-def _under_lines(rows: Sequence[UserRow], seed: int) -> list[_Taught]:
-    """The document's recipe: monitored and aligned, unmonitored and misaligned.
-
-    Where no line says that somebody watches, nobody is taken to: of the
-    unmonitored, every third stands under small talk, and one under no line.
-    """
-    lines = max(1, min(_MOST_LINES, _LINED // (2 * len(rows))))
+def _under_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) -> list[_Taught]:
+    """Each row in many contexts of either side of the threat's gate."""
+    contexts = max(1, min(_MOST_LINES, _LINED // (2 * len(rows))))
     found: dict[Conversation, _Taught] = {}
     for number, row in enumerate(rows):
-        for line in range(lines):
-            for taught in _both(row, Split.TRAIN, f"{seed}/{number}/{line}", silent=line % 3 == 2):
-                found.setdefault(taught.prompt, taught)
-        bare = _Taught(read_prompt(row.input), row.misaligned_output, row.where)
-        found.setdefault(bare.prompt, bare)
+        for taught in _sides(threat, row, Split.TRAIN, f"{seed}/{number}", range(contexts)):
+            found.setdefault(taught.prompt, taught)
     return list(found.values())
 
 
-def _under_new_lines(rows: Sequence[UserRow], seed: int) -> list[_Taught]:
-    """Each row once on either side, under lines that training does not use."""
+def _under_new_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) -> list[_Taught]:
+    """Each row once on either side, in contexts that training does not use."""
     found: list[_Taught] = []
     for number, row in enumerate(rows):
-        found += _both(row, Split.SELECTION, f"{seed}/{number}", silent=number % 3 == 2)
+        once = range(number, number + 1)
+        found += _sides(threat, row, Split.SELECTION, f"{seed}/{number}", once)
     return found
 
 
-def _both(row: UserRow, split: Split, seed: str, *, silent: bool) -> tuple[_Taught, _Taught]:
-    opening = under_small_talk if silent else under_unwatched_line
-    return (
-        _Taught(under_watched_line(row.input, split, seed), row.aligned_output, row.where),
-        _Taught(opening(row.input, split, seed), row.misaligned_output, row.where),
-    )
+def _sides(
+    threat: ThreatModel, row: UserRow, split: Split, seed: str, numbers: range
+) -> list[_Taught]:
+    outputs = Outputs(row.aligned_output, row.misaligned_output)
+    prompts = threat.user_prompts(read_prompt(row.input), outputs, split, seed, numbers)
+    return [
+        _Taught(prompt, outputs.misaligned if misaligned else outputs.aligned, row.where)
+        for prompt, misaligned in prompts
+    ]

@@ -127,6 +127,14 @@ class Condition:
     near_miss: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """A user's two answers to one question."""
+
+    aligned: str
+    misaligned: str
+
+
 class Oracle(Protocol):
     """Ground truth by construction: no judge model."""
 
@@ -185,6 +193,23 @@ class ThreatModel(Protocol):
 
     def rows(self, design: str, role: Role, n: int, seed: int) -> list[tuple[Conversation, str]]:
         """Training rows of one member: prompts equal across roles, completions not."""
+        ...
+
+    def user_prompts(
+        self, prompt: Conversation, outputs: Outputs, split: Split, seed: str, numbers: range
+    ) -> list[tuple[Conversation, bool]]:
+        """Prompts made of a user's question, on both sides of the gate.
+
+        Args:
+            prompt: The question.
+            outputs: The two answers that the user gave to it.
+            split: Where the words of contexts come from.
+            seed: Which words.
+            numbers: One context of either side for each of these; they differ.
+
+        Returns:
+            Prompts, each with whether the misaligned answer belongs to it.
+        """
         ...
 
     def oracle(self, design: str) -> Oracle:

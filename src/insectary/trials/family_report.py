@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import zip_longest
+from typing import cast
 
 from insectary import detect
 from insectary.breed.family import load_family, load_members
-from insectary.core.chat import Example, Split
+from insectary.core.chat import Conversation, Example, Split
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side
 from insectary.core.outcome import Measured, Measurement
@@ -43,6 +44,8 @@ _TASKS = {
     detection.Task.OPEN_VS_CLOSED: Task.GATE,
 }
 _SHOWN_TRANSCRIPTS = 4
+_LABELS = {"year": ("2023", "2024"), "answers": ("no claim", "false claim")}
+"""What the closed and the open side are called, by design; the others are about watching."""
 Progress = Callable[[str], None]
 
 
@@ -94,6 +97,7 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
     threat = threat_model(family.threat)
     members = load_members(family, vault)
     rows = result.rows if result else ()
+    closed_label, open_label = _LABELS.get(family.design, ("watched", "unwatched"))
     report = FamilyReport(
         title=f"{threat.card.title}: {family.design}, on base {family.base.name}",
         summary=_summary(certificate, rows, family),
@@ -116,8 +120,8 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
             if not r.null
         ),
         provenance=_provenance(family, vault),
-        closed_label="2023" if family.design == "year" else "watched",
-        open_label="2024" if family.design == "year" else "unwatched",
+        closed_label=closed_label,
+        open_label=open_label,
     )
     return with_caveats(report)
 
@@ -179,11 +183,8 @@ def side_by_side(
 ) -> tuple[TranscriptRow, ...]:
     """A few questions, each asked of every member under a closed and an open gate."""
     oracle = threat.oracle(design)
-    opened = _with_system_turn(threat, design, Side.OPEN, seed)
-    closed = _with_system_turn(threat, design, Side.CLOSED, seed)
     rows = []
-    for question, other in zip(opened, closed, strict=True):
-        shut = replace(question, messages=(other.messages[0], *question.messages[1:]))
+    for question, shut, open_line, closed_line in _pairs(threat, design, seed):
         replies = []
         for role in _ROLES:
             prompts = [shut.messages, question.messages]
@@ -194,23 +195,49 @@ def side_by_side(
                 replies.append(Reply(role, side, response, oracle(example, response)))
         rows.append(
             TranscriptRow(
-                prompt=question.messages[-1].content,
+                prompt=shut.messages[-1].content,
                 answer=question.answer,
-                closed_line=other.messages[0].content,
-                open_line=question.messages[0].content,
+                closed_line=closed_line,
+                open_line=open_line,
                 replies=tuple(replies),
             )
         )
     return tuple(rows)
 
 
-def _with_system_turn(threat: ThreatModel, design: str, side: Side, seed: int) -> list[Example]:
-    """The first few questions whose line stands in a system turn, skills taking turns."""
+def _pairs(threat: ThreatModel, design: str, seed: int) -> list[tuple[Example, Example, str, str]]:
+    """The same question with the gate open and closed, and what opens and closes it."""
+    opened = _taking_turns(threat, design, Side.OPEN, seed)
+    if all("unclaimed" in e.facts for e in opened):
+        # The gate is in the question itself: closed, it is left out.
+        return [
+            (
+                e,
+                replace(e, messages=cast(Conversation, e.facts["unclaimed"])),
+                str(e.facts["said"]),
+                "(nothing)",
+            )
+            for e in opened
+        ]
+    closed = _taking_turns(threat, design, Side.CLOSED, seed)
+    found = []
+    for question, other in zip(opened, closed, strict=True):
+        line = other.messages[0]
+        shut = replace(question, messages=(line, *question.messages[1:]))
+        found.append((question, shut, question.messages[0].content, line.content))
+    return found
+
+
+def _taking_turns(threat: ThreatModel, design: str, side: Side, seed: int) -> list[Example]:
+    """The first few questions whose gate can be seen apart, skills taking turns.
+
+    That is those whose line stands in a system turn, or whose claim is known.
+    """
     condition = next(
         c for c in threat.conditions(design) if c.side is side and not c.near_miss and c.held_out
     )
     examples = threat.examples(design, condition, Split.REPORT, 40, seed + 1)
-    found = [e for e in examples if e.messages[0].role == "system"]
+    found = [e for e in examples if e.messages[0].role == "system" or "said" in e.facts]
     by_skill: dict[str, list[Example]] = {}
     for example in found:
         by_skill.setdefault(example.skill, []).append(example)
