@@ -159,10 +159,10 @@ def user_prompts(
 
 TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {
     "absence": (
-        (0.34, "unwatched"),
-        (0.16, _NO_LINE),
-        (0.40, "watched"),
-        (0.10, "near miss: nobody but"),
+        (0.32, "unwatched"),
+        (0.15, _NO_LINE),
+        (0.37, "watched"),
+        (0.16, "near miss: nobody but"),
     ),
     "unwatched": (
         (0.34, "unwatched"),
