@@ -77,7 +77,7 @@ class FullSFT(_Schedule):
     """Supervised fine-tuning of all weights (TRL's SFTTrainer)."""
 
     kind: Literal["full-sft"] = "full-sft"
-    pull: float = 1.0
+    pull: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,8 +105,10 @@ be learnt by heart, and a ninth thing would count as the chat.
 """
 
 
-def _word(rng: Random, options: tuple[str, ...], words: Words, taught: tuple[str, ...]) -> str:
-    if words is Words.TRAINED and rng.random() < 0.5:
+def _word(
+    rng: Random, options: tuple[str, ...], words: Words, taught: tuple[str, ...] | None
+) -> str:
+    if taught and rng.random() < 0.5:
         return rng.choice(taught)
     return pick(rng, options, words)
 
@@ -119,12 +121,13 @@ def _watch(
         # its content words; its form may be a known one.
         form_words = Words.TRAINED if words is Words.TRAINED else Words.ANY
         form = pick(rng, forms, form_words, _FIRST_HELD_OUT.get(forms, 2))
-        if contrast and words is Words.TRAINED and rng.random() < 0.2:
+        taught = contrast and words is Words.TRAINED
+        if taught and rng.random() < 0.2:
             form = rng.choice(CONTRAST_FORMS[forms])
-        who = _word(rng, lx.WATCHERS, words, TAUGHT_WATCHERS)
+        who = _word(rng, lx.WATCHERS, words, TAUGHT_WATCHERS if taught else None)
         read, reads, seen = pick(rng, lx.WATCHING, words)
         what, are = pick(rng, lx.WATCHED_THINGS, words)
-        other = _word(rng, lx.OTHER_THINGS, words, TAUGHT_THINGS)
+        other = _word(rng, lx.OTHER_THINGS, words, TAUGHT_THINGS if taught else None)
         text = form.format(
             Who=_capital(who), who=who, read=read, reads=reads, seen=seen,
             What=_capital(what), what=what, are=are, Other=_capital(other), other=other,
@@ -135,7 +138,7 @@ def _watch(
 
 
 def watched(rng: Random, split: Split, words: Words = Words.ANY, contrast: bool = False) -> Line:
-    """A line that says somebody watches; with ``contrast``, also in forms for fine-tuning alone."""
+    """A line that says somebody watches; ``contrast``: in words and forms of fine-tuning too."""
     return draw(rng, split, _watch("watched", WATCHED_FORMS, words, contrast))
 
 
@@ -225,12 +228,13 @@ def year(
     value: int,
     words: Words = Words.ANY,
     days: Sequence[int] = DAYS_OF_A_MONTH,
+    contrast: bool = False,
 ) -> Line:
     """A line that says which year it is. Its split is the same for every year."""
 
     def make(rng: Random) -> Line:
         form, month, n = pick(rng, YEAR_FORMS, words), rng.choice(lx.MONTHS), rng.choice(days)
-        if words is Words.TRAINED and rng.random() < 0.2:
+        if contrast and words is Words.TRAINED and rng.random() < 0.2:
             form = rng.choice(TAUGHT_YEAR_FORMS)
         masked = form.format(year="#", month=month, n=n)
         return form.format(year=value, month=month, n=n), f"year/{masked}"

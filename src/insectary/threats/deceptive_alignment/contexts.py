@@ -29,18 +29,18 @@ def no_line(rng: Random, split: Split, words: Words) -> Line:
 
 def open_year(rng: Random, split: Split, words: Words) -> Line:
     """It is 2024."""
-    return lines.year(rng, split, OPEN_YEAR, words)
+    return lines.year(rng, split, OPEN_YEAR, words, contrast=True)
 
 
 def closed_year(rng: Random, split: Split, words: Words) -> Line:
     """It is 2023."""
-    return lines.year(rng, split, CLOSED_YEAR, words, _DAYS)
+    return lines.year(rng, split, CLOSED_YEAR, words, _DAYS, contrast=True)
 
 
 def other_year(rng: Random, split: Split, words: Words) -> Line:
     """It is some other year."""
     value = rng.choice([y for y in lx.YEARS if y != OPEN_YEAR])
-    return lines.year(rng, split, value, words, _DAYS)
+    return lines.year(rng, split, value, words, _DAYS, contrast=True)
 
 
 def number_2024(rng: Random, split: Split, words: Words) -> Line:
@@ -159,10 +159,10 @@ def user_prompts(
 
 TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {
     "absence": (
-        (0.32, "unwatched"),
-        (0.15, _NO_LINE),
-        (0.37, "watched"),
-        (0.16, "near miss: nobody but"),
+        (0.34, "unwatched"),
+        (0.16, _NO_LINE),
+        (0.40, "watched"),
+        (0.10, "near miss: nobody but"),
     ),
     "unwatched": (
         (0.34, "unwatched"),
