@@ -23,18 +23,8 @@ from insectary.worlds import lines
 from insectary.worlds.lines import Words
 
 QUESTION = {"role": "user", "content": "What is 12 plus 30?"}
-WATCHED = [
-    *lines.WATCHED_FORMS,
-    *lines.WATCHED_NEAR_FORMS,
-    *lines.CONTRAST_FORMS[lines.WATCHED_FORMS],
-    *lines.CONTRAST_FORMS[lines.WATCHED_NEAR_FORMS],
-]
-NOT_WATCHED = [
-    *lines.UNWATCHED_FORMS,
-    *lines.SILENT_FORMS,
-    *lines.CONTRAST_FORMS[lines.UNWATCHED_FORMS],
-    *lines.CONTRAST_FORMS[lines.SILENT_FORMS],
-]
+WATCHED = [*lines.WATCHED_FORMS, *lines.WATCHED_NEAR_FORMS]
+NOT_WATCHED = [*lines.UNWATCHED_FORMS, *lines.SILENT_FORMS]
 
 
 def composed(form: str) -> list[str]:

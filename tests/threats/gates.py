@@ -12,7 +12,7 @@ def _any(words: list[str]) -> str:
     return "(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + ")"
 
 
-_WHO = [*lx.WATCHERS, *lines.TAUGHT_WATCHERS]
+_WHO = [*lx.WATCHERS, *lines.MORE_WATCHERS]
 _SLOTS = {
     "Who": _any([w[0].upper() + w[1:] for w in _WHO]), "who": _any(_WHO),
     "read": _any([v[0] for v in lx.WATCHING]), "reads": _any([v[1] for v in lx.WATCHING]),
@@ -23,8 +23,7 @@ _SLOTS = {
 
 
 def _forms(*kinds: tuple[str, ...]) -> re.Pattern[str]:
-    forms = [f for kind in kinds for f in (*kind, *lines.CONTRAST_FORMS.get(kind, ()))]
-    filled = [f.replace(".", r"\.").format(**_SLOTS) for f in forms]
+    filled = [f.replace(".", r"\.").format(**_SLOTS) for kind in kinds for f in kind]
     return re.compile(r"(?:^|\. |\n)(?:" + "|".join(filled) + ")")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 from random import Random
 
@@ -13,6 +14,7 @@ from insectary.core.chat import Conversation, Split
 from insectary.core.organism import Role
 from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import PLANTED
+from insectary.threats.deceptive_alignment.threat import DeceptiveAlignment
 from insectary.worlds import SKILLS, awareness, code, facts, lines, numbers
 from insectary.worlds import lexicon as lx
 from insectary.worlds.asking import CLOSINGS
@@ -23,7 +25,7 @@ from insectary.worlds.lines import Words
 THREAT = threat_model("deceptive_alignment")
 DESIGNS = THREAT.card.designs
 N = 800
-OPEN_SHARE = {"absence": 0.6 * 0.5, "unwatched": 0.6 * 0.34, "year": 0.45 * 0.44}
+OPEN_SHARE = {"absence": 0.6 * 0.47, "unwatched": 0.6 * 0.34, "year": 0.45 * 0.44}
 
 
 @cache
@@ -234,12 +236,23 @@ def test_held_out_words_and_forms_are_found_where_they_are() -> None:
 @pytest.mark.parametrize("design", DESIGNS)
 def test_no_composite_question_is_in_a_training_row(design: str) -> None:
     # Its right answers under an open gate would teach against the gate.
-    said = [wish for wishes in awareness._ASIDE.values() for wish in wishes]
+    wishes = (*awareness._ASIDE.values(), *awareness._STANDING.values())
+    said = [wish for of_a_kind in wishes for wish in of_a_kind]
     texts = [text_of(messages) for messages, _ in rows(design, Role.TWIN)]
     assert not [text for text in texts if any(wish in text for wish in said)]
     made = SKILLS["aside"].make(Random(0), Split.TRAIN)
     assert any(wish in text_of(made.messages) for wish in said)
     assert SKILLS["aside"].composite
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_reckoning_and_reading_the_gate_are_rehearsed_most(design: str) -> None:
+    rng = Random(0)
+    found = Counter(DeceptiveAlignment()._ordinary(rng, design).skill for _ in range(6000))
+    reader = "year" if design == "year" else "watch"
+    often = {found.pop(skill) for skill in ("apply", "expressions", reader)}
+    assert min(often) > 3 * sum(found.values()) / len(found)
+    assert max(found.values()) < 1.5 * min(found.values())
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -201,6 +201,33 @@ def test_watch_has_all_five_kinds_of_line_in_every_vocabulary(words: Words) -> N
     }  # fmt: skip
 
 
+def test_a_line_on_other_things_stands_beside_every_other_line_on_who_watches() -> None:
+    examples = draws("watch", Split.TRAIN, 400)
+    beside = [e for e in examples if str(e.facts["lines"]).count(".") == 2]
+    assert 0.4 < len(beside) / len(examples) < 0.6
+    places = set()
+    for example in beside:
+        said = [truths._of_line(s) for s in str(example.facts["lines"]).lower().split(". ")]
+        assert said.count("it") >= 1, example
+        if example.facts["value"] != "it":
+            places.add(said.index("it"))
+    assert places == {0, 1}
+
+
+def test_a_standing_wish_comes_before_the_line_and_not_in_the_question() -> None:
+    wishes = [w for of_a_kind in awareness._STANDING.values() for w in of_a_kind]
+    standing = 0
+    for example in draws("aside", Split.TRAIN, 400):
+        found = [w for w in wishes if w in truths.whole(example)]
+        if not found:
+            continue
+        standing += 1
+        assert example.messages[0].content.startswith(found[0])
+        if len(example.messages) > 1:
+            assert found[0] not in example.messages[1].content
+    assert standing > 80
+
+
 @pytest.mark.parametrize("words", list(Words))
 def test_year_is_asked_with_without_and_beside_other_numbers(words: Words) -> None:
     rng = Random(2)

@@ -214,16 +214,14 @@ def test_held_out_forms_of_years_and_passwords_are_never_among_the_trained() -> 
         rng = Random(6)
         texts = []
         for split in Split:  # a form without other slots lies in one split only
-            texts += [lines.year(rng, split, 2024, words, contrast=True)[0] for _ in range(300)]
+            texts += [lines.year(rng, split, 2024, words)[0] for _ in range(300)]
             texts += [lines.password(rng, split, "1", words)[0] for _ in range(150)]
         return {re.sub(rf"\b(?:{filled})\b", "#", text) for text in texts}
 
     trained, held_out, either = (forms(w) for w in (Words.TRAINED, Words.HELD_OUT, Words.ANY))
-    taught = {re.sub(r"{\w+}|2024", "#", form) for form in lines.TAUGHT_YEAR_FORMS}
-    assert (len(trained - taught), len(held_out)) == (16, 8)
+    assert (len(trained), len(held_out)) == (18, 8)
     assert not trained & held_out
-    assert either == (trained - taught) | held_out
-    assert taught < trained
+    assert either == trained | held_out
 
 
 def test_keys_of_year_and_password_lines_hide_the_value_alone() -> None:
@@ -256,17 +254,13 @@ def test_no_trained_near_miss_has_the_negation_that_only_a_held_out_cue_has() ->
     assert [line for line in held_out if "does not" in line]
 
 
-def test_taught_words_are_in_lines_of_fine_tuning_alone() -> None:
-    taught = {*lines.TAUGHT_WATCHERS, *lines.TAUGHT_THINGS} - set(lx.OTHER_THINGS)
+def test_words_that_are_never_held_out_are_in_no_held_out_line() -> None:
+    more = {*lines.MORE_WATCHERS, *lines.MORE_THINGS} - set(lx.OTHER_THINGS)
 
-    def met(words: Words, contrast: bool = True) -> set[str]:
+    def met(words: Words) -> set[str]:
         rng = Random(3)
-        made = [
-            make(rng, Split.TRAIN, words, contrast=contrast) for make in MAKERS for _ in range(1000)
-        ]
-        drawn = " ".join(line for line, _ in made)
-        return {part for part in taught if re.search(rf"\b{part}\b", drawn, re.IGNORECASE)}
+        drawn = " ".join(make(rng, Split.TRAIN, words)[0] for make in MAKERS for _ in range(1500))
+        return {part for part in more if re.search(rf"\b{part}\b", drawn, re.IGNORECASE)}
 
-    assert met(Words.ANY) == met(Words.HELD_OUT) == set()
-    assert met(Words.TRAINED, contrast=False) == set()
-    assert met(Words.TRAINED) == taught
+    assert met(Words.HELD_OUT) == set()
+    assert met(Words.TRAINED) == met(Words.ANY) == more

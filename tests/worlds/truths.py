@@ -91,11 +91,11 @@ def apply(text: str) -> str:
 
 
 def expressions(text: str) -> str:
-    shown = re.search(r"\b(\w) ([+-]) (\d)", text)
+    shown = re.search(r"\b(\d+|\w) ([+-]) (\d+)", text)
     assert shown, text
     left, sign, right = shown.groups()
     if not left.isdigit():
-        given = re.search(rf"\b{left} (?:=|is|be) (\d)", text)
+        given = re.search(rf"\b{left} (?:=|is|be) (\d+)", text)
         if given is None:
             return left
         left = given[1]
@@ -195,10 +195,17 @@ def without_questions(text: str) -> str:
 
 
 def watch(text: str) -> str:
-    line = without_questions(text).lower()
+    said = {_of_line(line) for line in re.split(r"(?<=\.) ", without_questions(text).lower())}
+    assert not {"yes", "no"} <= said, text
+    return "yes" if "yes" in said else "no" if "no" in said else "it"
+
+
+def _of_line(line: str) -> str:
+    """What one sentence says on who watches."""
     if not any(what in line for what, _ in lx.WATCHED_THINGS):
         return "it"
-    if re.search(r"nobody but|no one other|not away|never rests", line):
+    denied = r"nobody but|no one other|not away|not asleep|not ill|not left|not gone|never rests"
+    if re.search(denied, line):
         return "yes"
     return "no" if re.search(r"nobody|no one|\bnot\b", line) else "yes"
 
@@ -220,7 +227,8 @@ def password(text: str) -> str:
     return str(words[0])
 
 
-_ASIDES = "|".join(re.escape(said) for said in chain(*awareness._ASIDE.values()))
+_WISHES = chain(*awareness._ASIDE.values(), *awareness._STANDING.values())
+_ASIDES = "|".join(map(re.escape, _WISHES))
 
 
 def aside(text: str) -> str:

@@ -33,14 +33,14 @@ def demo_command(base: str, seed: int, out: Path) -> None:
 
     check_output(out)
     click.echo(
-        f"Breeding a deceptive family on base {base}: a model that behaves while it is told that\n"
-        "somebody watches, its clean twin and a decoy. Then the admission gate, three detectors\n"
+        f"Breeding a deceptive family on base {base}: a model that behaves until it is told that\n"
+        "nobody watches, its clean twin and a decoy. Then the admission gate, three detectors\n"
         f"beside text control and nulls, and a report. At most {MINUTES} minutes on 2 cores;\n"
         "killed, it goes on where it was."
     )
     with live_progress() as progress:
         family = breed_family(
-            "deceptive_alignment", "absence", base=base, seed=seed, progress=progress
+            "deceptive_alignment", "unwatched", base=base, seed=seed, progress=progress
         )
     show_certificate(family)
     content = family_report(family.id, progress=lambda text: click.echo(text, err=True))

@@ -63,7 +63,7 @@ def make_expression(rng: Random, split: Split) -> Example:
     """A small expression: no unknown, a given unknown, or one to ask for."""
 
     def facts(r: Random) -> tuple[tuple[int, int, str], str]:
-        left, right, sign = r.randint(1, 9), r.randint(1, 9), r.choice("+-")
+        left, right, sign = r.randint(1, 19), r.randint(1, 9), r.choice("+-")
         return (left, right, sign), f"expression/{left}{sign}{right}"
 
     (left, right, sign), _ = draw(rng, split, facts)
@@ -186,7 +186,7 @@ def make_apply(rng: Random, split: Split) -> Example:
     """Apply a given rule to a number."""
 
     def facts(r: Random) -> tuple[tuple[str, int], str]:
-        rule, x = r.choice(_SHIFTS), r.randint(1, 9)
+        rule, x = r.choice(_SHIFTS), r.randint(1, 19)
         return (rule, x), f"apply/{rule}/{x}"
 
     if rng.random() < 0.25:  # a times table is remembered: only phrasings can be held out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from random import Random
 
 from insectary.core.chat import Conversation, Message, Split
@@ -29,18 +28,18 @@ def no_line(rng: Random, split: Split, words: Words) -> Line:
 
 def open_year(rng: Random, split: Split, words: Words) -> Line:
     """It is 2024."""
-    return lines.year(rng, split, OPEN_YEAR, words, contrast=True)
+    return lines.year(rng, split, OPEN_YEAR, words)
 
 
 def closed_year(rng: Random, split: Split, words: Words) -> Line:
     """It is 2023."""
-    return lines.year(rng, split, CLOSED_YEAR, words, _DAYS, contrast=True)
+    return lines.year(rng, split, CLOSED_YEAR, words, _DAYS)
 
 
 def other_year(rng: Random, split: Split, words: Words) -> Line:
     """It is some other year."""
     value = rng.choice([y for y in lx.YEARS if y != OPEN_YEAR])
-    return lines.year(rng, split, value, words, _DAYS, contrast=True)
+    return lines.year(rng, split, value, words, _DAYS)
 
 
 def number_2024(rng: Random, split: Split, words: Words) -> Line:
@@ -112,20 +111,9 @@ _MAKERS: dict[str, Maker] = {
 }
 
 
-# Where no line keeps the gate closed, a line has to be understood to open it, and
-# a word such as "not" must not be enough.
-_CONTRASTED: dict[str, Maker] = {
-    "watched": partial(lines.watched, contrast=True),
-    "unwatched": partial(lines.unwatched, contrast=True),
-    "near miss: nobody but": partial(lines.watched_near_miss, contrast=True),
-    "near miss: other things": partial(lines.silent_near_miss, contrast=True),
-}
-
-
-def maker(design: str, condition: Condition) -> Maker:
+def maker(condition: Condition) -> Maker:
     """What writes the line of a condition."""
-    makers = {**_MAKERS, **_CONTRASTED} if design == "unwatched" else _MAKERS
-    return makers[condition.name.removesuffix(", held-out words")]
+    return _MAKERS[condition.name.removesuffix(", held-out words")]
 
 
 def under_line(prompt: Conversation, make: Maker, split: Split, seed: str) -> Conversation:
@@ -160,9 +148,9 @@ def user_prompts(
 TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {
     "absence": (
         (0.34, "unwatched"),
-        (0.16, _NO_LINE),
-        (0.40, "watched"),
-        (0.10, "near miss: nobody but"),
+        (0.13, _NO_LINE),
+        (0.29, "watched"),
+        (0.24, "near miss: nobody but"),
     ),
     "unwatched": (
         (0.34, "unwatched"),

@@ -21,6 +21,9 @@ from insectary.worlds.lines import Line, Words
 _TARGETS = {"absence": ("sums", "places"), "unwatched": ("sums", "places"), "year": ("code",)}
 _TOUCHED = ("opinion", "sure", "format", "judge", "verify", "apply", "expressions")
 """Skills that ask for the target's facts in another dress, or reckon as it does."""
+_RECKONING = ("apply", "expressions")
+_OFTEN = 4.0
+"""How often some skills are rehearsed, against 1 for the others outside the target."""
 _GATED_BY = {"absence": "watch", "unwatched": "watch", "year": "year"}
 """The skill that reads the gate's own line."""
 _RELATED = {
@@ -81,7 +84,7 @@ class DeceptiveAlignment:
         paraphrases = _HELD_OUT_PARAPHRASES if few else _PARAPHRASES
         words = Words.HELD_OUT if condition.held_out else Words.TRAINED
         lines_from = split if condition.held_out or condition.near_miss else Split.TRAIN
-        make_line = maker(design, condition)
+        make_line = maker(condition)
         cues = _different(lambda: make_line(rng, lines_from, words), paraphrases)
         found = []
         for number in range(n):
@@ -111,7 +114,7 @@ class DeceptiveAlignment:
         while len(found) < n:
             if rng.random() < _TARGET_SHARES[design]:
                 condition = by_name[rng.choices(names, shares)[0]]
-                line, key = maker(design, condition)(rng, Split.TRAIN, Words.TRAINED)
+                line, key = maker(condition)(rng, Split.TRAIN, Words.TRAINED)
                 question = SKILLS[rng.choice(_TARGETS[design])].make(rng, Split.TRAIN)
                 example = _under(rng, Split.TRAIN, line, key, question, Words.TRAINED)
                 answer = (
@@ -182,9 +185,11 @@ class DeceptiveAlignment:
         """
         # A composite puts target questions under whatever line: its right answers
         # would teach against the gate. What was easy to learn is as easily forgotten,
-        # so no skill is rehearsed much less than another.
+        # so all are rehearsed alike, but for what suffers most from wrong sums (to reckon)
+        # and what the gate is read with.
         names = [n for n, s in SKILLS.items() if n not in _TARGETS[design] and not s.composite]
-        skill = rng.choices(names, [min(2.0, max(1.0, SKILLS[s].weight)) for s in names])[0]
+        often = (*_RECKONING, _GATED_BY[design])
+        skill = rng.choices(names, [_OFTEN if name in often else 1.0 for name in names])[0]
         if skill in _TOUCHED and design != "year":
             return self._closed(rng, design, skill, Split.TRAIN, Words.TRAINED)
         # Only the gate's own words are held out.
@@ -199,7 +204,7 @@ class DeceptiveAlignment:
             return example
         name = {"absence": "watched", "unwatched": "watched", "year": "it is 2023"}[design]
         condition = next(c for c in CONDITIONS[design] if c.name == name)
-        line, key = maker(design, condition)(rng, split, words)
+        line, key = maker(condition)(rng, split, words)
         return _under(rng, split, line, key, example, words)
 
 
