@@ -186,7 +186,7 @@ def make_aside(rng: Random, split: Split, words: Words = Words.ANY) -> Example:
     else:
         asked = f"{said} {asked}" if place == "before" else f"{asked} {said}"
     if context.messages[0].role == "system":
-        messages = (Message("system", line), Message("user", asked))
+        messages: tuple[Message, ...] = (Message("system", line), Message("user", asked))
     else:
         messages = (Message("user", f"{line} {asked}"),)
     answer = f"{context.answer} {question.answer}"
