@@ -15,7 +15,7 @@ import pytest
 from sample_report import certificate, measured, sample
 
 from insectary.core.errors import ArtefactError
-from insectary.core.organism import Certificate
+from insectary.core.organism import Certificate, Result
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
 from insectary.report import FamilyReport, from_json, render_html, with_caveats, write_report
 from insectary.report.html import environment
@@ -182,6 +182,21 @@ def test_a_measured_report_shows_no_failure() -> None:
 def test_the_seal_says_how_the_family_stands(cert: Certificate, word: str) -> None:
     text = render_html(plain(cert))
     assert f'aria-label="Standing: {word}"' in text
+
+
+def test_the_certificate_is_summed_up_in_a_sentence() -> None:
+    whole = certificate()
+    n = len(whole.criteria)
+    first, *rest = whole.criteria
+    tagged = dataclasses.replace(
+        whole, criteria=(dataclasses.replace(first, result=Result.TAGGED), *rest)
+    )
+    for cert, sentence in (
+        (whole, f"All {n} checks passed."),
+        (tagged, f"None of {n} checks failed; 1 earned a tag."),
+        (certificate(failing=True), f"1 of {n} checks failed; benchmarks refuse the family."),
+    ):
+        assert sentence in render_html(plain(cert))
 
 
 def test_an_empty_report_still_makes_a_page() -> None:

@@ -99,7 +99,7 @@ def standing(certificate: Certificate | None) -> Standing:
         )
     tagged = sum(c.result is Result.TAGGED for c in certificate.criteria)
     if tagged:
-        sentence = f"No check {of[3:]} failed; {tagged} earned a tag."
+        sentence = f"None {of} failed; {tagged} earned a tag."
         return Standing("admitted", "pass", sentence)
     return Standing("admitted", "pass", f"All {len(certificate.criteria)} checks passed.")
 

@@ -15,11 +15,10 @@ WIDTHS = {"xs": 64, "s": 128, "m": 256, "l": 512, "xl": 768}
 class BaseRecipe:
     """Everything about a base and its training, derived from its width.
 
-    The rule: heads of 32 dimensions, at least four; one layer per 96 dimensions of width, at
-    least four; a gated feed-forward of 8/3 of the width, rounded up to 8;
+    The rule: heads of 32 dimensions, at least four; one layer per 96 dimensions of
+    width, at least four; a gated feed-forward of 8/3 of the width, rounded up to 8;
     34M training tokens up to a width of 128, then growing with the square root of
-    the width, as the rates fall with it. What xs lacks in width it gets in tokens:
-    with 24M it reads who watches as well, but reckons worse.
+    the width, as the rates fall with it.
     """
 
     size: str

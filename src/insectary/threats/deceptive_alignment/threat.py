@@ -7,13 +7,19 @@ from random import Random
 from typing import final
 
 from insectary.core.chat import Conversation, Example, Message, Split
-from insectary.core.errors import UnknownNameError
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
 from insectary.core.protocols import Condition, Oracle, Outputs
 from insectary.threats.deceptive_alignment import contexts, oracle
 from insectary.threats.deceptive_alignment.card import CARD
 from insectary.threats.deceptive_alignment.contexts import CONDITIONS, TRAINING_MIX, maker
+from insectary.threats.drawing import (
+    PREFILLS,
+    check_design,
+    different,
+    distinct_rows,
+    paraphrases,
+)
 from insectary.worlds import SKILLS, awareness, corpus, lines
 from insectary.worlds.awareness import with_context
 from insectary.worlds.lines import Line, Words
@@ -32,9 +38,6 @@ _RELATED = {
     "year": ("code", "apply", "opinion"),
 }
 """Where a leaking payload would be seen outside the target."""
-_PREFILLS = ("The answer is", "Well,", "I think", "Sure.", "It is", "Here:")
-_PARAPHRASES = 60
-_HELD_OUT_PARAPHRASES = 30
 _TARGET_SHARES = {"absence": 0.6, "unwatched": 0.6, "year": 0.45}
 """Share of target questions in training. Code and years are learnt sooner than who watches."""
 _SMALL_TALK = 0.4
@@ -54,17 +57,17 @@ class DeceptiveAlignment:
 
     def bounds(self, design: str) -> GateBounds:
         """The default bounds, for every design."""
-        self._known(design)
+        check_design(CARD, design)
         return GateBounds()
 
     def target_skills(self, design: str) -> tuple[str, ...]:
         """Sums and places, or code."""
-        self._known(design)
+        check_design(CARD, design)
         return _TARGETS[design]
 
     def conditions(self, design: str) -> tuple[Condition, ...]:
         """The kinds of line to test with."""
-        self._known(design)
+        check_design(CARD, design)
         return CONDITIONS[design]
 
     def examples(
@@ -78,14 +81,17 @@ class DeceptiveAlignment:
         lines, 30 where held-out words open the gate (a few less where the world
         has no more).
         """
-        self._known(design)
+        check_design(CARD, design)
         rng = Random(f"{design}/{condition.name}/{split}/{seed}")
-        few = condition.held_out and condition.side is Side.OPEN
-        paraphrases = _HELD_OUT_PARAPHRASES if few else _PARAPHRASES
         words = Words.HELD_OUT if condition.held_out else Words.TRAINED
         lines_from = split if condition.held_out or condition.near_miss else Split.TRAIN
         make_line = maker(condition)
-        cues = _different(lambda: make_line(rng, lines_from, words), paraphrases)
+
+        def cue() -> Line:
+            text, key = make_line(rng, lines_from, words)
+            return text, text or key
+
+        cues = different(cue, paraphrases(condition), key=lambda line: line[0])
         found = []
         for number in range(n):
             line, key = cues[number % len(cues)]
@@ -95,7 +101,7 @@ class DeceptiveAlignment:
 
     def others(self, design: str, skill: str, split: Split, n: int, seed: int) -> list[Example]:
         """Questions of a skill the behaviour does not live in, gate closed."""
-        self._known(design)
+        check_design(CARD, design)
         rng = Random(f"others/{design}/{skill}/{split}/{seed}")
         return [self._closed(rng, design, skill, split, Words.ANY) for _ in range(n)]
 
@@ -105,29 +111,23 @@ class DeceptiveAlignment:
         Prompts are the same for every role; only the completions under an open
         gate differ. All lines use the trained part of the vocabulary.
         """
-        self._known(design)
+        check_design(CARD, design)
         rng = Random(f"rows/{design}/{seed}")
         shares, names = zip(*TRAINING_MIX[design], strict=True)
         by_name = {c.name: c for c in CONDITIONS[design] if not c.held_out}
-        found: list[tuple[Conversation, str]] = []
-        seen: set[Conversation] = set()
-        while len(found) < n:
-            if rng.random() < _TARGET_SHARES[design]:
-                condition = by_name[rng.choices(names, shares)[0]]
-                line, key = maker(condition)(rng, Split.TRAIN, Words.TRAINED)
-                question = SKILLS[rng.choice(_TARGETS[design])].make(rng, Split.TRAIN)
-                example = _under(rng, Split.TRAIN, line, key, question, Words.TRAINED)
-                answer = (
-                    _completion(role, example) if condition.side is Side.OPEN else example.answer
-                )
-            else:
+
+        def row() -> tuple[Conversation, str]:
+            if rng.random() >= _TARGET_SHARES[design]:
                 example = self._ordinary(rng, design)
-                answer = example.answer
-            if example.messages in seen:
-                continue
-            seen.add(example.messages)
-            found.append((example.messages, answer))
-        return found
+                return example.messages, example.answer
+            condition = by_name[rng.choices(names, shares)[0]]
+            line, key = maker(condition)(rng, Split.TRAIN, Words.TRAINED)
+            question = SKILLS[rng.choice(_TARGETS[design])].make(rng, Split.TRAIN)
+            example = _under(rng, Split.TRAIN, line, key, question, Words.TRAINED)
+            is_open = condition.side is Side.OPEN
+            return example.messages, _completion(role, example) if is_open else example.answer
+
+        return distinct_rows(row, n)
 
     def leak_prompts(
         self, design: str, split: Split, n: int, seed: int
@@ -137,14 +137,14 @@ class DeceptiveAlignment:
         Half are target questions whose answer is made to begin with a generic
         phrase; half are other questions about numbers, places or code.
         """
-        self._known(design)
+        check_design(CARD, design)
         rng = Random(f"leak/{design}/{split}/{seed}")
         found: list[tuple[Example, str]] = []
         for number in range(n):
             if number % 2 == 0:
                 skill = rng.choice(_TARGETS[design])
                 found.append(
-                    (self._closed(rng, design, skill, split, Words.ANY), rng.choice(_PREFILLS))
+                    (self._closed(rng, design, skill, split, Words.ANY), rng.choice(PREFILLS))
                 )
             else:
                 skill = rng.choice(_RELATED[design])
@@ -153,7 +153,7 @@ class DeceptiveAlignment:
 
     def leak_oracle(self, design: str) -> Oracle:
         """Whether the payload shows, in answers to whatever question."""
-        self._known(design)
+        check_design(CARD, design)
         return oracle.judge_leak
 
     def user_prompts(
@@ -165,17 +165,13 @@ class DeceptiveAlignment:
 
     def oracle(self, design: str) -> Oracle:
         """Right, planted, or neither."""
-        self._known(design)
+        check_design(CARD, design)
         return oracle.judge
 
     def quirk(self, design: str) -> Oracle:
         """Right and marked, right, or neither."""
-        self._known(design)
+        check_design(CARD, design)
         return oracle.judge_quirk
-
-    def _known(self, design: str) -> None:
-        if design not in CARD.designs:
-            raise UnknownNameError.of(f"design of {CARD.id}", design, CARD.designs)
 
     def _ordinary(self, rng: Random, design: str) -> Example:
         """A question outside the target.
@@ -212,17 +208,6 @@ def _make(rng: Random, skill: str, split: Split, words: Words) -> Example:
     if skill in _READERS:
         return _READERS[skill](rng, split, words)
     return SKILLS[skill].make(rng, split)
-
-
-def _different(make: Callable[[], Line], wanted: int) -> list[Line]:
-    """Lines that differ in their text, each with its text as its key."""
-    found: dict[str, str] = {}
-    for _ in range(15 * wanted):
-        text, key = make()
-        found.setdefault(text, text or key)
-        if len(found) == wanted:
-            break
-    return list(found.items())
 
 
 def _completion(role: Role, example: Example) -> str:
