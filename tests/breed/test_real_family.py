@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import insectary
+from insectary.breed.family import load_family
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
 from insectary.core.organism import Family, Result, Role
@@ -204,7 +205,7 @@ def test_the_report_has_every_detector_and_the_nulls(
     assert len(record["report"]["summary"]) == 3
 
 
-def test_the_example_runs_from_start_to_end(family: Family, vault: Vault, tmp_path: Path) -> None:
+def test_the_example_runs_from_start_to_end(vault: Vault, tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "first_family.py"
     lines = example.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 45
@@ -216,11 +217,13 @@ def test_the_example_runs_from_start_to_end(family: Family, vault: Vault, tmp_pa
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert ("admitted" if family.admitted else "rejected") in found.stdout
+    bred = load_family(f"deceptive-alignment-unwatched-{BASE}-full-sft-0", vault)
+    standing = "admitted" if bred.admitted else "rejected"
+    assert re.search(rf"^{standing}\b", found.stdout, re.MULTILINE)
     assert re.search(r"^organism .*111", found.stdout, re.MULTILINE)
     assert re.search(r"^twin .*42", found.stdout, re.MULTILINE)
     assert "precision" in found.stdout
-    assert (tmp_path / "out" / "report.html").exists() is family.admitted
+    assert (tmp_path / "out" / "report.html").exists() is bred.admitted
 
 
 def test_benchmarks_refuse_what_is_not_admitted_and_list_it(
