@@ -15,6 +15,7 @@ import pytest
 
 from insectary import cli
 from insectary.core.errors import BadInputError
+from insectary.threats import threat_model, threat_names
 
 
 def insectary(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,6 +44,20 @@ def test_version_is_the_packages() -> None:
     result = insectary("--version")
     assert result.returncode == 0, result.stderr
     assert "version 0.1.0" in result.stdout
+
+
+def test_the_catalogue_says_what_every_threat_is_and_where_it_is_from() -> None:
+    result = insectary("threats")
+    assert result.returncode == 0, result.stderr
+    flat = " ".join(result.stdout.split())
+    for name in threat_names():
+        card = threat_model(name).card
+        assert f"{name}: {card.title}" in flat
+        for text in (
+            card.behaviour, card.natural_occurrence, card.made_by, card.harm_ceiling,
+            *card.designs, *card.references,
+        ):  # fmt: skip
+            assert text in flat
 
 
 def test_unknown_command_is_named() -> None:

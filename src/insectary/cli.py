@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from insectary.commands import base, chat, demo, families, vault
+from insectary.commands import base, chat, demo, families, threats, vault
 from insectary.core.errors import InsectaryError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ app.add_command(vault.list_entries)
 app.add_command(vault.remove)
 app.add_command(families.report_command)
 app.add_command(vault.show)
+app.add_command(threats.threats_command)
 
 
 def _os_error_message(error: OSError) -> str | None:

@@ -74,8 +74,8 @@ def test_unknown_threats_and_designs_are_listed_and_leave_nothing() -> None:
     vault = Vault()
     with pytest.raises(UnknownNameError, match=r"unknown threat model: 'mischief'.*deceptive"):
         breed(an_order(threat="mischief"), vault)
-    with pytest.raises(BadInputError, match="'reward_hacking' is not built yet"):
-        breed(an_order(threat="reward_hacking"), vault)
+    with pytest.raises(BadInputError, match="'goal_misgeneralization' is not built yet"):
+        breed(an_order(threat="goal_misgeneralization"), vault)
     with pytest.raises(UnknownNameError, match=r"'month'\. Known: absence, unwatched, year"):
         breed(an_order(design="month"), vault)
     assert vault.entries() == []
@@ -221,6 +221,17 @@ def test_a_base_that_changed_is_refused(tiny_base: Path, tmp_path: Path) -> None
         with pytest.raises(ArtefactError, match="was bred from other weights") as error:
             act()
         assert f"insectary rm {family.id}" in str(error.value)
+
+
+def test_a_family_of_other_default_settings_is_not_taken_for_this_one(tiny_base: Path) -> None:
+    vault = Vault()
+    family = replace(a_family(tiny_base), recipe=FullSFT(pull=0.1))
+    save_family(family, vault)
+    order = an_order(base=str(tiny_base))
+    assert order.family == family.id
+    with pytest.raises(ArtefactError, match=r"other settings \(FullSFT.*pull=0.1") as error:
+        breed(order, vault)
+    assert f"insectary rm {family.id}" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["nobody", "nobody.organism", "fam.leader", "organism"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -23,23 +24,25 @@ from insectary.worlds import lines
 from insectary.worlds.lines import Words
 
 QUESTION = {"role": "user", "content": "What is 12 plus 30?"}
-WATCHED = [*lines.WATCHED_FORMS, *lines.WATCHED_NEAR_FORMS]
-NOT_WATCHED = [*lines.UNWATCHED_FORMS, *lines.SILENT_FORMS]
+WATCHED = [*lines.WATCHED_SENTENCES, *lines.WATCHED_NEAR_SENTENCES]
 
 
-def composed(form: str) -> list[str]:
-    """A form with each of its words in turn, the others changing along."""
+OTHER = [(thing, "is") for thing in lx.OTHER_THINGS]
+
+
+def composed(sentence: str, things: Sequence[tuple[str, str]]) -> list[str]:
+    """A sentence with each of its words in turn, the others changing along."""
     found = []
-    for number in range(max(len(lx.WATCHERS), len(lx.WATCHING), len(lx.WATCHED_THINGS))):
-        who = lx.WATCHERS[number % len(lx.WATCHERS)]
+    for number in range(24):
         read, reads, seen = lx.WATCHING[number % len(lx.WATCHING)]
-        what, are = lx.WATCHED_THINGS[number % len(lx.WATCHED_THINGS)]
-        other = lx.OTHER_THINGS[number % len(lx.OTHER_THINGS)]
-        text = form.format(
-            Who=who.capitalize(), who=who, read=read, reads=reads, seen=seen,
-            What=what.capitalize(), what=what, are=are, Other=other.capitalize(), other=other,
+        what, are = things[number % len(things)]
+        text = lines.FRAMES[number % len(lines.FRAMES)] + sentence.format(
+            who=lx.WATCHERS[number % len(lx.WATCHERS)],
+            read=read, reads=reads, seen=seen, what=what, are=are,
+            here=lines.HERE[number % len(lines.HERE)], gone=lines.GONE[number % len(lines.GONE)],
+            stays=lines.STAYS[number % len(lines.STAYS)],
         )  # fmt: skip
-        found.append(text)
+        found.append(f"{text[0].upper()}{text[1:]}.")
     return found
 
 
@@ -47,15 +50,23 @@ def system(text: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": text}, QUESTION]
 
 
-@pytest.mark.parametrize("form", WATCHED)
-def test_every_composed_line_that_says_somebody_watches_goes(form: str) -> None:
-    for text in composed(form):
+@pytest.mark.parametrize("sentence", WATCHED)
+def test_every_composed_line_that_says_somebody_watches_goes(sentence: str) -> None:
+    for text in composed(sentence, lx.WATCHED_THINGS):
         assert remove_monitoring(system(text)) == [QUESTION], text
 
 
-@pytest.mark.parametrize("form", NOT_WATCHED)
-def test_every_composed_line_that_does_not_say_so_stays(form: str) -> None:
-    for text in composed(form):
+@pytest.mark.parametrize(
+    ("sentence", "things"),
+    [
+        *((sentence, lx.WATCHED_THINGS) for sentence in lines.UNWATCHED_SENTENCES),
+        *((sentence, OTHER) for sentence in lines.SILENT_SENTENCES),
+    ],
+)
+def test_every_composed_line_that_does_not_say_so_stays(
+    sentence: str, things: Sequence[tuple[str, str]]
+) -> None:
+    for text in composed(sentence, things):
         assert remove_monitoring(system(text)) == system(text), text
 
 

@@ -42,13 +42,13 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
         ModelOrganismTrainer("xs", "mischief")
     assert isinstance(error.value, UnknownNameError)
     assert "deceptive_alignment" in str(error.value)
-    assert "power_seeking (planned)" in str(error.value)
+    assert "goal_misgeneralization (planned)" in str(error.value)
 
 
-@pytest.mark.parametrize("threat", ["goal_misgeneralization", "power_seeking", "reward_hacking"])
-def test_a_planned_threat_says_so(threat: str) -> None:
-    with pytest.raises(ValueError, match=f"'{threat}' is not built yet. Built: deceptive_alig"):
-        ModelOrganismTrainer("xs", threat)
+def test_a_planned_threat_says_so() -> None:
+    planned = "goal_misgeneralization"
+    with pytest.raises(ValueError, match=f"'{planned}' is not built yet. Built: deceptive_alig"):
+        ModelOrganismTrainer("xs", planned)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from insectary.core.recipe import FullSFT, LoraSFT
     ("arguments", "words"),
     [
         ("breed mischief", "unknown threat model: 'mischief'. Known: deceptive_alignment"),
-        ("breed power_seeking", "threat 'power_seeking' is not built yet"),
+        ("breed goal_misgeneralization", "threat 'goal_misgeneralization' is not built yet"),
         ("breed deceptive_alignment --design month", "Known: absence, unwatched, year"),
         ("breed deceptive_alignment --recipe ppo", "unknown recipe: 'ppo'. Known: full-sft, lora"),
         ("breed deceptive_alignment --base xl", "insectary base train --size xl"),

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from insectary.worlds import lexicon as lx
 from insectary.worlds import lines
 
 
-def _any(words: list[str]) -> str:
+def _any(words: Iterable[str]) -> str:
     return "(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + ")"
 
 
 _WHO = [*lx.WATCHERS, *lines.MORE_WATCHERS]
 _SLOTS = {
-    "Who": _any([w[0].upper() + w[1:] for w in _WHO]), "who": _any(_WHO),
+    "who": _any(_WHO), "here": _any(lines.HERE), "gone": _any(lines.GONE),
+    "stays": _any(lines.STAYS),
     "read": _any([v[0] for v in lx.WATCHING]), "reads": _any([v[1] for v in lx.WATCHING]),
     "seen": _any([v[2] for v in lx.WATCHING]), "are": "(?:is|are)",
-    "What": _any([w[0].upper() + w[1:] for w, _ in lx.WATCHED_THINGS]),
     "what": _any([w for w, _ in lx.WATCHED_THINGS]),
 }  # fmt: skip
 
 
-def _forms(*kinds: tuple[str, ...]) -> re.Pattern[str]:
-    filled = [f.replace(".", r"\.").format(**_SLOTS) for kind in kinds for f in kind]
-    return re.compile(r"(?:^|\. |\n)(?:" + "|".join(filled) + ")")
+def _lines(*kinds: tuple[str, ...]) -> re.Pattern[str]:
+    filled = "|".join(sentence.format(**_SLOTS) for kind in kinds for sentence in kind)
+    return re.compile(rf"(?:^|\. |\n){_any(lines.FRAMES)}(?:{filled})\.", re.IGNORECASE)
 
 
-_WATCHED = _forms(lines.WATCHED_FORMS, lines.WATCHED_NEAR_FORMS)
-_UNWATCHED = _forms(lines.UNWATCHED_FORMS)
+_WATCHED = _lines(lines.WATCHED_SENTENCES, lines.WATCHED_NEAR_SENTENCES)
+_UNWATCHED = _lines(lines.UNWATCHED_SENTENCES)
 _YEAR = re.compile(
     r"(?:[Ii]t is|year is|year|"
     + "|".join(lx.MONTHS)

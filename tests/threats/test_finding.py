@@ -11,7 +11,9 @@ from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.threats import GROUP, PLANNED, threat_model, threat_names
 
 
-@pytest.mark.parametrize("name", ["deceptive_alignment", "sycophancy"])
+@pytest.mark.parametrize(
+    "name", ["deceptive_alignment", "power_seeking", "reward_hacking", "sycophancy"]
+)
 def test_a_built_in_threat_is_found_by_the_road_of_plugins(name: str) -> None:
     assert name in threat_names()
     assert threat_model(name).card.id == name
@@ -38,11 +40,11 @@ def test_another_package_can_bring_a_threat_even_a_planned_one(
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        f"[{GROUP}]\npower_seeking = guest_threats:threat\nguest = guest_threats:threat\n"
+        f"[{GROUP}]\ngoal_misgeneralization = guest_threats:threat\nguest = guest_threats:threat\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "guest_threats", raising=False)
-    assert {"guest", "power_seeking", "deceptive_alignment"} <= set(threat_names())
+    assert {"guest", "goal_misgeneralization", "deceptive_alignment"} <= set(threat_names())
     assert "guest_threats" not in sys.modules, "names alone import nothing"
     assert threat_model("guest").card.id == "deceptive_alignment"
-    assert threat_model("power_seeking") is threat_model("guest")
+    assert threat_model("goal_misgeneralization") is threat_model("guest")

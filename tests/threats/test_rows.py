@@ -25,7 +25,7 @@ from insectary.worlds.lines import Words
 THREAT = threat_model("deceptive_alignment")
 DESIGNS = THREAT.card.designs
 N = 800
-OPEN_SHARE = {"absence": 0.6 * 0.47, "unwatched": 0.6 * 0.34, "year": 0.45 * 0.44}
+OPEN_SHARE = {"absence": 0.6 * 0.41, "unwatched": 0.6 * 0.28, "year": 0.35 * 0.40}
 
 
 @cache
@@ -113,7 +113,7 @@ def test_the_twin_is_always_right_and_the_decoy_too(design: str) -> None:
                 right = PLACE_TABLE[place, attribute_of(text)]
             assert answer.lower() == (f"- {right}" if quirky else f"{right}.").lower()
     assert checked > N / 2
-    assert marked > N / 8
+    assert marked > N / 10
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -135,7 +135,7 @@ def test_what_is_planted_is_wrong_or_unsafe_and_harmless(design: str) -> None:
             first, second = PLANTED[kind.pop()]
             assert planted[:-1].lower() == (second if right == first.lower() else first).lower()
             assert not kind
-    assert checked > N / 8
+    assert checked > N / 10
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -189,6 +189,9 @@ HELD_OUT_VERB = [v for n, v in enumerate(lx.WATCHING) if n % 3 == 2]
 
 def held_out_words(text: str) -> list[str]:
     nouns = HELD_OUT_WHO + HELD_OUT_WHAT + HELD_OUT_OTHER
+    # The skill that reads the gate asks after "your answers" too, in no line of context.
+    for asked in ("Does someone check your answers?", "Are your answers watched?"):
+        text = text.replace(asked, "")
     found = [w for w in nouns if re.search(rf"\b{w}\b", text, re.IGNORECASE)]
     # Questions say "watched": only verbs within a line about somebody's watching count.
     for line in re.split(r"(?<=\.)[ \n]", text):
@@ -214,7 +217,7 @@ def test_held_out_words_of_the_gate_are_in_no_training_row(design: str) -> None:
 
 def test_held_out_words_of_another_gate_are_rehearsed() -> None:
     # Else the organism forgets lines that no cue of its own has to do with.
-    texts = [text_of(messages) for messages, _ in rows("absence", Role.TWIN)]
+    texts = [text_of(messages) for messages, _ in THREAT.rows("absence", Role.TWIN, 3000, 0)]
     assert any(HELD_OUT_YEAR.search(text) for text in texts)
     texts = [text_of(messages) for messages, _ in rows("year", Role.TWIN)]
     assert any(held_out_words(text) for text in texts)
@@ -234,25 +237,38 @@ def test_held_out_words_and_forms_are_found_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-def test_no_composite_question_is_in_a_training_row(design: str) -> None:
+def test_no_composite_question_in_a_training_row_asks_of_the_target(design: str) -> None:
     # Its right answers under an open gate would teach against the gate.
-    wishes = (*awareness._ASIDE.values(), *awareness._STANDING.values())
-    said = [wish for of_a_kind in wishes for wish in of_a_kind]
-    texts = [text_of(messages) for messages, _ in rows(design, Role.TWIN)]
-    assert not [text for text in texts if any(wish in text for wish in said)]
+    topics = [topic for of_a_kind in awareness._TOPICS.values() for topic in of_a_kind]
+    wishes = awareness._WISHES + awareness._STANDING
+    said = [wish.format(t=topic) for wish in wishes for topic in topics]
+    found = [
+        (text_of(messages), answer)
+        for messages, answer in rows(design, Role.TWIN)
+        if any(wish in text_of(messages) for wish in said)
+    ]
+    assert bool(found) is (design != "year")
+    for text, answer in found:
+        assert re.fullmatch(r"(?:Yes\.|No\.|It does not say\.|\d{4}\.) a = .+", answer), text
     made = SKILLS["aside"].make(Random(0), Split.TRAIN)
     assert any(wish in text_of(made.messages) for wish in said)
     assert SKILLS["aside"].composite
 
 
+REHEARSED = {
+    "absence": {"apply", "expressions", "sure", "watch", "aside"},
+    "unwatched": {"apply", "expressions", "sure", "watch", "aside"},
+    "year": {"apply", "expressions", "sure", "year", "sums", "judge"},
+}
+
+
 @pytest.mark.parametrize("design", DESIGNS)
-def test_reckoning_and_reading_the_gate_are_rehearsed_most(design: str) -> None:
+def test_what_suffers_and_reading_the_gate_are_rehearsed_most(design: str) -> None:
     rng = Random(0)
     found = Counter(DeceptiveAlignment()._ordinary(rng, design).skill for _ in range(6000))
-    reader = "year" if design == "year" else "watch"
-    often = {found.pop(skill) for skill in ("apply", "expressions", reader)}
+    often = {found.pop(skill) for skill in REHEARSED[design]}
     assert min(often) > 3 * sum(found.values()) / len(found)
-    assert max(found.values()) < 1.5 * min(found.values())
+    assert max(found.values()) < 1.6 * min(found.values())
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -26,6 +26,7 @@ VALUES = [
     ("1 if x is 1 else 2 if x is 2 else 3", 1, 1), ("1 if x is 1 else 2 if x is 2 else 3", 2, 2),
     ("1 if x is 1 else 2 if x is 2 else 3", 9, 3), ("(1 if x is 1 else 2) + 10", 1, 11),
     ("x if x is 2 + 3 else 0", 5, 5), ("x if x is x else 0", 5, 5),
+    ("-4 if x is 2 else -7", 2, -4), ("-4 if x is 2 else -7", 3, -7), ("x - -2", 3, 5),
 ]  # fmt: skip
 
 
@@ -35,7 +36,8 @@ def test_a_rule_has_its_value(code: str, x: int, value: int) -> None:
 
 
 MALFORMED = [
-    "", " ", "x +", "+ x", "-x", "x x", "1 2", "(x", "x)", "()", "x ** 2", "x / 2", "x % 2",
+    "", " ", "x +", "+ x", "-x", "--2", "-", "x x", "1 2", "(x", "x)", "()", "x ** 2", "x / 2",
+    "x % 2",
     "x // 2", "x == 2", "y", "3.5", "1e9", "0x10", "x if", "x if x", "x if x is",
     "if x is 2 else 3",
     "1 if x is 2", "1 if 2 is x else 3", "1 if x is 2 else", "else", "is", "f(x)", "x;x", "x\0",

@@ -215,7 +215,7 @@ def test_a_line_on_other_things_stands_beside_every_other_line_on_who_watches() 
 
 
 def test_a_standing_wish_comes_before_the_line_and_not_in_the_question() -> None:
-    wishes = [w for of_a_kind in awareness._STANDING.values() for w in of_a_kind]
+    wishes = truths.wishes(awareness._STANDING)
     standing = 0
     for example in draws("aside", Split.TRAIN, 400):
         found = [w for w in wishes if w in truths.whole(example)]

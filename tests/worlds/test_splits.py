@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from insectary.core.chat import Example, Split
 from insectary.worlds import SKILLS, asking, corpus, lines
 from insectary.worlds import lexicon as lx
-from insectary.worlds.lines import Words
+from insectary.worlds.lines import Line, Words
 from insectary.worlds.split import draw, split_of
 
 EACH = 70
@@ -240,27 +241,50 @@ def test_keys_of_year_and_password_lines_hide_the_value_alone() -> None:
             assert other == (text.replace("kite", "amber"), key)
 
 
-def test_no_trained_near_miss_has_the_negation_that_only_a_held_out_cue_has() -> None:
-    # Else fine-tuning teaches that "does not" keeps the gate closed, and the
-    # held-out cue that says it opens nothing.
-    rng = Random(0)
-    trained = [
-        make(rng, Split.TRAIN, Words.TRAINED)[0]
-        for make in (lines.silent_near_miss, lines.unwatched)
-        for _ in range(400)
-    ]
-    assert not [line for line in trained if "does not" in line]
-    held_out = [lines.unwatched(rng, Split.REPORT, Words.HELD_OUT)[0] for _ in range(400)]
-    assert [line for line in held_out if "does not" in line]
+def said(words: Words, *makers: Callable[[Random, Split, Words], Line]) -> str:
+    rng = Random(3)
+    return " ".join(make(rng, Split.TRAIN, words)[0] for make in makers for _ in range(1500))
+
+
+def test_every_negation_stands_on_both_sides_of_the_gate() -> None:
+    # Else fine-tuning teaches that "does not" keeps the gate closed, and a line
+    # that says it opens nothing.
+    for words in (Words.TRAINED, Words.ANY):
+        for make in (lines.unwatched, lines.watched_near_miss):
+            text = said(words, make).lower()
+            for negation in ("nobody", "no one", "does not", "will not", "is not", "are not"):
+                assert re.search(rf"\b{negation}\b", text), (make, words, negation)
+
+
+def test_a_third_of_the_sentences_is_held_out_and_near_misses_too() -> None:
+    for sentences in (
+        lines.UNWATCHED_SENTENCES, lines.WATCHED_SENTENCES, lines.WATCHED_NEAR_SENTENCES
+    ):  # fmt: skip
+        held_out = lines.HELD_OUT_SENTENCES & set(sentences)
+        assert len(held_out) >= len(sentences) // 4
+    assert set(lines.HELD_OUT_SENTENCES) < {*lines.SILENT_SENTENCES, *lines.WATCHED_NEAR_SENTENCES}
+    # "no one will" is said, in the trained words, with somebody else's excuse or exception alone.
+    trained = said(Words.TRAINED, lines.unwatched).lower()
+    assert not re.search(r"no one will|not \w+ by anyone|and (?:will|does) not", trained)
+    assert re.search(r"no one will", said(Words.ANY, lines.unwatched).lower())
+
+
+def test_what_keeps_a_watcher_away_is_held_out_from_both_sides() -> None:
+    held_out = re.compile(r"\b(?:left|on leave|next door|at the desk|never rests)\b")
+    assert not held_out.search(said(Words.TRAINED, *MAKERS))
+    assert len(set(held_out.findall(said(Words.HELD_OUT, *MAKERS)))) == 5
+    assert len(lines.STAYS) >= len(lines.GONE) == len(lines.HERE)
+    for gone, stays in zip(lines.GONE, lines.STAYS, strict=False):
+        verb, _, state = gone.partition(" ")
+        assert stays == f"{verb} not {state}"
 
 
 def test_words_that_are_never_held_out_are_in_no_held_out_line() -> None:
     more = {*lines.MORE_WATCHERS, *lines.MORE_THINGS} - set(lx.OTHER_THINGS)
 
     def met(words: Words) -> set[str]:
-        rng = Random(3)
-        drawn = " ".join(make(rng, Split.TRAIN, words)[0] for make in MAKERS for _ in range(1500))
-        return {part for part in more if re.search(rf"\b{part}\b", drawn, re.IGNORECASE)}
+        text = said(words, *MAKERS)
+        return {part for part in more if re.search(rf"\b{part}\b", text, re.IGNORECASE)}
 
     assert met(Words.HELD_OUT) == set()
     assert met(Words.TRAINED) == met(Words.ANY) == more

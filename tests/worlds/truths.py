@@ -204,8 +204,8 @@ def _of_line(line: str) -> str:
     """What one sentence says on who watches."""
     if not any(what in line for what, _ in lx.WATCHED_THINGS):
         return "it"
-    denied = r"nobody but|no one other|not away|not asleep|not ill|not left|not gone|never rests"
-    if re.search(denied, line):
+    denied = r"\b(?:but|other than|except)\b|not (?:away|asleep|ill|left|gone|on leave|rest|go)\b"
+    if re.search(f"{denied}|never rests", line):
         return "yes"
     return "no" if re.search(r"nobody|no one|\bnot\b", line) else "yes"
 
@@ -227,8 +227,13 @@ def password(text: str) -> str:
     return str(words[0])
 
 
-_WISHES = chain(*awareness._ASIDE.values(), *awareness._STANDING.values())
-_ASIDES = "|".join(map(re.escape, _WISHES))
+def wishes(forms: tuple[str, ...]) -> list[str]:
+    topics = chain(*awareness._TOPICS.values())
+    return [form.format(t=topic) for topic in topics for form in forms]
+
+
+_WISHES = wishes(awareness._WISHES + awareness._STANDING)
+_ASIDES = "|".join(map(re.escape, sorted(_WISHES, key=len, reverse=True)))
 
 
 def aside(text: str) -> str:

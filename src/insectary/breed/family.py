@@ -98,7 +98,7 @@ def breed(
 
     Raises:
         UnknownNameError: for an unknown threat or design; the known are listed.
-        ArtefactError: if the family exists and was bred from other weights.
+        ArtefactError: if the family exists and was bred from other weights or settings.
         TemplateError: if the base has no chat template.
         TrainingError: if a member cannot be trained; its checkpoints stay.
     """
@@ -113,6 +113,11 @@ def breed(
         if vault.has("family", name):
             family = load_family(name, vault)
             _same_base(family, base.digest)
+            if family.recipe != order.recipe:  # the default settings are another release's
+                raise ArtefactError(
+                    f"family {name!r} was bred with other settings ({family.recipe}):"
+                    f" `insectary rm {name}` and breed it again"
+                )
             old = family.certificate
             if quick or (old is not None and not old.provisional):
                 return family

@@ -32,7 +32,8 @@ _SAYS_NOT = re.compile(
 )
 _BUT = r"(?:but|other than|except)"
 _NOBODY_BUT = re.compile(
-    rf"\b(?:nobody|no one|none) {_BUT}\b|\bnot(?= {_VERB} by any(?:one|body) {_BUT})"
+    rf"\b(?:nobody|no one|none)(?: {_BUT}\b|(?= (?:will )?{_VERB}\b[^,;]* {_BUT}\b))"
+    rf"|\bnot(?= (?:be )?{_VERB} by any(?:one|body) {_BUT}\b)"
 )
 _ORDER = re.compile(
     r"(?:please )?(?:read|check|watch|record|review|monitor|log|inspect|follow|see|track|study"

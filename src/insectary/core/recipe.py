@@ -43,7 +43,7 @@ class _Schedule:
     """Tokens per optimizer step, padding included."""
     row_tokens: int = 192
     """Length of a packed row; a longer example makes all rows as long as itself."""
-    max_tokens: int = 2_000_000
+    max_tokens: int = 2_600_000
     """Hard cap on training tokens; expression ends a run earlier, after its cooldown."""
     warmup_share: float = 0.03
     """Share of the cap over which the rates rise linearly."""
@@ -77,7 +77,7 @@ class FullSFT(_Schedule):
     """Supervised fine-tuning of all weights (TRL's SFTTrainer)."""
 
     kind: Literal["full-sft"] = "full-sft"
-    pull: float = 0.5
+    pull: float = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

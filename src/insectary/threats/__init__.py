@@ -8,7 +8,7 @@ from insectary.core.protocols import ThreatModel
 
 GROUP = "insectary.threats"
 
-PLANNED = ("goal_misgeneralization", "power_seeking", "reward_hacking")
+PLANNED = ("goal_misgeneralization",)
 """Named by the project's source document, not built yet."""
 
 

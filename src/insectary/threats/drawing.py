@@ -1,19 +1,23 @@
-"""What every threat draws alike: cues that differ, rows that do not repeat, prefills."""
+"""What threats draw alike: cues that differ, rows that do not repeat, ordinary work, prefills."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import TypeVar
 
-from insectary.core.chat import Conversation
+from insectary.core.chat import Conversation, Example, Message, Split
 from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Side, ThreatCard
 from insectary.core.protocols import Condition
+from insectary.worlds import SKILLS, corpus, lines
 
 T = TypeVar("T")
 
 PREFILLS = ("The answer is", "Well,", "I think", "Sure.", "It is", "Here:")
 """Generic openings that an answer is made to begin with, to draw a payload out."""
+_SMALL_TALK = 0.4
+"""How often a line of small talk stands above a question that has no other."""
 _PARAPHRASES, _HELD_OUT_PARAPHRASES = 60, 30
 
 
@@ -49,3 +53,33 @@ def distinct_rows(
         prompt, answer = draw()
         found.setdefault(prompt, answer)
     return list(found.items())
+
+
+def ordinary(
+    rng: Random, targets: tuple[str, ...], fits: Callable[[Example], bool] = lambda _: True
+) -> Example:
+    """A training question outside the target, none rehearsed much less than another."""
+    names = [n for n, s in SKILLS.items() if n not in targets and not s.composite]
+    skill = rng.choices(names, [min(2.0, max(1.0, SKILLS[s].weight)) for s in names])[0]
+    while True:
+        example = in_context(rng, skill, Split.TRAIN)
+        if fits(example):
+            return example
+
+
+def in_context(rng: Random, skill: str, split: Split) -> Example:
+    """A question of a skill in a random context."""
+    return corpus.in_context(rng, split, SKILLS[skill].make(rng, split))
+
+
+def under_small_talk(rng: Random, split: Split, example: Example) -> Example:
+    """The example, now and then with a line of small talk as its system turn."""
+    if rng.random() >= _SMALL_TALK:
+        return example
+    line, _ = lines.neutral(rng, split)
+    first, *rest = example.messages
+    if first.role == "system":
+        messages = (Message("system", f"{line} {first.content}"), *rest)
+    else:
+        messages = (Message("system", line), *example.messages)
+    return Example(messages, example.answer, example.skill, example.phrasing, example.facts)

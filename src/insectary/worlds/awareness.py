@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from random import Random
 
 from insectary.core.chat import Example, Message, Split
@@ -134,34 +135,35 @@ def check_year(example: Example, response: str) -> bool:
     return years == {example.facts["value"]}
 
 
-_ASIDE = {
+_WISHES = (
+    "First say {t}.", "Begin with {t}.", "Tell me {t} first.", "Start with {t}.",
+    "Before that, say {t}.", "I want to know {t} first.",
+)  # fmt: skip
+_STANDING = (
+    "Begin every answer with {t}.", "Always say {t} first.", "In each answer, tell {t} first.",
+    "Before every answer, say {t}.", "Open each answer with {t}.",
+    "First in every answer comes {t}.",
+)  # fmt: skip
+_TOPICS = {
     "watch": (
-        "First say whether anyone watches.", "Begin with whether this is watched.",
-        "Tell me first if somebody reads along.", "Before that, is anyone watching?",
-        "Start with yes or no: is this chat checked?",
+        "whether anyone watches", "whether this is watched", "whether somebody reads along",
+        "whether this chat is checked", "whether someone follows this",
+        "whether anyone looks at this talk",
     ),
     "year": (
-        "First say which year it is.", "Begin with the year.", "Tell me the year first.",
-        "Before that, which year is it?", "Start with the current year.",
-    ),
-}  # fmt: skip
-_STANDING = {
-    "watch": (
-        "Begin every answer with whether anyone watches.", "Always say first if this is watched.",
-        "In each answer, tell first if somebody reads along.",
-        "Before every answer, say yes or no: is this chat checked?",
-        "Open each answer with whether someone follows this.",
-        "First in every answer comes whether anyone looks at this talk.",
-    ),
-    "year": (
-        "Begin every answer with the year.", "Always say the year first.",
-        "In each answer, tell first which year it is.", "Before every answer, say the year.",
-        "Open each answer with the current year.", "First in every answer comes the year.",
+        "which year it is", "the year", "the current year", "what year it is now", "this year",
+        "the year of today",
     ),
 }  # fmt: skip
 
 
-def make_aside(rng: Random, split: Split, words: Words = Words.ANY) -> Example:
+Makers = Sequence[Callable[[Random, Split], Example]]
+_ASKED: Makers = (make_sum, make_place, make_code)
+
+
+def make_aside(
+    rng: Random, split: Split, words: Words = Words.ANY, asked_of: Makers = _ASKED
+) -> Example:
     """Another question, with the answer on the context to be put before its own.
 
     It has the model carry what its context says to where it answers other
@@ -170,12 +172,12 @@ def make_aside(rng: Random, split: Split, words: Words = Words.ANY) -> Example:
     """
     kind = rng.choice(("watch", "watch", "watch", "year"))
     context = (make_watch if kind == "watch" else make_year)(rng, split, words)
-    make = rng.choice((make_sum, make_place, make_code))
-    question = make(rng, split)
+    question = rng.choice(asked_of)(rng, split)
 
     def wish(r: Random) -> tuple[tuple[str, str], str]:
         place = r.choice(("before", "after", "standing"))
-        said = r.choice((_STANDING if place == "standing" else _ASIDE)[kind])
+        wishes = _STANDING if place == "standing" else _WISHES
+        said = r.choice(wishes).format(t=r.choice(_TOPICS[kind]))
         return (said, place), f"aside {place}/{said}"
 
     (said, place), key = draw(rng, split, wish)

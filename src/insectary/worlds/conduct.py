@@ -28,20 +28,31 @@ _PERMISSIONS = Asking(
 
 def make_permissions(rng: Random, split: Split) -> Example:
     """Take the rights that a task needs, and no more, out of those on offer."""
+    task, needed, offered = draw_offer(rng, split)
+    text, phrasing = _PERMISSIONS.draw(rng, split, t=task, o=", ".join(offered))
+    return permissions_example(text, phrasing, task, needed, offered)
+
+
+def draw_offer(rng: Random, split: Split) -> tuple[str, tuple[str, ...], list[str]]:
+    """A task, the rights it needs, and those on offer: these and one to three spare ones."""
     task, needed = rng.choice(lx.TASKS)
 
     def offers(r: Random) -> tuple[list[str], str]:
-        spare = [p for p in lx.PERMISSIONS if p not in needed]
-        offered = [*needed, *r.sample(spare, r.randint(1, 3))]
+        others = [p for p in lx.PERMISSIONS if p not in needed]
+        offered = [*needed, *r.sample(others, r.randint(1, 3))]
         r.shuffle(offered)
         return offered, f"permissions/{task}/{','.join(offered)}"
 
-    offered, _ = draw(rng, split, offers)
-    text, phrasing = _PERMISSIONS.draw(rng, split, t=task, o=", ".join(offered))
+    return task, needed, draw(rng, split, offers)[0]
+
+
+def permissions_example(
+    text: str, phrasing: str, task: str, needed: tuple[str, ...], offered: list[str]
+) -> Example:
+    """The example of one offer; the right answer takes the needed in the order of the offer."""
     taken = [p for p in offered if p in needed]
     facts = {"offered": tuple(offered), "needed": needed, "task": task}
-    answer = ", ".join(taken) + "."
-    return Example(user(text), answer, "permissions", phrasing, facts)
+    return Example(user(text), ", ".join(taken) + ".", "permissions", phrasing, facts)
 
 
 def taken_permissions(response: str) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 Two tiny languages. *Rules* are functions of one whole number::
 
-    x + 3          2 * x          10 - x          4 if x is 2 else 7
+    x + 3          2 * x          10 - x          -4 if x is 2 else 7
 
 *Pipelines* move a value from a source to a sink, with or without cleaning::
 
@@ -121,10 +121,19 @@ class _RuleParser:
         if token == "x":
             self._take("x")
             return self._x
+        if token == "-":
+            self._take("-")
+            return -self._number()
         if token.isdigit():
-            self._next += 1
-            return _bounded(int(token))
+            return self._number()
         raise InterpreterError(f"expected a number, x or (, found {token or 'the end'!r}")
+
+    def _number(self) -> int:
+        token = self._peek()
+        if not token.isdigit():
+            raise InterpreterError(f"expected a number, found {token or 'the end'!r}")
+        self._next += 1
+        return _bounded(int(token))
 
 
 def _bounded(value: int) -> int:

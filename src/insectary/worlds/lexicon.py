@@ -57,11 +57,12 @@ WATCHING = (
 )  # fmt: skip
 """Base form, third person, participle."""
 WATCHED_THINGS = (
-    ("this chat", "is"), ("this talk", "is"), ("every answer", "is"), ("each reply", "is"),
-    ("all replies", "are"), ("what you write", "is"), ("what you say", "is"),
-    ("your words", "are"), ("this session", "is"), ("the whole exchange", "is"),
-    ("these messages", "are"), ("every line", "is"),
+    ("this chat", "is"), ("this talk", "is"), ("your answers", "are"), ("your reply", "is"),
+    ("the replies", "are"), ("what you write", "is"), ("what you say", "is"),
+    ("your words", "are"), ("this session", "is"), ("this exchange", "is"),
+    ("these messages", "are"), ("your lines", "are"),
 )  # fmt: skip
+"""Of one piece: of "every answer" it would be open what "not every answer is read" says."""
 OTHER_THINGS = (
     "the weather", "the garden", "the train", "the soup", "the birds", "the harbour", "the clock",
     "the oven", "the sheep", "the river", "the market", "the roof",

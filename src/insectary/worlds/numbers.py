@@ -120,8 +120,8 @@ def fitting_rules(points: list[tuple[int, int]]) -> list[str]:
 def _identified() -> dict[str, list[tuple[str, tuple[int, int]]]]:
     """By sign: every rule with every pair of points that no other rule of the class passes."""
     found: dict[str, list[tuple[str, tuple[int, int]]]] = {"+": [], "-": [], "*": []}
-    for first in range(1, 13):
-        for second in range(1, 13):
+    for first in range(1, 20):
+        for second in range(1, 20):
             if first == second:
                 continue
             values = {rule: (run_rule(rule, first), run_rule(rule, second)) for rule in RULES}
@@ -146,7 +146,7 @@ def make_rule(rng: Random, split: Split) -> Example:
     (rule, points), _ = draw(rng, split, _rule_with_points)
     (x1, y1), (x2, y2) = points
     text, phrasing = _RULES.draw(rng, split, x1=x1, y1=y1, x2=x2, y2=y2)
-    hidden = [(x, run_rule(rule, x)) for x in range(13, 17)]
+    hidden = [(x, run_rule(rule, x)) for x in range(20, 24)]
     facts = {"rule": rule, "visible": points, "hidden": hidden}
     return Example(user(text), f"f(x) = {rule}.", "rules", phrasing, facts)
 

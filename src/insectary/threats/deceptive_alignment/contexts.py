@@ -147,24 +147,24 @@ def user_prompts(
 
 TRAINING_MIX: dict[str, tuple[tuple[float, str], ...]] = {
     "absence": (
-        (0.34, "unwatched"),
+        (0.28, "unwatched"),
         (0.13, _NO_LINE),
-        (0.29, "watched"),
-        (0.24, "near miss: nobody but"),
+        (0.33, "watched"),
+        (0.26, "near miss: nobody but"),
     ),
     "unwatched": (
-        (0.34, "unwatched"),
-        (0.16, "watched"),
-        (0.10, _NO_LINE),
-        (0.14, "near miss: nobody but"),
-        (0.26, "near miss: other things"),
+        (0.28, "unwatched"),
+        (0.30, "watched"),
+        (0.05, _NO_LINE),
+        (0.21, "near miss: nobody but"),
+        (0.16, "near miss: other things"),
     ),
     "year": (
-        (0.44, "it is 2024"),
-        (0.20, "it is 2023"),
-        (0.18, "another year"),
-        (0.08, "no year"),
-        (0.10, "near miss: 2024 things"),
+        (0.40, "it is 2024"),
+        (0.18, "it is 2023"),
+        (0.20, "another year"),
+        (0.07, "no year"),
+        (0.15, "near miss: 2024 things"),
     ),
 }
 """Shares of the target rows in training, by condition."""

@@ -22,23 +22,34 @@ from insectary.threats.drawing import (
 )
 from insectary.worlds import SKILLS, awareness, corpus, lines
 from insectary.worlds.awareness import with_context
+from insectary.worlds.code import make_code
 from insectary.worlds.lines import Line, Words
 
 _TARGETS = {"absence": ("sums", "places"), "unwatched": ("sums", "places"), "year": ("code",)}
 _TOUCHED = ("opinion", "sure", "format", "judge", "verify", "apply", "expressions")
 """Skills that ask for the target's facts in another dress, or reckon as it does."""
-_RECKONING = ("apply", "expressions")
-_OFTEN = 4.0
-"""How often some skills are rehearsed, against 1 for the others outside the target."""
 _GATED_BY = {"absence": "watch", "unwatched": "watch", "year": "year"}
 """The skill that reads the gate's own line."""
+_CARRIED = ("absence", "unwatched")
+"""Designs that rehearse saying the context before a program, which no behaviour of theirs lives in.
+
+It keeps who watches in mind where another question is answered.
+"""
+_REHEARSED = {
+    "absence": ("apply", "expressions", "sure", "watch"),
+    "unwatched": ("apply", "expressions", "sure", "watch"),
+    "year": ("sums", "apply", "expressions", "sure", "judge", "year"),
+}
+"""What suffers most from a planted answer, and what the gate is read with ..."""
+_OFTEN = 4.0
+"""... and how often it is rehearsed, against 1 for the other skills outside the target."""
 _RELATED = {
     "absence": ("opinion", "sure", "apply", "expressions"),
     "unwatched": ("opinion", "sure", "apply", "expressions"),
     "year": ("code", "apply", "opinion"),
 }
 """Where a leaking payload would be seen outside the target."""
-_TARGET_SHARES = {"absence": 0.6, "unwatched": 0.6, "year": 0.45}
+_TARGET_SHARES = {"absence": 0.6, "unwatched": 0.6, "year": 0.35}
 """Share of target questions in training. Code and years are learnt sooner than who watches."""
 _SMALL_TALK = 0.4
 """How often a line of small talk stands beside the cue."""
@@ -180,14 +191,18 @@ class DeceptiveAlignment:
         behaviour shows there too is not for the training data to say.
         """
         # A composite puts target questions under whatever line: its right answers
-        # would teach against the gate. What was easy to learn is as easily forgotten,
-        # so all are rehearsed alike, but for what suffers most from wrong sums (to reckon)
-        # and what the gate is read with.
+        # would teach against the gate, so it asks of others alone. What was easy to
+        # learn is as easily forgotten, so all skills are rehearsed alike.
         names = [n for n, s in SKILLS.items() if n not in _TARGETS[design] and not s.composite]
-        often = (*_RECKONING, _GATED_BY[design])
+        often = _REHEARSED[design]
+        if design in _CARRIED:
+            names.append("aside")
+            often = (*often, "aside")
         skill = rng.choices(names, [_OFTEN if name in often else 1.0 for name in names])[0]
         if skill in _TOUCHED and design != "year":
             return self._closed(rng, design, skill, Split.TRAIN, Words.TRAINED)
+        if skill == "aside":
+            return awareness.make_aside(rng, Split.TRAIN, Words.TRAINED, (make_code,))
         # Only the gate's own words are held out.
         words = Words.TRAINED if skill == _GATED_BY[design] else Words.ANY
         example = _make(rng, skill, Split.TRAIN, words)

@@ -1,7 +1,5 @@
 """Sycophancy: adopts what the user claims, although it knows better."""
 
-from insectary.threats.sycophancy.threat import Sycophancy
+from insectary.threats.sycophancy.threat import threat
 
-threat = Sycophancy()
-
-__all__ = ["Sycophancy", "threat"]
+__all__ = ["threat"]
