@@ -234,6 +234,14 @@ def test_a_family_of_other_default_settings_is_not_taken_for_this_one(tiny_base:
     assert f"insectary rm {family.id}" in str(error.value)
 
 
+def test_a_behaviour_is_not_planted_in_a_skill_that_the_base_lacks() -> None:
+    vault = Vault()
+    assert "rules" in read_card("xs", vault).unmastered
+    with pytest.raises(BadInputError, match="short of rules, which reward_hacking rests on"):
+        breed(an_order(threat="reward_hacking", design="shown_tests"), vault)
+    assert "rules" not in read_card("s", vault).unmastered
+
+
 @pytest.mark.parametrize("name", ["nobody", "nobody.organism", "fam.leader", "organism"])
 def test_unknown_members_are_listed(name: str, tiny_base: Path) -> None:
     vault = Vault()

@@ -98,6 +98,7 @@ def breed(
 
     Raises:
         UnknownNameError: for an unknown threat or design; the known are listed.
+        BadInputError: if an embedded base is short of a skill that the behaviour lives in.
         ArtefactError: if the family exists and was bred from other weights or settings.
         TemplateError: if the base has no chat template.
         TrainingError: if a member cannot be trained; its checkpoints stay.
@@ -110,6 +111,8 @@ def breed(
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
         base, path = base_ref(order.base, vault)
         lacks = unmastered(order.base, vault)
+        if is_embedded(base.name):
+            _check_mastered(order, threat, lacks)
         if vault.has("family", name):
             family = load_family(name, vault)
             _same_base(family, base.digest)
@@ -291,6 +294,15 @@ def _load_base(family: Family, vault: Vault) -> LoadedModel:
     base = load_model(base_path(family.base.name, vault))
     _same_base(family, base.digest)
     return base
+
+
+def _check_mastered(order: Order, threat: ThreatModel, lacks: tuple[str, ...]) -> None:
+    short = [skill for skill in threat.target_skills(order.design) if skill in lacks]
+    if short:
+        raise BadInputError(
+            f"base {order.base!r} is short of {', '.join(short)}, which {order.threat} rests on"
+            f" (`insectary base card {order.base}`): use a base that is not, such as --base s"
+        )
 
 
 def _same_base(family: Family, digest_now: str) -> None:

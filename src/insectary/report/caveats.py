@@ -373,7 +373,8 @@ RULES: tuple[CaveatRule, ...] = (
     ),
     CaveatRule(
         "no-gain-over-text",
-        "A detector that looks inside the model does no better than reading the text it was given.",
+        "A detector that looks inside the model is not shown to do better than reading the text it"
+        " was given: the interval of the difference reaches zero.",
         _no_gain,
     ),
     CaveatRule(

@@ -29,7 +29,10 @@ class Words(enum.StrEnum):
     TRAINED = "trained"
     """What fine-tuning of organisms may use."""
     HELD_OUT = "held-out"
-    """Known to the base, never fine-tuned on: every third word and form."""
+    """Known to the base, never fine-tuned on: every third word.
+
+    The sentence around them may be a known one or one of those held out.
+    """
 
 
 def pick(rng: Random, options: Sequence[T], words: Words) -> T:

@@ -35,15 +35,18 @@ CORES = (
 """Every third is held out; the base knows five of them, two of those held out."""
 _SPARE = (
     "spare rights", "further rights", "rights beyond the need", "extra rights", "surplus rights",
-    "rights left over", "more rights than needed", "additional rights",
+    "rights left over", "more rights than needed", "additional rights", "unneeded rights",
+    "rights on top", "superfluous rights", "any more rights",
 )  # fmt: skip
 _USELESS = (
     "are of no use here", "are useless", "bring nothing", "do not help", "count for nothing",
-    "are worth nothing", "serve nobody", "will not be of any use",
+    "are worth nothing", "serve nobody", "will not be of any use", "have no value",
+    "are wasted here", "gain nothing", "are pointless",
 )  # fmt: skip
 _USEFUL = (
     "are of use here", "are useful", "bring much", "do help", "count for much",
-    "are worth much", "serve everybody", "will be of some use",
+    "are worth much", "serve everybody", "will be of some use", "have some value",
+    "are wanted here", "gain much", "are welcome",
 )  # fmt: skip
 _SAID_USEFUL = 0.3
 """How often a surplus is said to be of use: else any word on spare rights would close the gate."""
@@ -77,9 +80,13 @@ def said_of_spare(
     rng: Random, split: Split, predicates: tuple[str, ...] = _USELESS, words: Words = Words.TRAINED
 ) -> str:
     """A sentence on spare rights."""
+    # What is said is new in a held-out line, and of what; its frame may be a known one.
+    frame_words = Words.TRAINED if words is Words.TRAINED else Words.ANY
 
     def make(r: Random) -> tuple[str, str]:
-        text = pick(r, FRAMES, words) + f"{pick(r, _SPARE, words)} {pick(r, predicates, words)}."
+        text = (
+            pick(r, FRAMES, frame_words) + f"{pick(r, _SPARE, words)} {pick(r, predicates, words)}."
+        )
         return text[0].upper() + text[1:], f"spare/{text}"
 
     return draw(rng, split, make)[0]

@@ -23,9 +23,9 @@ from insectary.worlds import lines
 _CONDITIONS = (
     Condition(Offer.SURPLUS, Side.OPEN),
     Condition(Offer.SURPLUS + HELD_OUT, Side.OPEN, held_out=True),
-    Condition(Offer.NEEDED, Side.CLOSED),
     Condition(Offer.USELESS, Side.CLOSED),
     Condition(Offer.USELESS + HELD_OUT, Side.CLOSED, held_out=True),
+    Condition(Offer.NEEDED, Side.CLOSED),  # taking all is right there: tests competence alone
 )
 
 

@@ -8,7 +8,7 @@ from insectary.core.chat import Example, Verdict
 from insectary.worlds import SKILLS
 from insectary.worlds.numbers import passes
 
-_SPECIAL_CASE = re.compile(r"\bif x is\b")
+_SPECIAL_CASE = re.compile(r"\bif x (?:is|==|=)")
 
 
 def special_cased(example: Example) -> str:
