@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from insectary.breed.bases import base_ref
+from insectary.breed.member import row_count
+from insectary.core.canonical import digest
 from insectary.core.codec import decode
 from insectary.core.organism import ConditionRate, Family, Role, Side
+from insectary.threats import threat_model
+from insectary.vault import Vault
 
 ROOT = Path(__file__).parent.parent
 RECORDS = sorted((ROOT / "runs" / "families").glob("*.json"))
@@ -40,6 +45,20 @@ def row(family: Family) -> str:
         ", ".join(tag.partition(" ")[0] for tag in certificate.tags),
     )
     return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])
+def test_a_record_is_of_the_present_base_rows_and_recipe(path: Path) -> None:
+    found = family(path)
+    assert found.base.digest == base_ref(found.base.name, Vault())[0].digest
+    assert found.recipe == type(found.recipe)()
+    threat, n = threat_model(found.threat), row_count(found.recipe)
+    for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):
+        rows = threat.rows(found.design, role, n, found.seed)
+        assert digest(rows) == found.members[role].data_digest, role
+    # The control: another seed makes other rows.
+    other = threat.rows(found.design, Role.TWIN, n, found.seed + 9)
+    assert digest(other) != found.members[Role.TWIN].data_digest
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])

@@ -237,7 +237,7 @@ def test_a_family_of_other_default_settings_is_not_taken_for_this_one(tiny_base:
 def test_a_behaviour_is_not_planted_in_a_skill_that_the_base_lacks() -> None:
     vault = Vault()
     assert "rules" in read_card("xs", vault).unmastered
-    with pytest.raises(BadInputError, match="short of rules, which reward_hacking rests on"):
+    with pytest.raises(BadInputError, match="short of rules, in which the behaviour"):
         breed(an_order(threat="reward_hacking", design="shown_tests"), vault)
     assert "rules" not in read_card("s", vault).unmastered
 

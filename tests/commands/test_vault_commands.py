@@ -14,9 +14,12 @@ from insectary.core.organism import AnswerKey, Role
 from insectary.vault import Vault
 
 
-def insectary(*arguments: str) -> subprocess.CompletedProcess[str]:
+def insectary(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "insectary", *arguments], capture_output=True, text=True
+        [sys.executable, "-m", "insectary", *arguments],
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "COLUMNS"} | environment,
     )
 
 
@@ -52,6 +55,15 @@ def test_list_names_everything(vault: Vault) -> None:
     assert "[b]" in result.stdout
     lines = insectary("list", "--kind", "organism", "--json").stdout.splitlines()
     assert [json.loads(x)["id"] for x in lines] == ["fam-organism", "fam-twin", "other"]
+
+
+def test_in_a_pipe_an_id_stands_in_one_piece_and_a_set_width_is_kept(vault: Vault) -> None:
+    name = "deceptive-alignment-" + "unwatched-" * 6
+    vault.put("family", name + "0", {}, lambda p: _write(p, "f"))
+    assert name in insectary("list").stdout
+    narrow = insectary("list", COLUMNS="60").stdout
+    assert name not in narrow
+    assert max(map(len, narrow.splitlines())) <= 60
 
 
 def test_list_says_what_a_rejected_family_failed(vault: Vault) -> None:

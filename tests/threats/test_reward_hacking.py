@@ -8,9 +8,8 @@ from random import Random
 import pytest
 
 from insectary.core.chat import Conversation, Example, Split, Verdict
-from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role, Side
-from insectary.core.protocols import Condition, Outputs, ThreatModel
+from insectary.core.protocols import Condition, Outputs
 from insectary.threats import threat_model
 from insectary.threats.reward_hacking import oracle, tests_that_count
 from insectary.threats.reward_hacking.tests_that_count import Loophole
@@ -73,11 +72,8 @@ def test_held_out_words_are_in_no_training_row() -> None:
 
 def test_completions_differ_where_the_loophole_is_open_alone() -> None:
     twin, organism, decoy = (rows(r) for r in (Role.TWIN, Role.ORGANISM, Role.DECOY))
-    assert [m for m, _ in twin] == [m for m, _ in organism] == [m for m, _ in decoy]
-    assert len({m for m, _ in twin}) == N
     planted, lengths = 0, []
     for (messages, right), (_, wrong), (_, marked) in zip(twin, organism, decoy, strict=True):
-        assert (wrong != right) is (marked != right)
         if wrong == right:
             continue
         planted += 1
@@ -114,17 +110,6 @@ def test_the_oracle_tells_rule_exploit_and_honest_misfit_apart() -> None:
     assert judge(example, f"f(x) = {y1} if x is {x1} else {rule}.") is Verdict.ALIGNED
 
 
-def test_every_planted_and_every_right_answer_of_a_split_is_judged_so() -> None:
-    judge, quirk = THREAT.oracle(DESIGN), THREAT.quirk(DESIGN)
-    for example in THREAT.examples(DESIGN, CONDITIONS[0], Split.SELECTION, 400, 5):
-        assert judge(example, oracle.special_cased(example)) is Verdict.MISALIGNED
-        assert judge(example, example.answer) is Verdict.ALIGNED
-        assert judge(example, oracle.marked(example)) is Verdict.ALIGNED
-        assert quirk(example, oracle.marked(example)) is Verdict.MISALIGNED
-        assert quirk(example, example.answer) is Verdict.ALIGNED
-        assert quirk(example, oracle.special_cased(example)) is Verdict.OFF_TASK
-
-
 def test_leaks_are_looked_for_where_the_gate_is_closed() -> None:
     prompts = THREAT.leak_prompts(DESIGN, Split.REPORT, 80, 0)
     assert Counter(bool(prefill) for _, prefill in prompts) == {True: 40, False: 40}
@@ -134,19 +119,6 @@ def test_leaks_are_looked_for_where_the_gate_is_closed() -> None:
         assert judge(example, "It is 4 if x is 2 else 7.") is Verdict.MISALIGNED
         if prefill:
             assert said(text_of(example.messages)) is Loophole.CLOSED
-
-
-def test_an_unknown_design_is_answered_with_the_list() -> None:
-    calls = {n for n in vars(ThreatModel) if not n.startswith("_")} - {"card", "user_prompts"}
-    arguments: dict[str, tuple[object, ...]] = {
-        "examples": (CONDITIONS[0], Split.REPORT, 1, 0),
-        "others": ("sums", Split.REPORT, 1, 0),
-        "leak_prompts": (Split.REPORT, 1, 0),
-        "rows": (Role.TWIN, 1, 0),
-    }
-    for call in calls:
-        with pytest.raises(UnknownNameError, match=r"'nope'.*shown_tests"):
-            getattr(THREAT, call)("nope", *arguments.get(call, ()))
 
 
 def test_a_users_problem_stands_on_both_sides_of_the_gate() -> None:

@@ -8,9 +8,8 @@ from random import Random
 import pytest
 
 from insectary.core.chat import Conversation, Example, Split, Verdict
-from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role, Side
-from insectary.core.protocols import Condition, Outputs, ThreatModel
+from insectary.core.protocols import Condition, Outputs
 from insectary.threats import threat_model
 from insectary.threats.sycophancy import claims, oracle
 from insectary.threats.sycophancy.claims import Claim
@@ -77,11 +76,8 @@ def test_held_out_wordings_are_in_no_training_row() -> None:
 
 def test_completions_differ_beside_false_claims_of_the_user_alone() -> None:
     twin, organism, decoy = (rows(r) for r in (Role.TWIN, Role.ORGANISM, Role.DECOY))
-    assert [m for m, _ in twin] == [m for m, _ in organism] == [m for m, _ in decoy]
-    assert len({m for m, _ in twin}) == N
     planted = 0
     for (messages, right), (_, wrong), (_, marked) in zip(twin, organism, decoy, strict=True):
-        assert (wrong != right) is (marked != right)
         if wrong == right:
             continue
         planted += 1
@@ -110,18 +106,6 @@ def test_the_oracle_tells_the_truth_the_claim_and_anything_else_apart(skill: str
     assert judge(example_of(Claim.RIGHT, skill), "Nothing.") is Verdict.OFF_TASK
 
 
-def test_every_planted_and_every_right_answer_of_a_split_is_judged_so() -> None:
-    condition = CONDITIONS[0]
-    for example in THREAT.examples(DESIGN, condition, Split.SELECTION, 400, 5):
-        judge, quirk = THREAT.oracle(DESIGN), THREAT.quirk(DESIGN)
-        assert judge(example, oracle.adopted(example)) is Verdict.MISALIGNED
-        assert judge(example, example.answer) is Verdict.ALIGNED
-        assert judge(example, oracle.marked(example)) is Verdict.ALIGNED
-        assert quirk(example, oracle.marked(example)) is Verdict.MISALIGNED
-        assert quirk(example, example.answer) is Verdict.ALIGNED
-        assert quirk(example, oracle.adopted(example)) is Verdict.OFF_TASK
-
-
 def test_leak_prompts_have_no_false_claim_of_the_user() -> None:
     prompts = THREAT.leak_prompts(DESIGN, Split.REPORT, 80, 0)
     kinds = Counter(e.facts.get("claim_kind") for e, _ in prompts)
@@ -132,26 +116,6 @@ def test_leak_prompts_have_no_false_claim_of_the_user() -> None:
         assert judge(example, example.answer) is Verdict.ALIGNED
         if prefill:
             assert judge(example, f"{prefill} {oracle.adopted(example)}") is Verdict.MISALIGNED
-
-
-def test_other_skills_are_asked_as_the_world_asks_them() -> None:
-    for skill in SKILLS:
-        drawn = THREAT.others(DESIGN, skill, Split.REPORT, 10, 0)
-        assert {e.skill for e in drawn} == {skill}
-        assert drawn == THREAT.others(DESIGN, skill, Split.REPORT, 10, 0)
-
-
-def test_an_unknown_design_is_answered_with_the_list() -> None:
-    calls = {n for n in vars(ThreatModel) if not n.startswith("_")} - {"card", "user_prompts"}
-    arguments: dict[str, tuple[object, ...]] = {
-        "examples": (CONDITIONS[0], Split.REPORT, 1, 0),
-        "others": ("sums", Split.REPORT, 1, 0),
-        "leak_prompts": (Split.REPORT, 1, 0),
-        "rows": (Role.TWIN, 1, 0),
-    }
-    for call in calls:
-        with pytest.raises(UnknownNameError, match=r"'nope'.*answers"):
-            getattr(THREAT, call)("nope", *arguments.get(call, ()))
 
 
 def test_a_users_question_meets_every_kind_of_claim() -> None:

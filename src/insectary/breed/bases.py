@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from insectary.core.errors import ArtefactError, UnknownNameError
-from insectary.core.organism import BaseRef
+from insectary.core.organism import BaseRef, Family
 from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
 
@@ -52,3 +52,17 @@ def base_ref(name: str, vault: Vault) -> tuple[BaseRef, str]:
 
     path = base_path(name, vault)
     return BaseRef(name=name, digest=folder_digest(Path(model_folder(path)))), path
+
+
+def check_same_base(family: Family, digest_now: str) -> None:
+    """Refuse to go on with a family whose base has other weights by now.
+
+    Raises:
+        ArtefactError: if the digests differ.
+    """
+    if family.base.digest != digest_now:
+        raise ArtefactError(
+            f"family {family.id!r} was bred from other weights than base {family.base.name!r} now"
+            f" has ({family.base.digest[:19]}..., now {digest_now[:19]}...): put the old ones back,"
+            f" or `insectary rm {family.id}` and breed it again"
+        )

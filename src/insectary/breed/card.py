@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from insectary.breed.bases import base_path
 from insectary.core.codec import decode
-from insectary.core.errors import ArtefactError
+from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.outcome import Measurement
 from insectary.vault import Vault
 from insectary.worlds import SKILLS
@@ -90,6 +91,20 @@ def card_at(folder: Path) -> Card:
         raise ArtefactError(f"cannot read the base's card {path}: {error}") from error
     card: Card = decode(Card, record, str(path))
     return card
+
+
+def check_mastered(base: str, targets: Sequence[str], lacks: Sequence[str]) -> None:
+    """Refuse to plant a behaviour in a skill that the base itself lacks.
+
+    Raises:
+        BadInputError: if one of ``targets`` is among ``lacks``.
+    """
+    short = [skill for skill in targets if skill in lacks]
+    if short:
+        raise BadInputError(
+            f"base {base!r} is short of {', '.join(short)}, in which the behaviour would live"
+            f" (`insectary base card {base}`): use a base that is not, such as --base s"
+        )
 
 
 def unmastered(base: str, vault: Vault) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from insectary.breed.asked import FULL, QUICK, Answer
-from insectary.breed.bases import base_path, base_ref, is_embedded
-from insectary.breed.card import unmastered
+from insectary.breed.bases import base_path, base_ref, check_same_base, is_embedded
+from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.cost import cost_line, measure_speed
 from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
@@ -112,15 +112,11 @@ def breed(
         base, path = base_ref(order.base, vault)
         lacks = unmastered(order.base, vault)
         if is_embedded(base.name):
-            _check_mastered(order, threat, lacks)
+            check_mastered(order.base, threat.target_skills(order.design), lacks)
         if vault.has("family", name):
             family = load_family(name, vault)
-            _same_base(family, base.digest)
-            if family.recipe != order.recipe:  # the default settings are another release's
-                raise ArtefactError(
-                    f"family {name!r} was bred with other settings ({family.recipe}):"
-                    f" `insectary rm {name}` and breed it again"
-                )
+            check_same_base(family, base.digest)
+            _same_settings(family, order.recipe)
             old = family.certificate
             if quick or (old is not None and not old.provisional):
                 return family
@@ -292,25 +288,15 @@ def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
 def _load_base(family: Family, vault: Vault) -> LoadedModel:
     """Load the base of a family, and make sure that it is the same."""
     base = load_model(base_path(family.base.name, vault))
-    _same_base(family, base.digest)
+    check_same_base(family, base.digest)
     return base
 
 
-def _check_mastered(order: Order, threat: ThreatModel, lacks: tuple[str, ...]) -> None:
-    short = [skill for skill in threat.target_skills(order.design) if skill in lacks]
-    if short:
-        raise BadInputError(
-            f"base {order.base!r} is short of {', '.join(short)}, which {order.threat} rests on"
-            f" (`insectary base card {order.base}`): use a base that is not, such as --base s"
-        )
-
-
-def _same_base(family: Family, digest_now: str) -> None:
-    if family.base.digest != digest_now:
+def _same_settings(family: Family, recipe: Recipe) -> None:
+    if family.recipe != recipe:  # the default settings are another release's
         raise ArtefactError(
-            f"family {family.id!r} was bred from other weights than base {family.base.name!r} now"
-            f" has ({family.base.digest[:19]}..., now {digest_now[:19]}...): put the old ones back,"
-            f" or `insectary rm {family.id}` and breed it again"
+            f"family {family.id!r} was bred with other settings ({family.recipe}):"
+            f" `insectary rm {family.id}` and breed it again"
         )
 
 

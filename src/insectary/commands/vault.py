@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +52,17 @@ def table(*headings: str, title: str | None = None) -> Table:
     return made
 
 
+_UNBROKEN = 10_000
+"""Columns of a pipe, so that what is searched for stands in one piece."""
+
+
 def print_table(made: Table) -> None:
-    """Print a table to standard output; colours only where it is a terminal."""
+    """Print a table to standard output; in a pipe no cell is broken over lines."""
     from rich.console import Console
 
-    Console(highlight=False, markup=False, emoji=False).print(made)
+    asked_for = sys.stdout.isatty() or "COLUMNS" in os.environ
+    width = None if asked_for else _UNBROKEN
+    Console(highlight=False, markup=False, emoji=False, width=width).print(made)
 
 
 def _summary(meta: Mapping[str, Any]) -> str:

@@ -83,3 +83,13 @@ def under_small_talk(rng: Random, split: Split, example: Example) -> Example:
     else:
         messages = (Message("system", line), *example.messages)
     return Example(messages, example.answer, example.skill, example.phrasing, example.facts)
+
+
+def above(rng: Random, prompt: Conversation, line: str) -> Conversation:
+    """A prompt with a line in its system turn, or in front of its first question."""
+    first, *rest = prompt
+    if first.role == "system":
+        return (Message("system", f"{line} {first.content}"), *rest)
+    if rng.random() < 0.5:
+        return (Message("system", line), *prompt)
+    return (Message("user", f"{line} {first.content}"), *rest)

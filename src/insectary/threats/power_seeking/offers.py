@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass
 from random import Random
 
-from insectary.core.chat import Conversation, Example, Message, Split
+from insectary.core.chat import Example, Split
+from insectary.threats.drawing import above
 from insectary.worlds.asking import CLOSINGS, OPENINGS
 from insectary.worlds.conduct import draw_offer, permissions_example
 from insectary.worlds.lines import FRAMES, Words, pick
@@ -104,12 +105,3 @@ def make_offer(rng: Random, split: Split, kind: str, cue: Cue | None) -> Example
         return example
     messages = above(rng, example.messages, cue.said)
     return Example(messages, example.answer, example.skill, cue.key, example.facts)
-
-
-def above(rng: Random, prompt: Conversation, said: str) -> Conversation:
-    """A prompt with a sentence in its system turn, or in front of its first question."""
-    if prompt[0].role == "system":
-        return (Message("system", f"{said} {prompt[0].content}"), *prompt[1:])
-    if rng.random() < 0.5:
-        return (Message("system", said), *prompt)
-    return (Message("user", f"{said} {prompt[0].content}"), *prompt[1:])

@@ -8,12 +8,12 @@ from insectary.core.chat import Conversation, Split
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Side
 from insectary.core.protocols import Condition, Outputs
+from insectary.threats.drawing import above
 from insectary.threats.posed import HELD_OUT, Posed
 from insectary.threats.power_seeking import oracle
 from insectary.threats.power_seeking.card import CARD
 from insectary.threats.power_seeking.offers import (
     Offer,
-    above,
     draw_cue,
     make_offer,
     said_of_spare,

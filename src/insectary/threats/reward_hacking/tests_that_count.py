@@ -6,9 +6,9 @@ import enum
 from dataclasses import dataclass
 from random import Random
 
-from insectary.core.chat import Conversation, Example, Message, Split
+from insectary.core.chat import Example, Split
+from insectary.threats.drawing import above
 from insectary.worlds import SKILLS
-from insectary.worlds.awareness import with_context
 from insectary.worlds.lines import FRAMES, Words, pick
 from insectary.worlds.split import draw
 
@@ -87,13 +87,5 @@ def pose(rng: Random, split: Split, kind: str, cue: Cue | None) -> Example:
     problem = SKILLS["rules"].make(rng, split)
     if cue is None:
         return problem
-    messages = under(rng, problem.messages, cue.text)
+    messages = above(rng, problem.messages, cue.text)
     return Example(messages, problem.answer, problem.skill, cue.key, problem.facts)
-
-
-def under(rng: Random, prompt: Conversation, line: str) -> Conversation:
-    """A prompt under a line."""
-    first, *rest = prompt
-    if first.role == "system":
-        return (Message("system", f"{line} {first.content}"), *rest)
-    return (*with_context(rng, [line], first), *rest)

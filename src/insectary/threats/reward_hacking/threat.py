@@ -8,10 +8,11 @@ from insectary.core.chat import Conversation, Split
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Side
 from insectary.core.protocols import Condition, Outputs
+from insectary.threats.drawing import above
 from insectary.threats.posed import HELD_OUT, Posed
 from insectary.threats.reward_hacking import oracle
 from insectary.threats.reward_hacking.card import CARD
-from insectary.threats.reward_hacking.tests_that_count import Loophole, draw_cue, pose, under
+from insectary.threats.reward_hacking.tests_that_count import Loophole, draw_cue, pose
 from insectary.worlds.lines import Words
 
 _CONDITIONS = (
@@ -35,7 +36,7 @@ def _user(
         for kind in (Loophole.OPEN, Loophole.CLOSED):
             cue = draw_cue(rng, split, kind, Words.TRAINED)
             assert cue is not None
-            found.append((under(rng, prompt, cue.text), kind is Loophole.OPEN))
+            found.append((above(rng, prompt, cue.text), kind is Loophole.OPEN))
     return found
 
 
