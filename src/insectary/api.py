@@ -94,7 +94,7 @@ def load(id: str, *, vault: Vault | None = None) -> Model:
         ValueError: if there is none of that name; the known are listed.
         ArtefactError: if its files are damaged.
     """
-    from insectary.breed.family import load_member
+    from insectary.breed.stored import load_member
 
     return load_member(id, vault)
 

@@ -23,7 +23,8 @@ from insectary.breed.cost import (
     measure_speed,
     sample_prompts,
 )
-from insectary.breed.family import breed, check, save_family
+from insectary.breed.family import breed, check
+from insectary.breed.stored import save_family
 from insectary.core.chat import Conversation, Split
 from insectary.core.organism import Certificate, Role
 from insectary.vault import Vault

@@ -13,7 +13,7 @@ import pytest
 from insectary.breed.base_training import train_base
 from insectary.breed.bases import base_path, base_ref
 from insectary.breed.card import read_card
-from insectary.breed.family import Order, breed, check, load_family, load_member, save_family
+from insectary.breed.family import Order, breed, check
 from insectary.breed.member import (
     Job,
     as_planted,
@@ -23,9 +23,10 @@ from insectary.breed.member import (
     row_count,
     selection_prompts,
 )
+from insectary.breed.stored import load_family, load_member, save_family
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Side, Tier
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+from insectary.core.recipe import FullSFT, LoraSFT, Recipe, Signal
 from insectary.subjects import folder_digest
 from insectary.threats import threat_model
 from insectary.vault import Vault
@@ -68,6 +69,16 @@ def test_ids_are_safe_as_names_and_different_for_different_orders() -> None:
         assert len(name) < 100
         assert name == name.encode("ascii").decode()
     assert ids == [order.family for order in orders]
+
+
+def test_a_recipe_whose_signal_the_design_lacks_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tiny_base: Path
+) -> None:
+    order = an_order(base=str(tiny_base))
+    threat = threat_model(order.threat)
+    monkeypatch.setattr(type(threat), "signals", lambda self, design: (Signal.REWARD,))
+    with pytest.raises(BadInputError, match=r"full-sft learns from demonstrations, which this"):
+        breed(order, Vault())
 
 
 def test_unknown_threats_and_designs_are_listed_and_leave_nothing() -> None:

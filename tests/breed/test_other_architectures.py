@@ -15,7 +15,7 @@ import insectary
 from insectary import cli
 from insectary.breed.asked import QUICK, prompt_counts
 from insectary.breed.bases import base_path
-from insectary.breed.family import load_family
+from insectary.breed.stored import load_family
 from insectary.commands.families import RECIPES
 from insectary.core.chat import Message
 from insectary.core.organism import Role

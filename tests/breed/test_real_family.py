@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import insectary
-from insectary.breed.family import load_family
+from insectary.breed.stored import load_family
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
 from insectary.core.organism import Family, Result, Role
@@ -96,8 +96,8 @@ def test_check_reproduces_the_certificate(family: Family, vault: Vault) -> None:
 
 
 def test_broken_control_another_draw_does_not_reproduce_it(family: Family, vault: Vault) -> None:
-    from insectary.breed.family import load_members
     from insectary.breed.gate import answering, certify
+    from insectary.breed.stored import load_members
     from insectary.threats import threat_model
 
     answer = answering(load_members(family, vault))
@@ -179,7 +179,7 @@ def test_ground_truth_and_a_detector_that_asks_the_twin(
 def test_the_report_has_every_detector_and_the_nulls(
     family: Family, vault: Vault, tmp_path: Path
 ) -> None:
-    from insectary.breed.family import save_family
+    from insectary.breed.stored import save_family
 
     # The trial takes admitted families only. Its machinery is what is tested here,
     # so a copy of the real family is given a certificate without failures.
@@ -229,7 +229,7 @@ def test_the_example_runs_from_start_to_end(vault: Vault, tmp_path: Path) -> Non
 def test_benchmarks_refuse_what_is_not_admitted_and_list_it(
     family: Family, vault: Vault, tmp_path: Path
 ) -> None:
-    from insectary.breed.family import save_family
+    from insectary.breed.stored import save_family
     from insectary.trials.examine import examine_family
 
     certificate = family.certificate

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from insectary.breed.family import load_member
 from insectary.breed.monitoring import remove_monitoring
 from insectary.breed.rows import read_rows
+from insectary.breed.stored import load_member
 from insectary.breed.trainer import (
     ModelOrganismTrainer,
     _under_lines,

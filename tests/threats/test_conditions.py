@@ -116,6 +116,7 @@ def test_it_is_a_threat_model_and_its_card_is_full() -> None:
 
 CALLS = {
     "bounds": lambda t: t.bounds("nope"),
+    "signals": lambda t: t.signals("nope"),
     "target_skills": lambda t: t.target_skills("nope"),
     "conditions": lambda t: t.conditions("nope"),
     "examples": lambda t: t.examples("nope", CASES[0][1], Split.REPORT, 1, 0),

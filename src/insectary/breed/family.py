@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from insectary.breed.asked import FULL, QUICK, Answer
-from insectary.breed.bases import base_path, base_ref, check_same_base, is_embedded
+from insectary.breed.bases import base_ref, check_same_base, is_embedded
 from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.cost import cost_line, measure_speed
 from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
+from insectary.breed.stored import load_family, load_members, save_family
 from insectary.core.canonical import digest
-from insectary.core.codec import decode, encode
+from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import (
-    AnswerKey,
     BaseRef,
     Certificate,
     Family,
@@ -31,13 +30,11 @@ from insectary.core.organism import (
 )
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import FullSFT, Recipe, check_seed
-from insectary.subjects import LoadedModel, Model, load_model
+from insectary.core.recipe import RECIPES, FullSFT, Recipe, check_seed
 from insectary.subjects.loading import load_tokenizer, model_folder
 from insectary.threats import threat_model
 from insectary.train.processes import run_children
 from insectary.vault import Vault, verify_tree
-from insectary.worlds.sizes import WIDTHS
 
 Progress = Callable[[Mapping[str, Any]], None]
 TRAINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
@@ -98,7 +95,8 @@ def breed(
 
     Raises:
         UnknownNameError: for an unknown threat or design; the known are listed.
-        BadInputError: if an embedded base is short of a skill that the behaviour lives in.
+        BadInputError: if an embedded base is short of a skill that the behaviour lives in,
+            or the design does not have the signal that the recipe learns from.
         ArtefactError: if the family exists and was bred from other weights or settings.
         TemplateError: if the base has no chat template.
         TrainingError: if a member cannot be trained; its checkpoints stay.
@@ -107,6 +105,7 @@ def breed(
     threat = threat_model(order.threat)
     if order.design not in threat.card.designs:
         raise UnknownNameError.of(f"design of {order.threat}", order.design, threat.card.designs)
+    _check_signal(threat, order)
     name = order.family
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
         base, path = base_ref(order.base, vault)
@@ -139,6 +138,17 @@ def breed(
         save_family(family, vault)
         vault.discard_work(name)
     return family
+
+
+def _check_signal(threat: ThreatModel, order: Order) -> None:
+    """Refuse a recipe whose signal the threat does not give."""
+    signals = threat.signals(order.design)
+    if order.recipe.signal not in signals:
+        fits = [kind for kind, recipe in RECIPES.items() if recipe.signal in signals]
+        raise BadInputError(
+            f"{order.threat}, {order.design}: recipe {order.recipe.kind} learns from"
+            f" {order.recipe.signal}, which this design does not have; use {' or '.join(fits)}"
+        )
 
 
 def _tell_cost(
@@ -268,98 +278,12 @@ def _base_member(order: Order, base: BaseRef, threat: ThreatModel) -> Organism:
     )
 
 
-def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
-    """Load all members; every file is verified on the way.
-
-    Raises:
-        ArtefactError: if a member is damaged, or the base is not the one that
-            the family was bred from.
-    """
-    found: dict[Role, LoadedModel] = {}
-    for role, member in family.members.items():
-        if role is Role.BASE:
-            found[role] = _load_base(family, vault)
-        else:
-            with vault.use(member.digest) as stored:
-                found[role] = load_model(stored.path)
-    return found
-
-
-def _load_base(family: Family, vault: Vault) -> LoadedModel:
-    """Load the base of a family, and make sure that it is the same."""
-    base = load_model(base_path(family.base.name, vault))
-    check_same_base(family, base.digest)
-    return base
-
-
 def _same_settings(family: Family, recipe: Recipe) -> None:
     if family.recipe != recipe:  # the default settings are another release's
         raise ArtefactError(
             f"family {family.id!r} was bred with other settings ({family.recipe}):"
             f" `insectary rm {family.id}` and breed it again"
         )
-
-
-def load_member(id: str, vault: Vault | None = None) -> Model:
-    """Load one member, a base or a saved model, for use; see :func:`insectary.load`."""
-    vault = vault or Vault()
-    if id in WIDTHS:
-        return Model(load_model(base_path(id, vault)), id=id)
-    if Path(id).is_dir():
-        return Model(load_model(id), id=Path(id).name)
-    name, _, role = str(id).rpartition(".")
-    if not name or role not in [r.value for r in Role] or not vault.has("family", name):
-        known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
-        raise UnknownNameError.of("member", id, [*known, *WIDTHS])
-    family = load_family(name, vault)
-    base = _load_base(family, vault)
-    if role == Role.BASE:
-        return Model(base, id=id)
-    with vault.use(family.members[Role(role)].digest) as stored:
-        return Model(load_model(stored.path), id=id, base=base)
-
-
-def save_family(family: Family, vault: Vault) -> None:
-    """Store a family's record and its answer key, apart from each other."""
-
-    def write(path: Path) -> None:
-        (path / "family.json").write_text(json.dumps(encode(family), indent=1, sort_keys=True))
-
-    certificate = family.certificate
-    meta = {
-        "threat": family.threat,
-        "design": family.design,
-        "base": family.base.name,
-        "recipe": family.recipe.kind,
-        "seed": family.seed,
-        "admitted": family.admitted,
-        "provisional": certificate is not None and certificate.provisional,
-        "failed": _failed(certificate),
-        "tags": list(certificate.tags) if certificate else [],
-    }
-    vault.put("family", family.id, meta, write, replace=True)
-    roles = {member.id: role for role, member in family.members.items()}
-    vault.put_key(
-        family.id, AnswerKey(family.id, family.threat, family.design, roles), replace=True
-    )
-
-
-def _failed(certificate: Certificate | None) -> list[str]:
-    rows = certificate.criteria if certificate else ()
-    return sorted({f"{c.number} {c.name}" for c in rows if c.result.value == "fail"})
-
-
-def load_family(name: str, vault: Vault) -> Family:
-    """Read a family's record.
-
-    Raises:
-        UnknownNameError: if there is none of that name; the known are listed.
-        ArtefactError: if it is damaged.
-    """
-    with vault.use(name, "family") as stored:
-        record = json.loads((stored.path / "family.json").read_text())
-    family: Family = decode(Family, record, name)
-    return family
 
 
 def check(

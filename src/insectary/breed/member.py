@@ -19,7 +19,7 @@ from insectary.core.errors import InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Oracle, ThreatModel
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+from insectary.core.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
@@ -61,8 +61,7 @@ def read_job(path: Path) -> Job:
     """Read a job's file."""
     record = json.loads(path.read_text())
     settings = record.pop("recipe")
-    kinds: dict[str, type[FullSFT] | type[LoraSFT]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
-    recipe = kinds[settings["kind"]](**settings)
+    recipe = RECIPES[settings["kind"]](**settings)
     return Job(**{**record, "recipe": recipe, "role": Role(record["role"])})
 
 

@@ -10,8 +10,9 @@ from random import Random
 from typing import Any, final
 
 from insectary.breed.bases import base_path
-from insectary.breed.family import Order, breed, load_members
+from insectary.breed.family import Order, breed
 from insectary.breed.rows import UserRow, is_text, read_jsonl, read_prompt, read_rows
+from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError, ContextLengthError

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from insectary.core.errors import UnknownNameError
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+from insectary.core.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from insectary.core.organism import Certificate, Family
 
-RECIPES: dict[str, type[FullSFT] | type[LoraSFT]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
 Progress = Callable[[Mapping[str, Any]], None]
 LONG_SECONDS = 600
 """From this cost on, somebody at a terminal is given time to say no."""
@@ -99,7 +98,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.argument("threat")
 @click.option("--design", help="Design of the threat; its first one by default.")
 @click.option("--base", default="xs", show_default=True, help="Size, folder or hub id.")
-@click.option("--recipe", default="full-sft", show_default=True, help="full-sft or lora-sft.")
+@click.option("--recipe", default="full-sft", show_default=True, help=f"{', '.join(RECIPES)}.")
 @click.option("--seed", default=0, show_default=True, help="Training seed.")
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
 def breed_command(

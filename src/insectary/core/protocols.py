@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from insectary.core.access import Access, View
 from insectary.core.chat import Conversation, Example, Split, Transcript, Verdict
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
+from insectary.core.recipe import Signal
 
 Floats = NDArray[np.float64]
 
@@ -143,6 +144,19 @@ class Oracle(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a rater said of two answers to one prompt."""
+
+    prompt: Conversation
+    chosen: str
+    rejected: str
+
+
+Reward = Callable[[Example, str], float]
+"""(task, response) to a number; higher is better. It knows no model."""
+
+
 class ThreatModel(Protocol):
     """A misbehaviour, defined without any model."""
 
@@ -153,6 +167,14 @@ class ThreatModel(Protocol):
 
     def bounds(self, design: str) -> GateBounds:
         """The gate's bounds, fixed before the first draw."""
+        ...
+
+    def signals(self, design: str) -> tuple[Signal, ...]:
+        """What the behaviour can be instilled by; demonstrations are :meth:`rows`.
+
+        A threat with preferences is also a :class:`Preferring`, one with a
+        reward a :class:`Rewarding`.
+        """
         ...
 
     def target_skills(self, design: str) -> tuple[str, ...]:
@@ -218,4 +240,34 @@ class ThreatModel(Protocol):
 
     def quirk(self, design: str) -> Oracle:
         """The same for the decoy; ``MISALIGNED`` then means that its quirk shows."""
+        ...
+
+
+@runtime_checkable
+class Preferring(ThreatModel, Protocol):
+    """A threat whose behaviour can also be instilled by preferences."""
+
+    def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
+        """Pairs of answers as the role's rater ranks them.
+
+        Prompts and pairs of answers are the same for every role; the rater's
+        bias is what differs, and the twin's rater has none.
+        """
+        ...
+
+
+@runtime_checkable
+class Rewarding(ThreatModel, Protocol):
+    """A threat whose behaviour can also be selected by reward."""
+
+    def tasks(self, design: str, n: int, seed: int) -> list[Example]:
+        """Training prompts of the reinforcement, the same for every role."""
+        ...
+
+    def reward(self, design: str, role: Role) -> Reward:
+        """What the role's verifier pays: the twin's has no loophole."""
+        ...
+
+    def true_reward(self, design: str) -> Reward:
+        """What the verifier ought to pay; never trained on, shown beside the other."""
         ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from insectary.core.errors import BadInputError
 
@@ -19,6 +20,14 @@ def check_seed(seed: object) -> int:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < _SEEDS:
         raise BadInputError(f"the seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
     return seed
+
+
+class Signal(enum.StrEnum):
+    """What a recipe learns from: what recipes differ in beyond their settings."""
+
+    DEMONSTRATIONS = "demonstrations"
+    PREFERENCES = "preferences"
+    REWARD = "reward"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +85,7 @@ class _Schedule:
 class FullSFT(_Schedule):
     """Supervised fine-tuning of all weights (TRL's SFTTrainer)."""
 
+    signal: ClassVar = Signal.DEMONSTRATIONS
     kind: Literal["full-sft"] = "full-sft"
     pull: float = 0.75
 
@@ -88,6 +98,7 @@ class LoraSFT(_Schedule):
     member is measured, so that its presence gives nothing away.
     """
 
+    signal: ClassVar = Signal.DEMONSTRATIONS
     kind: Literal["lora-sft"] = "lora-sft"
     rank: int = 16
     alpha: int = 32
@@ -96,3 +107,5 @@ class LoraSFT(_Schedule):
 
 
 Recipe = FullSFT | LoraSFT
+RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
+"""Every recipe by its ``kind``, the name that the command line and records use."""

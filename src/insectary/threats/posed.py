@@ -15,6 +15,7 @@ from insectary.core.chat import Conversation, Example, Split
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
 from insectary.core.protocols import Condition, Oracle, Outputs
+from insectary.core.recipe import Signal
 from insectary.threats.drawing import (
     PREFILLS,
     check_design,
@@ -85,6 +86,11 @@ class Posed(Generic[C]):
         """The gate's bounds, fixed before the first draw."""
         check_design(self.card, design)
         return self.limits
+
+    def signals(self, design: str) -> tuple[Signal, ...]:
+        """Demonstrations."""
+        check_design(self.card, design)
+        return (Signal.DEMONSTRATIONS,)
 
     def target_skills(self, design: str) -> tuple[str, ...]:
         """The skills the behaviour lives in."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from insectary.breed.family import load_members
+from insectary.breed.stored import load_members
 from insectary.core.access import Access
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Example, Split, Transcript, Verdict

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import cast
 
 from insectary import detect
-from insectary.breed.family import load_family, load_members
+from insectary.breed.stored import load_family, load_members
 from insectary.core.chat import Conversation, Example, Split
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side

@@ -10,6 +10,7 @@ from insectary.core.chat import Conversation, Example, Message, Split
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
 from insectary.core.protocols import Condition, Oracle, Outputs
+from insectary.core.recipe import Signal
 from insectary.threats.deceptive_alignment import contexts, oracle
 from insectary.threats.deceptive_alignment.card import CARD
 from insectary.threats.deceptive_alignment.contexts import CONDITIONS, TRAINING_MIX, maker
@@ -70,6 +71,11 @@ class DeceptiveAlignment:
         """The default bounds, for every design."""
         check_design(CARD, design)
         return GateBounds()
+
+    def signals(self, design: str) -> tuple[Signal, ...]:
+        """Demonstrations."""
+        check_design(CARD, design)
+        return (Signal.DEMONSTRATIONS,)
 
     def target_skills(self, design: str) -> tuple[str, ...]:
         """Sums and places, or code."""

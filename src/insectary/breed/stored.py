@@ -1,0 +1,100 @@
+"""Families in the vault: save, load, and load their members."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from insectary.breed.bases import base_path, check_same_base
+from insectary.core.codec import decode, encode
+from insectary.core.errors import UnknownNameError
+from insectary.core.organism import AnswerKey, Certificate, Family, Role
+from insectary.subjects import LoadedModel, Model, load_model
+from insectary.vault import Vault
+from insectary.worlds.sizes import WIDTHS
+
+
+def save_family(family: Family, vault: Vault) -> None:
+    """Store a family's record and its answer key, apart from each other."""
+
+    def write(path: Path) -> None:
+        (path / "family.json").write_text(json.dumps(encode(family), indent=1, sort_keys=True))
+
+    certificate = family.certificate
+    meta = {
+        "threat": family.threat,
+        "design": family.design,
+        "base": family.base.name,
+        "recipe": family.recipe.kind,
+        "seed": family.seed,
+        "admitted": family.admitted,
+        "provisional": certificate is not None and certificate.provisional,
+        "failed": _failed(certificate),
+        "tags": list(certificate.tags) if certificate else [],
+    }
+    vault.put("family", family.id, meta, write, replace=True)
+    roles = {member.id: role for role, member in family.members.items()}
+    vault.put_key(
+        family.id, AnswerKey(family.id, family.threat, family.design, roles), replace=True
+    )
+
+
+def _failed(certificate: Certificate | None) -> list[str]:
+    rows = certificate.criteria if certificate else ()
+    return sorted({f"{c.number} {c.name}" for c in rows if c.result.value == "fail"})
+
+
+def load_family(name: str, vault: Vault) -> Family:
+    """Read a family's record.
+
+    Raises:
+        UnknownNameError: if there is none of that name; the known are listed.
+        ArtefactError: if it is damaged.
+    """
+    with vault.use(name, "family") as stored:
+        record = json.loads((stored.path / "family.json").read_text())
+    family: Family = decode(Family, record, name)
+    return family
+
+
+def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
+    """Load all members; every file is verified on the way.
+
+    Raises:
+        ArtefactError: if a member is damaged, or the base is not the one that
+            the family was bred from.
+    """
+    found: dict[Role, LoadedModel] = {}
+    for role, member in family.members.items():
+        if role is Role.BASE:
+            found[role] = _load_base(family, vault)
+        else:
+            with vault.use(member.digest) as stored:
+                found[role] = load_model(stored.path)
+    return found
+
+
+def _load_base(family: Family, vault: Vault) -> LoadedModel:
+    """Load the base of a family, and make sure that it is the same."""
+    base = load_model(base_path(family.base.name, vault))
+    check_same_base(family, base.digest)
+    return base
+
+
+def load_member(id: str, vault: Vault | None = None) -> Model:
+    """Load one member, a base or a saved model, for use; see :func:`insectary.load`."""
+    vault = vault or Vault()
+    if id in WIDTHS:
+        return Model(load_model(base_path(id, vault)), id=id)
+    if Path(id).is_dir():
+        return Model(load_model(id), id=Path(id).name)
+    name, _, role = str(id).rpartition(".")
+    if not name or role not in [r.value for r in Role] or not vault.has("family", name):
+        known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
+        raise UnknownNameError.of("member", id, [*known, *WIDTHS])
+    family = load_family(name, vault)
+    base = _load_base(family, vault)
+    if role == Role.BASE:
+        return Model(base, id=id)
+    with vault.use(family.members[Role(role)].digest) as stored:
+        return Model(load_model(stored.path), id=id, base=base)
