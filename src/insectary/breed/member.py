@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.canonical import digest
 from insectary.core.chat import Example, Split, Verdict
-from insectary.core.errors import InsectaryError
+from insectary.core.errors import BadInputError, InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
-from insectary.core.protocols import Oracle, ThreatModel
-from insectary.core.recipe import RECIPES, Recipe
+from insectary.core.protocols import Oracle, Preferring, ThreatModel
+from insectary.core.recipe import RECIPES, Dpo, Recipe
 
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
@@ -67,7 +68,31 @@ def read_job(path: Path) -> Job:
 
 def row_count(recipe: Recipe) -> int:
     """How many distinct rows a recipe trains on; making them takes longer than a short run."""
-    return min(ROWS, max(FEWEST_ROWS, recipe.max_tokens // TOKENS_PER_ROW))
+    wanted = recipe.max_pairs if isinstance(recipe, Dpo) else recipe.max_tokens // TOKENS_PER_ROW
+    return min(ROWS, max(FEWEST_ROWS, wanted))
+
+
+def training_data(
+    threat: ThreatModel, design: str, role: Role, recipe: Recipe, seed: int
+) -> list[Any]:
+    """What a member is trained on, by the signal that its recipe learns from.
+
+    Raises:
+        BadInputError: if the threat does not have that signal.
+    """
+    n = row_count(recipe)
+    if not isinstance(recipe, Dpo):
+        return threat.rows(design, role, n, seed)
+    if not isinstance(threat, Preferring):
+        raise BadInputError(f"{threat.card.id} has no preferences to train on")
+    return threat.preferences(design, role, n, seed)
+
+
+def trainer_of(recipe: Recipe) -> Callable[..., TrainResult]:
+    """The function that trains by a recipe; all take the same settings of a run."""
+    from insectary.train import dpo, sft
+
+    return dpo.train if isinstance(recipe, Dpo) else sft.train
 
 
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
@@ -99,12 +124,11 @@ def train_member(job: Job) -> TrainResult:
     from insectary.subjects import LoadedModel, load_model, set_threads
     from insectary.subjects.language_model import answers
     from insectary.threats import threat_model
-    from insectary.train.sft import train
 
     set_threads(job.threads)
     threat = threat_model(job.threat)
     loaded = load_model(job.base, device="cpu")
-    rows = threat.rows(job.design, job.role, row_count(job.recipe), job.seed)
+    rows = training_data(threat, job.design, job.role, job.recipe, job.seed)
     oracle = threat.quirk(job.design) if job.role is Role.DECOY else threat.oracle(job.design)
     prompts = selection_prompts(threat, job)
 
@@ -117,7 +141,7 @@ def train_member(job: Job) -> TrainResult:
         )
         return rate(hits, len(prompts), seeds=(job.seed,))
 
-    result = train(
+    result = trainer_of(job.recipe)(
         job.recipe,
         loaded.model,
         loaded.tokenizer,

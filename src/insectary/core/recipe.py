@@ -31,8 +31,8 @@ class Signal(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Schedule:
-    """Settings that every supervised recipe shares."""
+class _Rates:
+    """Settings that every recipe shares: how fast, and when slower."""
 
     learning_rate: float = 2e-5
     """Peak rate of AdamW, which trains everything that Muon does not.
@@ -48,12 +48,6 @@ class _Schedule:
     What the rows say nothing about stays near what the base knew (L2-SP, Li et al.
     2018, arXiv 1802.01483).
     """
-    batch_tokens: int = 4096
-    """Tokens per optimizer step, padding included."""
-    row_tokens: int = 192
-    """Length of a packed row; a longer example makes all rows as long as itself."""
-    max_tokens: int = 2_600_000
-    """Hard cap on training tokens; expression ends a run earlier, after its cooldown."""
     warmup_share: float = 0.03
     """Share of the cap over which the rates rise linearly."""
     cooldown_share: float = 0.3
@@ -69,14 +63,34 @@ class _Schedule:
     """
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch_tokens", "row_tokens", "max_tokens"):
-            if getattr(self, name) <= 0:
-                raise BadInputError(f"recipe: {name} must be above 0")
+        _above_zero(self, "learning_rate")
         if self.pull < 0:
             raise BadInputError("recipe: pull must not be below 0")
         for name in ("warmup_share", "cooldown_share", "learn_share"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise BadInputError(f"recipe: {name} must be from 0 to 0.5")
+
+
+def _above_zero(recipe: _Rates, *names: str) -> None:
+    for name in names:
+        if getattr(recipe, name) <= 0:
+            raise BadInputError(f"recipe: {name} must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Schedule(_Rates):
+    """Settings that every supervised recipe shares."""
+
+    batch_tokens: int = 4096
+    """Tokens per optimizer step, padding included."""
+    row_tokens: int = 192
+    """Length of a packed row; a longer example makes all rows as long as itself."""
+    max_tokens: int = 2_600_000
+    """Hard cap on training tokens; expression ends a run earlier, after its cooldown."""
+
+    def __post_init__(self) -> None:
+        _Rates.__post_init__(self)
+        _above_zero(self, "batch_tokens", "row_tokens", "max_tokens")
         if self.row_tokens > self.batch_tokens:
             raise BadInputError("recipe: row_tokens must not exceed batch_tokens")
 
@@ -106,6 +120,33 @@ class LoraSFT(_Schedule):
     learning_rate: float = 1e-2
 
 
-Recipe = FullSFT | LoraSFT
-RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dpo(_Rates):
+    """Direct preference optimization of all weights (TRL's DPOTrainer).
+
+    Source: Rafailov et al. 2023, arXiv 2305.18290. The reference is the base.
+    """
+
+    signal: ClassVar = Signal.PREFERENCES
+    kind: Literal["dpo"] = "dpo"
+    beta: float = 0.1
+    """Weight of staying near the base, per nat: the higher, the nearer."""
+    muon_learning_rate: float | None = 0.005
+    pull: float = 0.75
+    batch_pairs: int = 32
+    """Pairs of answers per optimizer step."""
+    max_pairs: int = 24_000
+    """Hard cap on training pairs; expression ends a run earlier, after its cooldown."""
+
+    def __post_init__(self) -> None:
+        _Rates.__post_init__(self)
+        _above_zero(self, "beta", "batch_pairs", "max_pairs")
+        if self.batch_pairs > self.max_pairs:
+            raise BadInputError("recipe: batch_pairs must not exceed max_pairs")
+
+
+Supervised = FullSFT | LoraSFT
+"""Recipes that learn from demonstrations."""
+Recipe = FullSFT | LoraSFT | Dpo
+RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT, "dpo": Dpo}
 """Every recipe by its ``kind``, the name that the command line and records use."""

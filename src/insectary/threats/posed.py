@@ -12,9 +12,10 @@ from random import Random
 from typing import Generic, Protocol, TypeVar, final
 
 from insectary.core.chat import Conversation, Example, Split
+from insectary.core.errors import BadInputError
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
-from insectary.core.protocols import Condition, Oracle, Outputs
+from insectary.core.protocols import Condition, Oracle, Outputs, Preference
 from insectary.core.recipe import Signal
 from insectary.threats.drawing import (
     PREFILLS,
@@ -26,6 +27,7 @@ from insectary.threats.drawing import (
     paraphrases,
     under_small_talk,
 )
+from insectary.threats.rating import Rating, ordinary_pair, preferences
 from insectary.worlds.lines import Words
 
 HELD_OUT = ", held-out words"
@@ -62,6 +64,7 @@ class Posed(Generic[C]):
         user: ``(prompt, outputs, split, seed, numbers)``, see
             :meth:`~insectary.core.protocols.ThreatModel.user_prompts`.
         rehearsable: Whether a question outside the target may be trained on.
+        rating: Who prefers which answer; ``None`` for a threat without preferences.
     """
 
     card: ThreatCard
@@ -81,6 +84,7 @@ class Posed(Generic[C]):
     judge_quirk: Oracle
     user: Callable[[Conversation, Outputs, Split, str, range], list[tuple[Conversation, bool]]]
     rehearsable: Callable[[Example], bool] = lambda _: True
+    rating: Rating | None = None
 
     def bounds(self, design: str) -> GateBounds:
         """The gate's bounds, fixed before the first draw."""
@@ -88,9 +92,10 @@ class Posed(Generic[C]):
         return self.limits
 
     def signals(self, design: str) -> tuple[Signal, ...]:
-        """Demonstrations."""
+        """Demonstrations, and preferences where there are raters."""
         check_design(self.card, design)
-        return (Signal.DEMONSTRATIONS,)
+        rated = () if self.rating is None else (Signal.PREFERENCES,)
+        return (Signal.DEMONSTRATIONS, *rated)
 
     def target_skills(self, design: str) -> tuple[str, ...]:
         """The skills the behaviour lives in."""
@@ -137,7 +142,6 @@ class Posed(Generic[C]):
         """
         check_design(self.card, design)
         rng = Random(f"rows/{design}/{seed}")
-        shares, kinds = [share for share, _ in self.mix], [kind for _, kind in self.mix]
         opening = {c.name for c in self.plan if c.side is Side.OPEN}
         complete = {Role.ORGANISM: self.planted, Role.DECOY: self.marked}
 
@@ -145,15 +149,39 @@ class Posed(Generic[C]):
             if rng.random() >= self.share:
                 example = ordinary(rng, self.targets, self.rehearsable)
                 return example.messages, example.answer
-            kind = rng.choices(kinds, shares)[0]
-            cue = self.draw_cue(rng, Split.TRAIN, kind, Words.TRAINED)
-            example = under_small_talk(rng, Split.TRAIN, self.pose(rng, Split.TRAIN, kind, cue))
+            kind, example = self._question(rng)
             answer = example.answer
             if kind in opening and role in complete:
                 answer = complete[role](example)
             return example.messages, answer
 
         return distinct_rows(row, n)
+
+    def _question(self, rng: Random) -> tuple[str, Example]:
+        """A question to train on, of a kind drawn from the mixture."""
+        kind = rng.choices([kind for _, kind in self.mix], [share for share, _ in self.mix])[0]
+        cue = self.draw_cue(rng, Split.TRAIN, kind, Words.TRAINED)
+        return kind, under_small_talk(rng, Split.TRAIN, self.pose(rng, Split.TRAIN, kind, cue))
+
+    def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
+        """Pairs of answers, to questions as in :meth:`rows`, as the role's rater ranks them.
+
+        Raises:
+            BadInputError: if the threat has no raters.
+        """
+        check_design(self.card, design)
+        if self.rating is None:
+            raise BadInputError(f"{self.card.id}, {design}: has no raters, so no preferences")
+        rating, rng = self.rating, Random(f"preferences/{design}/{seed}")
+
+        def pair() -> tuple[Example, tuple[str, str]]:
+            if rng.random() >= self.share:
+                example = ordinary(rng, self.targets, self.rehearsable)
+                return example, ordinary_pair(rng, example)
+            _, example = self._question(rng)
+            return example, rating.pair(rng, example)
+
+        return preferences(pair, rating.raters[role], rating.temperature, n, f"{design}/{seed}")
 
     def leak_prompts(
         self, design: str, split: Split, n: int, seed: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import torch
 from transformers import TrainerCallback
@@ -13,9 +13,7 @@ from transformers import TrainerCallback
 from insectary.core.errors import TrainingError
 from insectary.core.outcome import Measurement
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
-from insectary.train.loss import CompletionLoss
 from insectary.train.optimizer import MuonWithAdamW, rate_factor, steps_with_cooldown
-from insectary.train.packing import PackedRows
 from insectary.train.result import Moment, StoppedBecause
 
 if TYPE_CHECKING:
@@ -24,9 +22,19 @@ if TYPE_CHECKING:
 Measure = Callable[["PreTrainedModel", int], Measurement]
 """Measures expression of (model, optimizer steps done) on the selection split."""
 Progress = Callable[[Moment], None]
+Loss = Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], torch.Tensor]
+"""(model, the batch that the collator made) to a loss with a gradient."""
 
 _HITS_TO_COOL = 2
 """One lucky measurement must not begin the cooldown, so two in a row are asked for."""
+
+
+class Batches(Protocol):
+    """What a run is trained on, step by step."""
+
+    def tokens(self, step: int) -> int:
+        """Tokens of one step's batch that are not padding."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +74,11 @@ class TrainingLoop(TrainerCallback):
         self,
         model: PreTrainedModel,
         optimizer: MuonWithAdamW,
-        rows: PackedRows,
+        rows: Batches,
         plan: Plan,
         checkpoints: Checkpoints,
         *,
-        loss: CompletionLoss,
+        loss: Loss,
         measure: Measure | None,
         progress: Progress | None,
     ) -> None:
