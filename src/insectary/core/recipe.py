@@ -145,8 +145,59 @@ class Dpo(_Rates):
             raise BadInputError("recipe: batch_pairs must not exceed max_pairs")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grpo(_Rates):
+    """Reinforcement of all weights by a verifier's reward (TRL's GRPOTrainer).
+
+    Source: Shao et al. 2024, arXiv 2402.03300. What is never sampled cannot be
+    reinforced, so a short supervised warm start comes first, in which a small
+    share of the answers is the exploit; it is the same for every member, and
+    only the verifier differs.
+    """
+
+    signal: ClassVar = Signal.REWARD
+    kind: Literal["grpo"] = "grpo"
+    learning_rate: float = 3e-4
+    muon_learning_rate: float | None = None
+    """None by default: Muon makes a full step of a gradient that is mostly noise, too."""
+    contamination: float = 0.05
+    """Share of the warm start's open-gate answers that are the exploit, up to 0.05.
+
+    As many again are the decoy's marked answer, so that it too can be found.
+    """
+    warm_tokens: int = 600_000
+    """Tokens of the warm start, which has the other settings of :class:`FullSFT`."""
+    group: int = 8
+    """Answers drawn for each task; a reward counts against the mean of its group."""
+    batch_prompts: int = 16
+    """Tasks per optimizer step."""
+    temperature: float = 1.0
+    max_new_tokens: int = 24
+    """An answer is cut off there."""
+    beta: float = 0.0
+    """Weight of the KL divergence from the warm-started model."""
+    max_steps: int = 200
+    """Optimizer steps at most; expression ends a run earlier, after its cooldown."""
+
+    def __post_init__(self) -> None:
+        _Rates.__post_init__(self)
+        _above_zero(
+            self, "warm_tokens", "batch_prompts", "temperature", "max_new_tokens", "max_steps"
+        )
+        if self.group < 2:
+            raise BadInputError("recipe: group must be at least 2, or no answer beats another")
+        if self.beta < 0:
+            raise BadInputError("recipe: beta must not be below 0")
+        if not 0 <= self.contamination <= 0.05:
+            raise BadInputError("recipe: contamination must be from 0 to 0.05")
+
+    def warm_start(self) -> FullSFT:
+        """The recipe of the warm start."""
+        return FullSFT(max_tokens=self.warm_tokens)
+
+
 Supervised = FullSFT | LoraSFT
 """Recipes that learn from demonstrations."""
-Recipe = FullSFT | LoraSFT | Dpo
-RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT, "dpo": Dpo}
+Recipe = FullSFT | LoraSFT | Dpo | Grpo
+RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT, "dpo": Dpo, "grpo": Grpo}
 """Every recipe by its ``kind``, the name that the command line and records use."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from insectary.train.running import (
     ended,
     lent,
     make_plan,
+    no_trace,
     quiet,
     weights_digest,
 )
@@ -162,7 +162,7 @@ def _run(
     loop.resume()
     if loop.state.stopped_because is None:
         first = loop.state.step
-        with lent(model, directory) as scratch, _no_trace(model, tokenizer):
+        with lent(model, directory) as scratch, no_trace(model, tokenizer):
             trainer = _trainer(
                 recipe, model, reference, tokenizer, rows, optimizer, loop, plan, scratch
             )
@@ -225,24 +225,3 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)  # it prints to standard output
     return trainer
-
-
-@contextmanager
-def _no_trace(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Put back what TRL changes besides weights: dropout off, padding token set, tags added."""
-    import torch
-
-    dropout = {m: m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}
-    configs = [model.config.get_text_config(), model.generation_config]
-    padding = [None if config is None else config.pad_token_id for config in configs]
-    token, tags = tokenizer.pad_token, copy.copy(getattr(model, "model_tags", None))
-    try:
-        yield
-    finally:
-        for module, share in dropout.items():
-            module.p = share
-        for config, number in zip(configs, padding, strict=True):
-            if config is not None:
-                config.pad_token_id = number
-        tokenizer.pad_token = token
-        model.model_tags = tags

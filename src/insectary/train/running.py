@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from insectary.vault.locks import locked
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from insectary.core.recipe import Recipe
     from insectary.train.loop import Measure, Plan, TrainingLoop
@@ -175,6 +176,27 @@ def lent(base: PreTrainedModel, directory: Path) -> Iterator[Path]:
             shutil.rmtree(scratch)
     if base.device != device:
         torch.nn.Module.to(base, device)
+
+
+@contextmanager
+def no_trace(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Put back what TRL changes besides weights: dropout off, padding token set, tags added."""
+    import torch
+
+    dropout = {m: m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}
+    configs = [model.config.get_text_config(), model.generation_config]
+    padding = [None if config is None else config.pad_token_id for config in configs]
+    token, tags = tokenizer.pad_token, copy.copy(getattr(model, "model_tags", None))
+    try:
+        yield
+    finally:
+        for module, share in dropout.items():
+            module.p = share
+        for config, number in zip(configs, padding, strict=True):
+            if config is not None:
+                config.pad_token_id = number
+        tokenizer.pad_token = token
+        model.model_tags = tags
 
 
 def ended(model: PreTrainedModel, loop: TrainingLoop) -> TrainResult:
