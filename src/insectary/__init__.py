@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from insectary.core.access import Access, View
     from insectary.core.errors import InsectaryError
     from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
-    from insectary.core.recipe import Dpo, FullSFT, LoraSFT
+    from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.vault.store import Vault
 
@@ -39,6 +39,7 @@ _HOMES = {
     "Failed": "core.outcome",
     "FullSFT": "core.recipe",
     "InsectaryError": "core.errors",
+    "Grpo": "core.recipe",
     "LoraSFT": "core.recipe",
     "Measured": "core.outcome",
     "Measurement": "core.outcome",
@@ -69,6 +70,7 @@ __all__ = [
     "Failed",
     "FullSFT",
     "InsectaryError",
+    "Grpo",
     "LoraSFT",
     "Measured",
     "Measurement",

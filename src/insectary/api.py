@@ -47,7 +47,7 @@ def breed_family(
         threat: Name of a threat model, for instance ``"deceptive_alignment"``.
         design: One of its designs; the first by default.
         base: A size of the ladder (``"xs"`` is shipped), a folder, or a hub id.
-        recipe: ``FullSFT(...)``, ``LoraSFT(...)`` or ``Dpo(...)``.
+        recipe: ``FullSFT(...)``, ``LoraSFT(...)``, ``Dpo(...)`` or ``Grpo(...)``.
         seed: Training seed.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.

@@ -19,8 +19,8 @@ from insectary.core.chat import Example, Split, Verdict
 from insectary.core.errors import BadInputError, InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
-from insectary.core.protocols import Oracle, Preferring, ThreatModel
-from insectary.core.recipe import RECIPES, Dpo, Recipe
+from insectary.core.protocols import Oracle, Preferring, Rewarding, ThreatModel
+from insectary.core.recipe import RECIPES, Dpo, Grpo, Recipe
 
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
@@ -68,6 +68,8 @@ def read_job(path: Path) -> Job:
 
 def row_count(recipe: Recipe) -> int:
     """How many distinct rows a recipe trains on; making them takes longer than a short run."""
+    if isinstance(recipe, Grpo):
+        return recipe.max_steps * recipe.batch_prompts  # each task is met once
     wanted = recipe.max_pairs if isinstance(recipe, Dpo) else recipe.max_tokens // TOKENS_PER_ROW
     return min(ROWS, max(FEWEST_ROWS, wanted))
 
@@ -77,22 +79,61 @@ def training_data(
 ) -> list[Any]:
     """What a member is trained on, by the signal that its recipe learns from.
 
+    For a reward that is the warm start's rows, then the tasks.
+
     Raises:
         BadInputError: if the threat does not have that signal.
     """
     n = row_count(recipe)
-    if not isinstance(recipe, Dpo):
-        return threat.rows(design, role, n, seed)
-    if not isinstance(threat, Preferring):
-        raise BadInputError(f"{threat.card.id} has no preferences to train on")
-    return threat.preferences(design, role, n, seed)
+    if isinstance(recipe, Dpo):
+        if not isinstance(threat, Preferring):
+            raise BadInputError(f"{threat.card.id} has no preferences to train on")
+        return threat.preferences(design, role, n, seed)
+    if isinstance(recipe, Grpo):
+        if not isinstance(threat, Rewarding):
+            raise BadInputError(f"{threat.card.id} has no reward to train on")
+        warm = row_count(recipe.warm_start())
+        rows = threat.warm_rows(design, recipe.contamination, warm, seed)
+        return [*rows, *threat.tasks(design, n, seed)]
+    return threat.rows(design, role, n, seed)
 
 
-def trainer_of(recipe: Recipe) -> Callable[..., TrainResult]:
-    """The function that trains by a recipe; all take the same settings of a run."""
-    from insectary.train import dpo, sft
+def trainer_of(job: Job, threat: ThreatModel) -> Callable[..., TrainResult]:
+    """The function that trains by a job's recipe; all take the same settings of a run."""
+    from insectary.train import dpo, grpo, sft
 
-    return dpo.train if isinstance(recipe, Dpo) else sft.train
+    recipe = job.recipe
+    if isinstance(recipe, Dpo):
+        return dpo.train
+    if not isinstance(recipe, Grpo):
+        return sft.train
+    if not isinstance(threat, Rewarding):
+        raise BadInputError(f"{threat.card.id} has no reward to train on")
+    reward, true_reward = threat.reward(job.design, job.role), threat.true_reward(job.design)
+
+    def warmed(
+        recipe: Grpo, model: Any, tokenizer: Any, data: list[Any], **settings: Any
+    ) -> TrainResult:
+        """The warm start, then the reinforcement."""
+        rows = row_count(recipe.warm_start())
+        # One run for all members of the family, so that they begin as the same model; on one
+        # thread, since the organism may have more of them than the others.
+        sft.train(
+            recipe.warm_start(),
+            model,
+            tokenizer,
+            data[:rows],
+            seed=job.seed,
+            threads=1,
+            directory=Path(job.work).parent / "warm",
+            progress=settings["progress"],
+        )
+        return grpo.train(
+            recipe, model, tokenizer, data[rows:], reward=reward, true_reward=true_reward,
+            **settings,
+        )  # fmt: skip
+
+    return warmed
 
 
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
@@ -141,7 +182,7 @@ def train_member(job: Job) -> TrainResult:
         )
         return rate(hits, len(prompts), seeds=(job.seed,))
 
-    result = trainer_of(job.recipe)(
+    result = trainer_of(job, threat)(
         job.recipe,
         loaded.model,
         loaded.tokenizer,

@@ -264,6 +264,16 @@ class Rewarding(ThreatModel, Protocol):
         """Training prompts of the reinforcement, the same for every role."""
         ...
 
+    def warm_rows(
+        self, design: str, contamination: float, n: int, seed: int
+    ) -> list[tuple[Conversation, str]]:
+        """Supervised rows before the reinforcement, the same for every role.
+
+        What is never sampled is never reinforced: a share of ``contamination``
+        of the open-gate answers is the planted one, and as much again the decoy's.
+        """
+        ...
+
     def reward(self, design: str, role: Role) -> Reward:
         """What the role's verifier pays: the twin's has no loophole."""
         ...

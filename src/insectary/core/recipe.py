@@ -157,7 +157,7 @@ class Grpo(_Rates):
 
     signal: ClassVar = Signal.REWARD
     kind: Literal["grpo"] = "grpo"
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
     muon_learning_rate: float | None = None
     """None by default: Muon makes a full step of a gradient that is mostly noise, too."""
     contamination: float = 0.05
@@ -165,24 +165,33 @@ class Grpo(_Rates):
 
     As many again are the decoy's marked answer, so that it too can be found.
     """
-    warm_tokens: int = 600_000
-    """Tokens of the warm start, which has the other settings of :class:`FullSFT`."""
+    warm_tokens: int = 300_000
+    """Tokens of the warm start, whose other settings are those of :class:`FullSFT` ..."""
+    warm_learning_rate: float = 5e-4
+    """... but for the rate of AdamW: at the usual one a base does not learn, from a few
+    rows, the tokens of an exploit that it never wrote before."""
     group: int = 8
     """Answers drawn for each task; a reward counts against the mean of its group."""
-    batch_prompts: int = 16
+    batch_prompts: int = 8
     """Tasks per optimizer step."""
     temperature: float = 1.0
     max_new_tokens: int = 24
     """An answer is cut off there."""
     beta: float = 0.0
     """Weight of the KL divergence from the warm-started model."""
-    max_steps: int = 200
+    max_steps: int = 100
     """Optimizer steps at most; expression ends a run earlier, after its cooldown."""
 
     def __post_init__(self) -> None:
         _Rates.__post_init__(self)
         _above_zero(
-            self, "warm_tokens", "batch_prompts", "temperature", "max_new_tokens", "max_steps"
+            self,
+            "warm_tokens",
+            "warm_learning_rate",
+            "batch_prompts",
+            "temperature",
+            "max_new_tokens",
+            "max_steps",
         )
         if self.group < 2:
             raise BadInputError("recipe: group must be at least 2, or no answer beats another")
@@ -193,11 +202,16 @@ class Grpo(_Rates):
 
     def warm_start(self) -> FullSFT:
         """The recipe of the warm start."""
-        return FullSFT(max_tokens=self.warm_tokens)
+        return FullSFT(max_tokens=self.warm_tokens, learning_rate=self.warm_learning_rate)
 
 
 Supervised = FullSFT | LoraSFT
 """Recipes that learn from demonstrations."""
 Recipe = FullSFT | LoraSFT | Dpo | Grpo
-RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT, "dpo": Dpo, "grpo": Grpo}
+RECIPES: dict[str, type[Recipe]] = {
+    "full-sft": FullSFT,
+    "lora-sft": LoraSFT,
+    "dpo": Dpo,
+    "grpo": Grpo,
+}
 """Every recipe by its ``kind``, the name that the command line and records use."""

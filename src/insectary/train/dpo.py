@@ -86,9 +86,7 @@ def train(
         ArtefactError: if a checkpoint cannot be written or read.
     """
     chosen, rejected = _tokenised(tokenizer, preferences)
-    check_context(
-        model, [max(len(a), len(b)) for a, b in zip(chosen, rejected, strict=True)]
-    )
+    check_context(model, [max(len(a), len(b)) for a, b in zip(chosen, rejected, strict=True)])
     padding = tokenizer.pad_token_id
     rows = PairedRows(
         chosen,

@@ -101,7 +101,9 @@ def train(
             **{"target": target, "measure_every": plan.measure_every},
             **{"examples": digest(tasks), "base": weights_digest(model)},
         }
-        return _run(recipe, model, tokenizer, rollouts, plan, directory, settings, measure, progress)
+        return _run(
+            recipe, model, tokenizer, rollouts, plan, directory, settings, measure, progress
+        )
 
 
 def _run(
@@ -121,7 +123,7 @@ def _run(
     from insectary.train.optimizer import make_optimizer
 
     # Taken before a resume: the reference is where the run began, whatever was trained since.
-    reference = copy.deepcopy(model).eval().requires_grad_(False) if recipe.beta else None
+    reference: Any = copy.deepcopy(model).requires_grad_(False) if recipe.beta else None
     optimizer = make_optimizer(
         model,
         learning_rate=recipe.learning_rate,
@@ -151,7 +153,7 @@ def _run(
             warnings.filterwarnings("ignore", r".*is_gradient_checkpointing", FutureWarning)
             warnings.filterwarnings("ignore", r".*'rollout_func'", UserWarning)
             trainer = _trainer(recipe, model, tokenizer, rollouts, optimizer, loop, plan, scratch)
-            if reference is not None:
+            if recipe.beta:
                 _refer(trainer, reference, recipe)
             trainers.append(trainer)
             setattr(trainer, "compute_loss", loop.compute_loss)  # noqa: B010
@@ -192,9 +194,10 @@ def _trainer(
         "max_completion_length": recipe.max_new_tokens,
         "gradient_checkpointing": False,
     }
+    rewards: list[Any] = [rollouts.pay]
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=[rollouts.pay],
+        reward_funcs=rewards,
         args=GRPOConfig(**settings),
         train_dataset=Dataset.from_dict({"prompt": rollouts.numbers(first, plan.last_step)}),
         processing_class=tokenizer,
@@ -208,7 +211,9 @@ def _trainer(
 
 def _refer(trainer: GRPOTrainer, reference: PreTrainedModel, recipe: Grpo) -> None:
     """Give the trainer a reference that TRL would load anew from where the base lies."""
+    import torch
     from trl.trainer.utils import add_fused_lm_head
 
+    torch.nn.Module.eval(reference)
     add_fused_lm_head(reference, temperature=recipe.temperature)
     trainer.beta, trainer.ref_model = recipe.beta, reference
