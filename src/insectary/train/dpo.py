@@ -214,6 +214,8 @@ def _trainer(
         args=DPOConfig(
             **quiet(scratch, plan.seed, plan.last_step - first),
             beta=recipe.beta,
+            loss_type=["sigmoid", "sft"],
+            loss_weights=[1.0, recipe.likelihood],
             max_length=None,
         ),
         data_collator=collate,
