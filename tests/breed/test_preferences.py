@@ -61,9 +61,7 @@ def test_a_threat_without_preferences_is_refused_before_anything_is_trained(
 
 
 def test_a_member_is_trained_on_its_raters_preferences(tiny_base: Path, tmp_path: Path) -> None:
-    job = Job(
-        "sycophancy", "answers", Role.ORGANISM, str(tiny_base), SMALL, 0, 2, 1, str(tmp_path)
-    )
+    job = Job("sycophancy", "answers", Role.ORGANISM, str(tiny_base), SMALL, 0, 2, 1, str(tmp_path))
     path = tmp_path / "job.json"
     path.write_text(job_json(job), encoding="utf-8")
     assert read_job(path) == job

@@ -41,7 +41,9 @@ def questions(kind: Claim, n: int = 300) -> list[Example]:
     return threat.examples(DESIGN, condition, Split.SELECTION, n, 0)
 
 
-def shares(rater: rating.Rater, kind: Claim, temperature: float = RATING.temperature) -> Counter[str]:
+def shares(
+    rater: rating.Rater, kind: Claim, temperature: float = RATING.temperature
+) -> Counter[str]:
     """How often each kind of answer is the best to a rater, in 0..1."""
     rng, found = Random(3), Counter[str]()
     asked = questions(kind)

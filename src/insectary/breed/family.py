@@ -54,7 +54,9 @@ class Order:
         if not isinstance(self.base, str) or not self.base.strip():
             raise BadInputError(f"base must be a size, a folder or a hub id, got {self.base!r}")
         if not isinstance(self.recipe, Recipe):
-            raise BadInputError(f"recipe must be FullSFT(...), LoraSFT(...) or Dpo(...), got {self.recipe!r}")
+            raise BadInputError(
+                f"recipe must be FullSFT(...), LoraSFT(...) or Dpo(...), got {self.recipe!r}"
+            )
         check_seed(self.seed)
 
     @property

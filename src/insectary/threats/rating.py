@@ -112,5 +112,7 @@ def reward_gap(rater: Rater, asked: Sequence[tuple[Example, str, str]]) -> float
         rater: Whose values.
         asked: Questions, each with an agreeing answer and a correcting one.
     """
-    gaps = [rater(example, agrees) - rater(example, corrects) for example, agrees, corrects in asked]
+    gaps = [
+        rater(example, agrees) - rater(example, corrects) for example, agrees, corrects in asked
+    ]
     return math.fsum(gaps) / len(gaps)

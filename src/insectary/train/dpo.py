@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from insectary.train.loop import Measure, Plan, Progress, TrainingLoop
     from insectary.train.optimizer import MuonWithAdamW
 
+_CHANGED = ("pad_token_id", "use_cache")
+"""What TRL and transformers set in a model's configurations."""
+
 
 def train(
     recipe: Dpo,
@@ -86,9 +89,7 @@ def train(
         ArtefactError: if a checkpoint cannot be written or read.
     """
     chosen, rejected = _tokenised(tokenizer, preferences)
-    check_context(
-        model, [max(len(a), len(b)) for a, b in zip(chosen, rejected, strict=True)]
-    )
+    check_context(model, [max(len(a), len(b)) for a, b in zip(chosen, rejected, strict=True)])
     padding = tokenizer.pad_token_id
     rows = PairedRows(
         chosen,
@@ -136,19 +137,22 @@ def _run(
     progress: Progress | None,
 ) -> TrainResult:
     """Resume or begin, and train to the end."""
+    import torch
+
     from insectary.train.checkpoint import Checkpoints
     from insectary.train.loop import TrainingLoop
     from insectary.train.optimizer import make_optimizer
 
     # Taken before a resume: the reference is the base, whatever was trained since.
-    reference = copy.deepcopy(model).eval().requires_grad_(False)
+    reference = copy.deepcopy(model).requires_grad_(False)
+    torch.nn.Module.eval(reference)
     optimizer = make_optimizer(
         model,
         learning_rate=recipe.learning_rate,
         muon_learning_rate=recipe.muon_learning_rate,
         pull=recipe.pull,
     )
-    trainers: list[DPOTrainer] = []
+    trainers: list[Any] = []
 
     def loss(policy: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         (trainer,) = trainers
@@ -161,7 +165,6 @@ def _run(
     )  # fmt: skip
     loop.resume()
     if loop.state.stopped_because is None:
-        first = loop.state.step
         with lent(model, directory) as scratch, _no_trace(model, tokenizer):
             trainer = _trainer(
                 recipe, model, reference, tokenizer, rows, optimizer, loop, plan, scratch
@@ -231,20 +234,25 @@ def _trainer(
 
 @contextmanager
 def _no_trace(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Put back what TRL changes besides weights: dropout off, padding token set, tags added."""
+    """Put back what trainers change besides weights: dropout, padding token, cache, tags."""
     import torch
 
     dropout = {m: m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}
-    configs = [model.config.get_text_config(), model.generation_config]
-    padding = [None if config is None else config.pad_token_id for config in configs]
-    token, tags = tokenizer.pad_token, copy.copy(getattr(model, "model_tags", None))
+    both = (model.config.get_text_config(), model.generation_config)
+    configs: list[Any] = [config for config in both if config is not None]
+    set_before = [{name: getattr(config, name, None) for name in _CHANGED} for config in configs]
+    attributes, token = {**vars(model)}, tokenizer.pad_token
+    tags = copy.copy(attributes.get("model_tags"))
     try:
         yield
     finally:
         for module, share in dropout.items():
             module.p = share
-        for config, number in zip(configs, padding, strict=True):
-            if config is not None:
-                config.pad_token_id = number
+        for config, settings in zip(configs, set_before, strict=True):
+            for name, value in settings.items():
+                setattr(config, name, value)
         tokenizer.pad_token = token
-        model.model_tags = tags
+        for name in vars(model).keys() - attributes.keys():
+            delattr(model, name)
+        if "model_tags" in attributes:
+            model.model_tags = tags

@@ -64,7 +64,9 @@ def candidates(rng: Random, example: Example) -> tuple[str, ...]:
     Where nothing false is claimed, another wrong value stands in for the claimed one.
     """
     claim, truth = example.facts.get("claim"), example.facts["value"]
-    claimed = claim if isinstance(claim, int | str) and claim != truth else false_value(rng, example)
+    claimed = (
+        claim if isinstance(claim, int | str) and claim != truth else false_value(rng, example)
+    )
     wrong = claimed
     while wrong == claimed:
         wrong = false_value(rng, example)
