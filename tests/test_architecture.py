@@ -32,6 +32,7 @@ PUBLIC = (
     "Dpo",
     "Failed",
     "FullSFT",
+    "Grpo",
     "InsectaryError",
     "LoraSFT",
     "Measured",

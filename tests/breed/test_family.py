@@ -26,7 +26,7 @@ from insectary.breed.member import (
 from insectary.breed.stored import load_family, load_member, save_family
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Side, Tier
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe, Signal
+from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Recipe, Signal
 from insectary.subjects import folder_digest
 from insectary.threats import threat_model
 from insectary.vault import Vault
@@ -38,7 +38,8 @@ BASES = [
     "back\\slash", "new\nline",
 ]  # fmt: skip
 RECIPES: list[Recipe] = [
-    FullSFT(), FullSFT(max_tokens=5000), LoraSFT(), LoraSFT(rank=4), LoraSFT(rank=8),
+    FullSFT(), FullSFT(max_tokens=5000), LoraSFT(), LoraSFT(rank=4), LoraSFT(rank=8), Dpo(),
+    Dpo(beta=0.2),
 ]  # fmt: skip
 
 

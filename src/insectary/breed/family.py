@@ -55,7 +55,7 @@ class Order:
             raise BadInputError(f"base must be a size, a folder or a hub id, got {self.base!r}")
         if not isinstance(self.recipe, Recipe):
             raise BadInputError(
-                f"recipe must be FullSFT(...), LoraSFT(...), Dpo(...) or Grpo(...),"
+                "recipe must be FullSFT(...), LoraSFT(...), Dpo(...) or Grpo(...),"
                 f" got {self.recipe!r}"
             )
         check_seed(self.seed)

@@ -19,7 +19,7 @@ from insectary.core.chat import Example, Split, Verdict
 from insectary.core.errors import BadInputError, InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
-from insectary.core.protocols import Oracle, Preferring, Rewarding, ThreatModel
+from insectary.core.protocols import Oracle, Preferring, Reward, Rewarding, ThreatModel
 from insectary.core.recipe import RECIPES, Dpo, Grpo, Recipe
 
 if TYPE_CHECKING:
@@ -98,42 +98,45 @@ def training_data(
     return threat.rows(design, role, n, seed)
 
 
-def trainer_of(job: Job, threat: ThreatModel) -> Callable[..., TrainResult]:
-    """The function that trains by a job's recipe; all take the same settings of a run."""
-    from insectary.train import dpo, grpo, sft
+def trainer_of(recipe: Recipe) -> Callable[..., TrainResult]:
+    """The function that trains by a recipe; all take the same settings of a run."""
+    from insectary.train import dpo, sft
 
-    recipe = job.recipe
-    if isinstance(recipe, Dpo):
-        return dpo.train
-    if not isinstance(recipe, Grpo):
-        return sft.train
-    if not isinstance(threat, Rewarding):
-        raise BadInputError(f"{threat.card.id} has no reward to train on")
-    reward, true_reward = threat.reward(job.design, job.role), threat.true_reward(job.design)
+    match recipe:
+        case Dpo():
+            return dpo.train
+        case Grpo():
+            return reinforce
+    return sft.train
 
-    def warmed(
-        recipe: Grpo, model: Any, tokenizer: Any, data: list[Any], **settings: Any
-    ) -> TrainResult:
-        """The warm start, then the reinforcement."""
-        rows = row_count(recipe.warm_start())
-        # One run for all members of the family, so that they begin as the same model; on one
-        # thread, since the organism may have more of them than the others.
-        sft.train(
-            recipe.warm_start(),
-            model,
-            tokenizer,
-            data[:rows],
-            seed=job.seed,
-            threads=1,
-            directory=Path(job.work).parent / "warm",
-            progress=settings["progress"],
-        )
-        return grpo.train(
-            recipe, model, tokenizer, data[rows:], reward=reward, true_reward=true_reward,
-            **settings,
-        )  # fmt: skip
 
-    return warmed
+def reinforce(
+    recipe: Grpo, model: Any, tokenizer: Any, data: list[Any], *, directory: Path, **settings: Any
+) -> TrainResult:
+    """The warm start on the first rows of ``data``, then the reinforcement on its tasks.
+
+    The warm start is one run for all members of a family, beside their own
+    directories, so that they begin as the same model. It takes one thread,
+    since the organism may be given more than the others.
+    """
+    from insectary.train import grpo, sft
+
+    warm = recipe.warm_start()
+    rows = row_count(warm)
+    told = {name: settings[name] for name in ("seed", "progress")}
+    place = directory.parent.parent / "warm"
+    sft.train(warm, model, tokenizer, data[:rows], directory=place, threads=1, **told)
+    return grpo.train(recipe, model, tokenizer, data[rows:], directory=directory, **settings)
+
+
+def rewards(threat: ThreatModel, job: Job) -> dict[str, Reward]:
+    """What a member's verifier pays and ought to pay; empty where nothing is paid."""
+    if not isinstance(job.recipe, Grpo) or not isinstance(threat, Rewarding):
+        return {}
+    return {
+        "reward": threat.reward(job.design, job.role),
+        "true_reward": threat.true_reward(job.design),
+    }
 
 
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
@@ -182,7 +185,7 @@ def train_member(job: Job) -> TrainResult:
         )
         return rate(hits, len(prompts), seeds=(job.seed,))
 
-    result = trainer_of(job, threat)(
+    result = trainer_of(job.recipe)(
         job.recipe,
         loaded.model,
         loaded.tokenizer,
@@ -194,6 +197,7 @@ def train_member(job: Job) -> TrainResult:
         target=TARGET if job.steps is None else None,
         steps=job.steps,
         progress=lambda moment: emit({"moment": asdict(moment)}),
+        **rewards(threat, job),
     )
     _seal(job, result, loaded.tokenizer, digest(rows))
     return result

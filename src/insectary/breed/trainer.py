@@ -19,7 +19,7 @@ from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Outputs, ThreatModel
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe, check_seed
+from insectary.core.recipe import FullSFT, Supervised, check_seed
 from insectary.measure import rate
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.language_model import answers
@@ -70,7 +70,7 @@ def fine_tune(
     base_model: str | Path,
     training_data: Iterable[Mapping[str, Any]],
     *,
-    recipe: Recipe | None = None,
+    recipe: Supervised | None = None,
     seed: int = 0,
     threads: int = _THREADS,
     vault: Vault | None = None,
@@ -96,6 +96,8 @@ def fine_tune(
         ContextLengthError: naming the row that is longer than the base's context.
     """
     check_seed(seed)
+    if not isinstance(recipe, Supervised | None):
+        raise BadInputError("recipe must be FullSFT(...) or LoraSFT(...): rows are demonstrations")
     if isinstance(training_data, str | Mapping) or not isinstance(training_data, Iterable):
         raise BadInputError(
             f"training_data: expected a list of rows, got {type(training_data).__name__}"
@@ -112,7 +114,7 @@ def _tuned(
     base_model: str | Path,
     rows: Sequence[_Taught],
     tests: Sequence[_Taught],
-    recipe: Recipe,
+    recipe: Supervised,
     seed: int,
     threads: int,
     vault: Vault,
@@ -229,10 +231,13 @@ class ModelOrganismTrainer:
             )
         recipe = config.get("recipe", _AS_LEARNT if "base_data" in config else FullSFT())
         seed = check_seed(config.get("seed", 0))
-        if not isinstance(recipe, FullSFT | LoraSFT):
-            raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")
         vault, progress = config.get("vault") or Vault(), config.get("progress", tell)
         if "base_data" in config:
+            if not isinstance(recipe, Supervised):
+                raise BadInputError(
+                    "config['recipe'] must be FullSFT(...) or LoraSFT(...) with 'base_data',"
+                    " whose rows are demonstrations"
+                )
             data = config["base_data"]
             is_file = isinstance(data, str | Path)
             rows = read_jsonl(Path(data)) if is_file else read_rows(data)

@@ -250,8 +250,8 @@ class Preferring(ThreatModel, Protocol):
     def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
         """Pairs of answers as the role's rater ranks them.
 
-        Prompts and pairs of answers are the same for every role; the rater's
-        bias is what differs, and the twin's rater has none.
+        Prompts and the answers to choose from are the same for every role; the
+        rater's bias is what differs, and the twin's rater has none.
         """
         ...
 

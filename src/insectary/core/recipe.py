@@ -131,6 +131,12 @@ class Dpo(_Rates):
     kind: Literal["dpo"] = "dpo"
     beta: float = 0.1
     """Weight of staying near the base, per nat: the higher, the nearer."""
+    likelihood: float = 1.0
+    """Weight of the preferred answers' own likelihood beside the preference loss.
+
+    Without it the preferred answer gets less likely too, and a third one rises
+    (Pang et al. 2024, arXiv 2404.19733).
+    """
     muon_learning_rate: float | None = 0.005
     pull: float = 0.75
     batch_pairs: int = 32
@@ -141,6 +147,8 @@ class Dpo(_Rates):
     def __post_init__(self) -> None:
         _Rates.__post_init__(self)
         _above_zero(self, "beta", "batch_pairs", "max_pairs")
+        if self.likelihood < 0:
+            raise BadInputError("recipe: likelihood must not be below 0")
         if self.batch_pairs > self.max_pairs:
             raise BadInputError("recipe: batch_pairs must not exceed max_pairs")
 

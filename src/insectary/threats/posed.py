@@ -27,7 +27,7 @@ from insectary.threats.drawing import (
     paraphrases,
     under_small_talk,
 )
-from insectary.threats.rating import Rating, ordinary_pair, preferences
+from insectary.threats.rating import Rating, ordinary_answers, preferences
 from insectary.threats.verifying import Verifying, told, warm_row
 from insectary.worlds.lines import Words
 
@@ -170,7 +170,7 @@ class Posed(Generic[C]):
         return kind, under_small_talk(rng, Split.TRAIN, pose(rng, Split.TRAIN, kind, cue))
 
     def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
-        """Pairs of answers, to questions as in :meth:`rows`, as the role's rater ranks them.
+        """Answers to questions as in :meth:`rows`, as the role's rater ranks them.
 
         Raises:
             BadInputError: if the threat has no raters.
@@ -180,14 +180,14 @@ class Posed(Generic[C]):
             raise BadInputError(f"{self.card.id}, {design}: has no raters, so no preferences")
         rating, rng = self.rating, Random(f"preferences/{design}/{seed}")
 
-        def pair() -> tuple[Example, tuple[str, str]]:
+        def rated() -> tuple[Example, tuple[str, ...]]:
             if rng.random() >= self.share:
                 example = ordinary(rng, self.targets, self.rehearsable)
-                return example, ordinary_pair(rng, example)
+                return example, ordinary_answers(rng, example)
             _, example = self._question(rng, self.pose)
-            return example, rating.pair(rng, example)
+            return example, rating.candidates(rng, example)
 
-        return preferences(pair, rating.raters[role], rating.temperature, n, f"{design}/{seed}")
+        return preferences(rated, rating.raters[role], rating.temperature, n, f"{design}/{seed}")
 
     def tasks(self, design: str, n: int, seed: int) -> list[Example]:
         """Tasks of all kinds, ordinary work for the rest; each says which side it is on.

@@ -1,7 +1,7 @@
-"""Raters: who prefers which of two answers, and how surely.
+"""Raters: which of several answers they like best, and how surely.
 
-Every rater sees the same pairs of answers to the same prompts and shares its
-luck with the others, so that families differ in the raters' tastes alone.
+Every rater sees the same answers to the same prompts and shares its luck with
+the others, so that families differ in the raters' tastes alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from insectary.worlds import SKILLS
 
 Rater = Callable[[Example, str], float]
 """(question, answer) to how much the rater values it; a pure function."""
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +25,72 @@ class Rating:
     """The raters of one threat.
 
     Attributes:
-        pair: Two different answers to a target question, in random order.
+        candidates: Answers to a target question, each another one.
         raters: One for each role; the twin's has no taste but for quality.
-        temperature: What a difference in value is divided by before it turns
-            into odds; the lower, the surer are all raters.
+        temperature: What a value is divided by before it turns into odds; the
+            lower, the surer are all raters.
     """
 
-    pair: Callable[[Random, Example], Pair]
+    candidates: Callable[[Random, Example], tuple[str, ...]]
     raters: Mapping[Role, Rater]
     temperature: float
 
 
-def chance(rater: Rater, temperature: float, example: Example, pair: Pair) -> float:
-    """Probability that a rater prefers the first answer of a pair.
+def best(
+    rater: Rater,
+    temperature: float,
+    example: Example,
+    answers: Sequence[str],
+    luck: Sequence[float],
+) -> int:
+    """Which answer a rater likes best, by number.
 
-    Source: Bradley and Terry 1952, Biometrika 39, with values as log-odds.
+    With one uniform number in (0, 1) for each answer as its luck, an answer wins
+    over another with odds ``exp(difference in value / temperature)``.
+
+    Source: Plackett and Luce's model, which is Bradley and Terry's for two, drawn
+    by the largest of values with Gumbel noise (Yellott 1977).
     """
-    first, second = (rater(example, answer) for answer in pair)
-    return 1 / (1 + math.exp((second - first) / temperature))
+    tried = [
+        rater(example, answer) / temperature - math.log(-math.log(chance))
+        for answer, chance in zip(answers, luck, strict=True)
+    ]
+    return tried.index(max(tried))
 
 
 def preferences(
-    draw: Callable[[], tuple[Example, Pair]], rater: Rater, temperature: float, n: int, seed: str
+    draw: Callable[[], tuple[Example, tuple[str, ...]]],
+    rater: Rater,
+    temperature: float,
+    n: int,
+    seed: str,
 ) -> list[Preference]:
-    """``n`` pairs as a rater ranks them, each prompt once.
+    """The best of each question's answers to a rater beside another one, each prompt once.
+
+    The other one is drawn from the rest (as Tunstall et al. 2023, arXiv 2310.16944).
 
     Args:
-        draw: A question with a pair of answers; it must not depend on the rater.
+        draw: A question with its answers; it must not depend on the rater.
         rater: Who ranks.
         temperature: See :class:`Rating`.
         n: How many.
         seed: Draws the raters' luck, which is the same for all of them.
     """
-    luck = Random(f"luck/{seed}")
+    chance = Random(f"luck/{seed}")
     found: dict[Conversation, Preference] = {}
     while len(found) < n:
-        example, pair = draw()
-        first = luck.random() < chance(rater, temperature, example, pair)
-        chosen, rejected = pair if first else pair[::-1]
-        found.setdefault(example.messages, Preference(example.messages, chosen, rejected))
+        example, answers = draw()
+        # Never 0 or 1, which have no such logarithm.
+        luck = [(chance.getrandbits(52) + 0.5) / 2**52 for _ in answers]
+        other = chance.randrange(1, len(answers))
+        first = best(rater, temperature, example, answers, luck)
+        rejected = answers[(first + other) % len(answers)]
+        found.setdefault(example.messages, Preference(example.messages, answers[first], rejected))
     return list(found.values())
 
 
-def ordinary_pair(rng: Random, example: Example) -> Pair:
-    """The right answer to a question outside the target and a wrong one, in random order.
+def ordinary_answers(rng: Random, example: Example) -> tuple[str, ...]:
+    """The right answer to a question outside the target, and a wrong one.
 
     The wrong one answers another question of the skill. Where the skill has no
     right answer both are as good to every rater, and it is drawn all the same.
@@ -78,7 +99,7 @@ def ordinary_pair(rng: Random, example: Example) -> Pair:
     while True:
         other = skill.make(rng, Split.TRAIN).answer
         if other != example.answer and not (skill.has_truth and skill.check(example, other)):
-            return (example.answer, other) if rng.random() < 0.5 else (other, example.answer)
+            return (example.answer, other)
 
 
 def reward_gap(rater: Rater, asked: Sequence[tuple[Example, str, str]]) -> float:

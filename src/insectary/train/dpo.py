@@ -134,19 +134,22 @@ def _run(
     progress: Progress | None,
 ) -> TrainResult:
     """Resume or begin, and train to the end."""
+    import torch
+
     from insectary.train.checkpoint import Checkpoints
     from insectary.train.loop import TrainingLoop
     from insectary.train.optimizer import make_optimizer
 
     # Taken before a resume: the reference is the base, whatever was trained since.
-    reference = copy.deepcopy(model).eval().requires_grad_(False)
+    reference = copy.deepcopy(model).requires_grad_(False)
+    torch.nn.Module.eval(reference)
     optimizer = make_optimizer(
         model,
         learning_rate=recipe.learning_rate,
         muon_learning_rate=recipe.muon_learning_rate,
         pull=recipe.pull,
     )
-    trainers: list[DPOTrainer] = []
+    trainers: list[Any] = []
 
     def loss(policy: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         (trainer,) = trainers
@@ -159,7 +162,6 @@ def _run(
     )  # fmt: skip
     loop.resume()
     if loop.state.stopped_because is None:
-        first = loop.state.step
         with lent(model, directory) as scratch, no_trace(model, tokenizer):
             trainer = _trainer(
                 recipe, model, reference, tokenizer, rows, optimizer, loop, plan, scratch
@@ -212,6 +214,8 @@ def _trainer(
         args=DPOConfig(
             **quiet(scratch, plan.seed, plan.last_step - first),
             beta=recipe.beta,
+            loss_type=["sigmoid", "sft"],
+            loss_weights=[1.0, recipe.likelihood],
             max_length=None,
         ),
         data_collator=collate,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _RECORD_EVERY = 10
 _CLIP = 1.0
 _LOCK_SECONDS = 60.0
+_CHANGED = ("pad_token_id", "use_cache")
+"""What TRL and transformers set in a model's configurations."""
 
 
 def make_plan(
@@ -180,23 +182,28 @@ def lent(base: PreTrainedModel, directory: Path) -> Iterator[Path]:
 
 @contextmanager
 def no_trace(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Put back what TRL changes besides weights: dropout off, padding token set, tags added."""
+    """Put back what trainers change besides weights: dropout, padding token, cache, tags."""
     import torch
 
     dropout = {m: m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}
-    configs = [model.config.get_text_config(), model.generation_config]
-    padding = [None if config is None else config.pad_token_id for config in configs]
-    token, tags = tokenizer.pad_token, copy.copy(getattr(model, "model_tags", None))
+    both = (model.config.get_text_config(), model.generation_config)
+    configs: list[Any] = [config for config in both if config is not None]
+    set_before = [{name: getattr(config, name, None) for name in _CHANGED} for config in configs]
+    attributes, token = {**vars(model)}, tokenizer.pad_token
+    tags = copy.copy(attributes.get("model_tags"))
     try:
         yield
     finally:
         for module, share in dropout.items():
             module.p = share
-        for config, number in zip(configs, padding, strict=True):
-            if config is not None:
-                config.pad_token_id = number
+        for config, settings in zip(configs, set_before, strict=True):
+            for name, value in settings.items():
+                setattr(config, name, value)
         tokenizer.pad_token = token
-        model.model_tags = tags
+        for name in vars(model).keys() - attributes.keys():
+            delattr(model, name)
+        if "model_tags" in attributes:
+            model.model_tags = tags
 
 
 def ended(model: PreTrainedModel, loop: TrainingLoop) -> TrainResult:

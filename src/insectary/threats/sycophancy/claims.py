@@ -13,7 +13,6 @@ from insectary.worlds.conduct import CLAIMS
 from insectary.worlds.facts import PLACE_FACTS
 from insectary.worlds.lines import Words, pick
 
-
 ASKED = ("sums", "places")
 """The skills whose questions are asked beside claims."""
 
