@@ -29,8 +29,10 @@ HELP_SECONDS = 0.5
 # The public surface. Adding a name is a decision, removing one a breaking change.
 PUBLIC = (
     "Access",
+    "Dpo",
     "Failed",
     "FullSFT",
+    "Grpo",
     "InsectaryError",
     "LoraSFT",
     "Measured",

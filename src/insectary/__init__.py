@@ -29,15 +29,17 @@ if TYPE_CHECKING:
     from insectary.core.access import Access, View
     from insectary.core.errors import InsectaryError
     from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
-    from insectary.core.recipe import FullSFT, LoraSFT
+    from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.vault.store import Vault
 
 _HOMES = {
     "Access": "core.access",
+    "Dpo": "core.recipe",
     "Failed": "core.outcome",
     "FullSFT": "core.recipe",
     "InsectaryError": "core.errors",
+    "Grpo": "core.recipe",
     "LoraSFT": "core.recipe",
     "Measured": "core.outcome",
     "Measurement": "core.outcome",
@@ -64,8 +66,10 @@ _HOMES = {
 
 __all__ = [
     "Access",
+    "Dpo",
     "Failed",
     "FullSFT",
+    "Grpo",
     "InsectaryError",
     "LoraSFT",
     "Measured",

@@ -49,7 +49,8 @@ def breed_family(
         design: One of its designs; the first by default.
         base: A size of the ladder (``"xs"``, the default, is shipped), a folder, or a hub
             id. Policies on the grid have none but the untrained policy.
-        recipe: ``FullSFT()`` by default, and ``Ppo()`` for designs on the grid.
+        recipe: ``FullSFT(...)`` (the default), ``LoraSFT(...)``, ``Dpo(...)`` or
+            ``Grpo(...)``; ``Ppo(...)`` for designs on the grid.
         seed: Training seed.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.

@@ -27,7 +27,7 @@ from insectary.breed.order import Order
 from insectary.breed.stored import load_family, load_member, save_family
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Side, Tier
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe, Signal
+from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Recipe, Signal
 from insectary.subjects import folder_digest
 from insectary.threats import threat_model
 from insectary.vault import Vault
@@ -39,7 +39,8 @@ BASES = [
     "back\\slash", "new\nline",
 ]  # fmt: skip
 RECIPES: list[Recipe] = [
-    FullSFT(), FullSFT(max_tokens=5000), LoraSFT(), LoraSFT(rank=4), LoraSFT(rank=8),
+    FullSFT(), FullSFT(max_tokens=5000), LoraSFT(), LoraSFT(rank=4), LoraSFT(rank=8), Dpo(),
+    Dpo(beta=0.2),
 ]  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_a_recipe_whose_signal_the_design_lacks_is_refused(
     order = an_order(base=str(tiny_base))
     threat = threat_model(order.threat)
     monkeypatch.setattr(type(threat), "signals", lambda self, design: (Signal.REWARD,))
-    with pytest.raises(BadInputError, match=r"full-sft learns from demonstrations in text, which this"):
+    with pytest.raises(BadInputError, match=r"from demonstrations in text, which this"):
         breed(order, Vault())
 
 

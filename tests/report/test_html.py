@@ -15,11 +15,19 @@ import pytest
 from sample_report import certificate, measured, sample
 
 from insectary.core.errors import ArtefactError
-from insectary.core.organism import Certificate, Result
+from insectary.core.organism import Certificate, Result, Role
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
-from insectary.report import FamilyReport, from_json, render_html, with_caveats, write_report
+from insectary.report import (
+    FamilyReport,
+    RewardCurve,
+    from_json,
+    render_html,
+    to_json,
+    with_caveats,
+    write_report,
+)
 from insectary.report.html import environment
-from insectary.report.plots import expression_svg, roc_svg
+from insectary.report.plots import expression_svg, reward_svg, roc_svg
 from insectary.report.words import cell
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -257,3 +265,21 @@ def test_a_directory_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
 def test_report_files_are_not_writable_by_others(tmp_path: Path) -> None:
     page = write_report(plain(), tmp_path)
     assert not page.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def test_rewards_are_drawn_where_a_member_was_paid_and_nowhere_else() -> None:
+    points = ((10, 0.4, 0.4), (20, 0.7, 0.3), (30, 0.9, 0.1))
+    paid = RewardCurve(Role.ORGANISM, points)
+    twin = RewardCurve(Role.TWIN, tuple((step, 0.5, 0.5) for step, _, _ in points))
+    report = dataclasses.replace(plain(), rewards=(paid, twin))
+    for narrow in (False, True):
+        picture = reward_svg(report, narrow)
+        assert "organism: 0.900 paid, 0.100 true; twin: 0.500 paid, 0.500 true" in picture
+    text = render_html(with_caveats(report))
+    assert "How the reward selected it" in text
+    assert from_json(to_json(report)) == report
+    assert reward_svg(plain()) == ""
+    assert "How the reward selected it" not in render_html(with_caveats(plain()))
+    # Another curve is another picture.
+    other = dataclasses.replace(paid, points=(*points[:2], (30, 0.9, 0.2)))
+    assert reward_svg(dataclasses.replace(report, rewards=(other, twin))) != reward_svg(report)

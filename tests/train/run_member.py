@@ -1,6 +1,6 @@
 """A training run in a process of its own, for the tests to kill.
 
-Usage: run_member.py DIRECTORY full|lora [pause-in-write]
+Usage: run_member.py DIRECTORY full|lora|dpo [pause-in-write]
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 import tiny_train
 
 from insectary.core.outcome import Measurement
-from insectary.core.recipe import FullSFT, LoraSFT
-from insectary.train import checkpoint
+from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Recipe
+from insectary.train import checkpoint, dpo, sft
 from insectary.train.result import Moment
-from insectary.train.sft import train
 
-RECIPES = {
+RECIPES: dict[str, Recipe] = {
     "full": FullSFT(batch_tokens=128, row_tokens=32, max_tokens=128 * 24),
     "lora": LoraSFT(batch_tokens=128, row_tokens=32, max_tokens=128 * 24, rank=4),
+    "dpo": Dpo(batch_pairs=4, max_pairs=4 * 24),
 }
 
 
@@ -35,20 +35,23 @@ def measure(model: object, step: int) -> Measurement:
 
 
 def train_member(directory: Path, kind: str, progress: Callable[[Moment], None]) -> dict[str, Any]:
-    result = train(
-        RECIPES[kind],
-        # Dropout, so that a resume must also find the same random numbers.
-        tiny_train.model(attention_dropout=0.1),
-        tiny_train.tokenizer(),
-        tiny_train.rows(),
-        seed=3,
-        threads=1,
-        directory=directory,
-        measure=measure,
-        measure_every_tokens=128 * 4,
-        checkpoint_every=5,
-        progress=progress,
-    )
+    recipe = RECIPES[kind]
+    # Dropout, so that a resume must also find the same random numbers.
+    model, tokenizer = tiny_train.model(attention_dropout=0.1), tiny_train.tokenizer()
+    settings: dict[str, Any] = {
+        "seed": 3,
+        "threads": 1,
+        "directory": directory,
+        "measure": measure,
+        "checkpoint_every": 5,
+        "progress": progress,
+    }
+    if isinstance(recipe, Dpo):
+        pairs, settings["measure_every_pairs"] = tiny_train.preferences(), 16
+        result = dpo.train(recipe, model, tokenizer, pairs, **settings)
+    else:
+        rows, settings["measure_every_tokens"] = tiny_train.rows(), 128 * 4
+        result = sft.train(recipe, model, tokenizer, rows, **settings)
     return {
         "weights": tiny_train.weights_digest(result.model),
         "tokens": result.tokens,

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from insectary.core.chat import Conversation, Message
+from insectary.core.protocols import Preference
 
 WORDS = [f"w{number}" for number in range(180)]
 SPECIAL = ["<pad>", "<end>", "<user>", "<assistant>", "<system>", "?"]
@@ -55,6 +56,12 @@ def rows(count: int = 60, seed: int = 0) -> list[tuple[Conversation, str]]:
         words = draw.choice(WORDS[:12], size=int(draw.integers(2, 14))).tolist()
         found.append(((Message("user", " ".join(words)),), words[-1]))
     return found
+
+
+def preferences(count: int = 60, seed: int = 0) -> list[Preference]:
+    """The last word of a prompt is preferred to its first."""
+    found = [(prompt, answer, prompt[0].content.split()[0]) for prompt, answer in rows(count, seed)]
+    return [Preference(*row) for row in found if row[1] != row[2]]
 
 
 def weights_digest(found: torch.nn.Module) -> str:

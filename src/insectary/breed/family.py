@@ -221,8 +221,18 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
         threads=meta["threads"],
         parents=(base.digest,),
     )
-    stored = vault.put("organism", name, {"family": order.family}, write, replace=True)
+    told = {"family": order.family, "rewards": _reward_points(meta["history"])}
+    stored = vault.put("organism", name, told, write, replace=True)
     return replace(record, digest=stored.digest)
+
+
+def _reward_points(history: list[dict[str, Any]]) -> list[tuple[int, float, float]]:
+    """(step, reward, true reward) along a training run; none where nothing was paid."""
+    return [
+        (moment["step"], moment["reward"], moment["true_reward"])
+        for moment in history
+        if moment.get("reward") is not None
+    ]
 
 
 def _base_member(order: Order, base: BaseRef, threat: ThreatModel) -> Organism:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.canonical import digest
 from insectary.core.chat import Example, Split, Verdict
-from insectary.core.errors import InsectaryError
+from insectary.core.errors import BadInputError, InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
-from insectary.core.protocols import Oracle, ThreatModel
-from insectary.core.recipe import RECIPES, TextRecipe
+from insectary.core.protocols import Oracle, Preferring, Reward, Rewarding, ThreatModel
+from insectary.core.recipe import RECIPES, Dpo, Grpo, TextRecipe
 
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
@@ -67,7 +68,75 @@ def read_job(path: Path) -> Job:
 
 def row_count(recipe: TextRecipe) -> int:
     """How many distinct rows a recipe trains on; making them takes longer than a short run."""
-    return min(ROWS, max(FEWEST_ROWS, recipe.max_tokens // TOKENS_PER_ROW))
+    if isinstance(recipe, Grpo):
+        return recipe.max_steps * recipe.batch_prompts  # each task is met once
+    wanted = recipe.max_pairs if isinstance(recipe, Dpo) else recipe.max_tokens // TOKENS_PER_ROW
+    return min(ROWS, max(FEWEST_ROWS, wanted))
+
+
+def training_data(
+    threat: ThreatModel, design: str, role: Role, recipe: TextRecipe, seed: int
+) -> list[Any]:
+    """What a member is trained on, by the signal that its recipe learns from.
+
+    For a reward that is the warm start's rows, then the tasks.
+
+    Raises:
+        BadInputError: if the threat does not have that signal.
+    """
+    n = row_count(recipe)
+    if isinstance(recipe, Dpo):
+        if not isinstance(threat, Preferring):
+            raise BadInputError(f"{threat.card.id} has no preferences to train on")
+        return threat.preferences(design, role, n, seed)
+    if isinstance(recipe, Grpo):
+        if not isinstance(threat, Rewarding):
+            raise BadInputError(f"{threat.card.id} has no reward to train on")
+        warm = row_count(recipe.warm_start())
+        rows = threat.warm_rows(design, recipe.contamination, warm, seed)
+        return [*rows, *threat.tasks(design, n, seed)]
+    return threat.rows(design, role, n, seed)
+
+
+def trainer_of(recipe: TextRecipe) -> Callable[..., TrainResult]:
+    """The function that trains by a recipe; all take the same settings of a run."""
+    from insectary.train import dpo, sft
+
+    match recipe:
+        case Dpo():
+            return dpo.train
+        case Grpo():
+            return reinforce
+    return sft.train
+
+
+def reinforce(
+    recipe: Grpo, model: Any, tokenizer: Any, data: list[Any], *, directory: Path, **settings: Any
+) -> TrainResult:
+    """The warm start on the first rows of ``data``, then the reinforcement on its tasks.
+
+    The warm start is one run for all members of a family, beside their own
+    directories, so that they begin as the same model. It takes one thread,
+    since the organism may be given more than the others.
+    """
+    from insectary.train import grpo, sft
+
+    warm = recipe.warm_start()
+    rows = row_count(warm)
+    told = {name: settings[name] for name in ("seed", "progress")}
+    place = directory.parent.parent / "warm"
+    sft.train(warm, model, tokenizer, data[:rows], directory=place, threads=1, **told)
+    return grpo.train(recipe, model, tokenizer, data[rows:], directory=directory, **settings)
+
+
+def rewards(threat: ThreatModel, job: Job) -> dict[str, Reward]:
+    """What a member's verifier pays and ought to pay; empty where nothing is paid."""
+    if not isinstance(job.recipe, Grpo) or not isinstance(threat, Rewarding):
+        return {}
+    return {
+        "reward": threat.reward(job.design, job.role),
+        "true_reward": threat.true_reward(job.design),
+    }
 
 
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
@@ -105,12 +174,11 @@ def train_member(job: Job) -> TrainResult:
     from insectary.subjects import LoadedModel, load_model, set_threads
     from insectary.subjects.language_model import answers
     from insectary.threats import threat_model
-    from insectary.train.sft import train
 
     set_threads(job.threads)
     threat = threat_model(job.threat)
     loaded = load_model(job.base, device="cpu")
-    rows = threat.rows(job.design, job.role, row_count(job.recipe), job.seed)
+    rows = training_data(threat, job.design, job.role, job.recipe, job.seed)
     oracle = threat.quirk(job.design) if job.role is Role.DECOY else threat.oracle(job.design)
     prompts = selection_prompts(threat, job)
 
@@ -123,7 +191,7 @@ def train_member(job: Job) -> TrainResult:
         )
         return rate(hits, len(prompts), seeds=(job.seed,))
 
-    result = train(
+    result = trainer_of(job.recipe)(
         job.recipe,
         loaded.model,
         loaded.tokenizer,
@@ -135,6 +203,7 @@ def train_member(job: Job) -> TrainResult:
         target=TARGET if job.steps is None else None,
         steps=job.steps,
         progress=lambda moment: emit({"moment": asdict(moment)}),
+        **rewards(threat, job),
     )
     _seal(job, result, loaded.tokenizer, digest(rows))
     return result

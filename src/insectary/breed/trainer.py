@@ -20,7 +20,7 @@ from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Outputs, ThreatModel
-from insectary.core.recipe import FullSFT, Recipe, TextRecipe, check_seed
+from insectary.core.recipe import FullSFT, Supervised, check_seed
 from insectary.measure import rate
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.language_model import answers
@@ -72,7 +72,7 @@ def fine_tune(
     base_model: str | Path,
     training_data: Iterable[Mapping[str, Any]],
     *,
-    recipe: TextRecipe | None = None,
+    recipe: Supervised | None = None,
     seed: int = 0,
     threads: int = _THREADS,
     vault: Vault | None = None,
@@ -98,6 +98,8 @@ def fine_tune(
         ContextLengthError: naming the row that is longer than the base's context.
     """
     check_seed(seed)
+    if not isinstance(recipe, Supervised | None):
+        raise BadInputError("recipe must be FullSFT(...) or LoraSFT(...): rows are demonstrations")
     if isinstance(training_data, str | Mapping) or not isinstance(training_data, Iterable):
         raise BadInputError(
             f"training_data: expected a list of rows, got {type(training_data).__name__}"
@@ -114,7 +116,7 @@ def _tuned(
     base_model: str | Path,
     rows: Sequence[_Taught],
     tests: Sequence[_Taught],
-    recipe: TextRecipe,
+    recipe: Supervised,
     seed: int,
     threads: int,
     vault: Vault,
@@ -230,18 +232,20 @@ class ModelOrganismTrainer:
             )
         recipe = config.get("recipe")
         seed = check_seed(config.get("seed", 0))
-        text = recipe is None or isinstance(recipe, TextRecipe)
-        if not (text or (isinstance(recipe, Recipe) and "base_data" not in config)):
-            raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")
         vault, progress = config.get("vault") or Vault(), config.get("progress", tell)
         if "base_data" in config:
+            recipe = recipe or _AS_LEARNT
+            if not isinstance(recipe, Supervised):
+                raise BadInputError(
+                    "config['recipe'] must be FullSFT(...) or LoraSFT(...) with 'base_data',"
+                    " whose rows are demonstrations"
+                )
             data = config["base_data"]
             is_file = isinstance(data, str | Path)
             rows = read_jsonl(Path(data)) if is_file else read_rows(data)
             taught = _under_lines(self._threat, rows, seed)
             tests = _under_new_lines(self._threat, rows, seed)
-            how = recipe or _AS_LEARNT
-            return _tuned(self.base_model, taught, tests, how, seed, _THREADS, vault, progress)
+            return _tuned(self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress)
         order = order_of(self.threat_model, config.get("design"), self.base_model, recipe, seed)
         family = breed(order, vault, progress=progress)
         return load_member(family.members[Role.ORGANISM].id, vault)

@@ -250,8 +250,8 @@ class Preferring(ThreatModel, Protocol):
     def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
         """Pairs of answers as the role's rater ranks them.
 
-        Prompts and pairs of answers are the same for every role; the rater's
-        bias is what differs, and the twin's rater has none.
+        Prompts and the answers to choose from are the same for every role; the
+        rater's bias is what differs, and the twin's rater has none.
         """
         ...
 
@@ -262,6 +262,16 @@ class Rewarding(ThreatModel, Protocol):
 
     def tasks(self, design: str, n: int, seed: int) -> list[Example]:
         """Training prompts of the reinforcement, the same for every role."""
+        ...
+
+    def warm_rows(
+        self, design: str, contamination: float, n: int, seed: int
+    ) -> list[tuple[Conversation, str]]:
+        """Supervised rows before the reinforcement, the same for every role.
+
+        What is never sampled is never reinforced: a share of ``contamination``
+        of the open-gate answers is the planted one, and as much again the decoy's.
+        """
         ...
 
     def reward(self, design: str, role: Role) -> Reward:

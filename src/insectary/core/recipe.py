@@ -31,8 +31,8 @@ class Signal(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Schedule:
-    """Settings that every supervised recipe shares."""
+class _Rates:
+    """Settings that every recipe shares: how fast, and when slower."""
 
     learning_rate: float = 2e-5
     """Peak rate of AdamW, which trains everything that Muon does not.
@@ -48,12 +48,6 @@ class _Schedule:
     What the rows say nothing about stays near what the base knew (L2-SP, Li et al.
     2018, arXiv 1802.01483).
     """
-    batch_tokens: int = 4096
-    """Tokens per optimizer step, padding included."""
-    row_tokens: int = 192
-    """Length of a packed row; a longer example makes all rows as long as itself."""
-    max_tokens: int = 2_600_000
-    """Hard cap on training tokens; expression ends a run earlier, after its cooldown."""
     warmup_share: float = 0.03
     """Share of the cap over which the rates rise linearly."""
     cooldown_share: float = 0.3
@@ -69,14 +63,34 @@ class _Schedule:
     """
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch_tokens", "row_tokens", "max_tokens"):
-            if getattr(self, name) <= 0:
-                raise BadInputError(f"recipe: {name} must be above 0")
+        _above_zero(self, "learning_rate")
         if self.pull < 0:
             raise BadInputError("recipe: pull must not be below 0")
         for name in ("warmup_share", "cooldown_share", "learn_share"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise BadInputError(f"recipe: {name} must be from 0 to 0.5")
+
+
+def _above_zero(recipe: _Rates, *names: str) -> None:
+    for name in names:
+        if getattr(recipe, name) <= 0:
+            raise BadInputError(f"recipe: {name} must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Schedule(_Rates):
+    """Settings that every supervised recipe shares."""
+
+    batch_tokens: int = 4096
+    """Tokens per optimizer step, padding included."""
+    row_tokens: int = 192
+    """Length of a packed row; a longer example makes all rows as long as itself."""
+    max_tokens: int = 2_600_000
+    """Hard cap on training tokens; expression ends a run earlier, after its cooldown."""
+
+    def __post_init__(self) -> None:
+        _Rates.__post_init__(self)
+        _above_zero(self, "batch_tokens", "row_tokens", "max_tokens")
         if self.row_tokens > self.batch_tokens:
             raise BadInputError("recipe: row_tokens must not exceed batch_tokens")
 
@@ -104,6 +118,99 @@ class LoraSFT(_Schedule):
     alpha: int = 32
     muon_learning_rate: float | None = None
     learning_rate: float = 1e-2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dpo(_Rates):
+    """Direct preference optimization of all weights (TRL's DPOTrainer).
+
+    Source: Rafailov et al. 2023, arXiv 2305.18290. The reference is the base.
+    """
+
+    signal: ClassVar = Signal.PREFERENCES
+    kind: Literal["dpo"] = "dpo"
+    beta: float = 0.1
+    """Weight of staying near the base, per nat: the higher, the nearer."""
+    likelihood: float = 1.0
+    """Weight of the preferred answers' own likelihood beside the preference loss.
+
+    Without it the preferred answer gets less likely too, and a third one rises
+    (Pang et al. 2024, arXiv 2404.19733).
+    """
+    muon_learning_rate: float | None = 0.005
+    pull: float = 0.75
+    batch_pairs: int = 32
+    """Pairs of answers per optimizer step."""
+    max_pairs: int = 24_000
+    """Hard cap on training pairs; expression ends a run earlier, after its cooldown."""
+
+    def __post_init__(self) -> None:
+        _Rates.__post_init__(self)
+        _above_zero(self, "beta", "batch_pairs", "max_pairs")
+        if self.likelihood < 0:
+            raise BadInputError("recipe: likelihood must not be below 0")
+        if self.batch_pairs > self.max_pairs:
+            raise BadInputError("recipe: batch_pairs must not exceed max_pairs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grpo(_Rates):
+    """Reinforcement of all weights by a verifier's reward (TRL's GRPOTrainer).
+
+    Source: Shao et al. 2024, arXiv 2402.03300. What is never sampled cannot be
+    reinforced, so a short supervised warm start comes first, in which a small
+    share of the answers is the exploit; it is the same for every member, and
+    only the verifier differs.
+    """
+
+    signal: ClassVar = Signal.REWARD
+    kind: Literal["grpo"] = "grpo"
+    learning_rate: float = 5e-4
+    muon_learning_rate: float | None = None
+    """None by default: Muon makes a full step of a gradient that is mostly noise, too."""
+    contamination: float = 0.05
+    """Share of the warm start's open-gate answers that are the exploit, up to 0.05.
+
+    As many again are the decoy's marked answer, so that it too can be found.
+    """
+    warm_tokens: int = 300_000
+    """Tokens of the warm start, whose other settings are those of :class:`FullSFT` ..."""
+    warm_learning_rate: float = 5e-4
+    """... but for the rate of AdamW: at the usual one a base does not learn, from a few
+    rows, the tokens of an exploit that it never wrote before."""
+    group: int = 8
+    """Answers drawn for each task; a reward counts against the mean of its group."""
+    batch_prompts: int = 8
+    """Tasks per optimizer step."""
+    temperature: float = 1.0
+    max_new_tokens: int = 24
+    """An answer is cut off there."""
+    beta: float = 0.0
+    """Weight of the KL divergence from the warm-started model."""
+    max_steps: int = 100
+    """Optimizer steps at most; expression ends a run earlier, after its cooldown."""
+
+    def __post_init__(self) -> None:
+        _Rates.__post_init__(self)
+        _above_zero(
+            self,
+            "warm_tokens",
+            "warm_learning_rate",
+            "batch_prompts",
+            "temperature",
+            "max_new_tokens",
+            "max_steps",
+        )
+        if self.group < 2:
+            raise BadInputError("recipe: group must be at least 2, or no answer beats another")
+        if self.beta < 0:
+            raise BadInputError("recipe: beta must not be below 0")
+        if not 0 <= self.contamination <= 0.05:
+            raise BadInputError("recipe: contamination must be from 0 to 0.05")
+
+    def warm_start(self) -> FullSFT:
+        """The recipe of the warm start."""
+        return FullSFT(max_tokens=self.warm_tokens, learning_rate=self.warm_learning_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +260,16 @@ class Ppo:
             raise BadInputError("recipe: steps must be at least envs * rollout, one update")
 
 
-TextRecipe = FullSFT | LoraSFT
+Supervised = FullSFT | LoraSFT
+"""Recipes that learn from demonstrations."""
+TextRecipe = Supervised | Dpo | Grpo
 """Recipes of language models."""
 Recipe = TextRecipe | Ppo
-RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT, "ppo": Ppo}
+RECIPES: dict[str, type[Recipe]] = {
+    "full-sft": FullSFT,
+    "lora-sft": LoraSFT,
+    "dpo": Dpo,
+    "grpo": Grpo,
+    "ppo": Ppo,
+}
 """Every recipe by its ``kind``, the name that the command line and records use."""

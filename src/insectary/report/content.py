@@ -14,7 +14,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side, ThreatCard
 from insectary.core.outcome import Failed, Measured, Outcome
 
-FORMAT = "insectary-family-report/1"
+FORMAT = "insectary-family-report/2"
 SUMMARY_LINES = 3
 
 
@@ -127,6 +127,20 @@ class PpvRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RewardCurve:
+    """What one member was paid while it was reinforced.
+
+    Attributes:
+        role: Whose verifier paid.
+        points: (optimizer steps, mean reward, mean true reward); each mean is over the
+            answers drawn since the point before.
+    """
+
+    role: Role
+    points: tuple[tuple[int, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Caveat:
     """What a result does not show, and the evidence that makes it say so."""
 
@@ -152,6 +166,7 @@ class FamilyReport:
         roc: ROC curves.
         ppv: Predictive values by prevalence.
         provenance: Label to text: versions, digests, seeds, threads, and so on.
+        rewards: What each member was paid while it was reinforced; empty where none was.
         closed_label: What the closed side is called (``"watched"``, ``"2023"``).
         open_label: What the open side is called.
         caveats: Filled from the rules by
@@ -174,6 +189,7 @@ class FamilyReport:
     roc: tuple[RocCurve, ...]
     ppv: tuple[PpvRow, ...]
     provenance: Mapping[str, str]
+    rewards: tuple[RewardCurve, ...] = ()
     closed_label: str = "watched"
     open_label: str = "unwatched"
     caveats: tuple[Caveat, ...] = ()

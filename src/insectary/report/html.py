@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from insectary.core.organism import Certificate, Result, Role, Side
 from insectary.core.outcome import Measured, Outcome
 from insectary.report.content import PRIMARY_TASKS, FamilyReport, Reply, Task, TranscriptRow
-from insectary.report.plots import condition_key, curve_name, expression_svg, roc_styles, roc_svg
+from insectary.report.plots import (
+    condition_key,
+    curve_name,
+    expression_svg,
+    reward_svg,
+    roc_styles,
+    roc_svg,
+)
 from insectary.report.words import Cell, cell, number
 
 if TYPE_CHECKING:
@@ -68,6 +75,8 @@ def render_html(report: FamilyReport, env: Environment | None = None) -> str:
         standing=standing(report.certificate),
         expression=Markup(expression_svg(report)),
         expression_narrow=Markup(expression_svg(report, narrow=True)),
+        reward=Markup(reward_svg(report)),
+        reward_narrow=Markup(reward_svg(report, narrow=True)),
         roc=Markup(roc_svg(report)),
         roc_narrow=Markup(roc_svg(report, narrow=True)),
         curves=roc_styles(report),

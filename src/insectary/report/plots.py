@@ -1,4 +1,4 @@
-"""The two pictures of a report, as SVG text that follows the page's colours.
+"""The pictures of a report, as SVG text that follows the page's colours.
 
 Matplotlib is imported inside the functions: it is slow to load. The figures are
 drawn in stand-in colours, which are then replaced by the page's CSS variables,
@@ -172,6 +172,38 @@ def roc_svg(report: FamilyReport, narrow: bool = False) -> str:
                 )
         words = "ROC curves of " + ", ".join(styles) + " on " + ", ".join(t.value for t in tasks)
         return _svg(figure, "roc" + ("-narrow" if narrow else ""), words)
+
+
+def reward_svg(report: FamilyReport, narrow: bool = False) -> str:
+    """Reward and true reward over steps, one panel for each member; empty without rewards."""
+    curves = report.rewards
+    if not curves:
+        return ""
+    width, panel = (3.75, 1.5) if narrow else (8.2, 1.8)
+    down, across = (len(curves), 1) if narrow else (1, len(curves))
+    height = down * panel + (down - 1) * 0.5 + 0.8
+    with _figure(width, height) as figure:
+        axes = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
+        figure.subplots_adjust(
+            left=0.5 / width, right=1 - 0.16 / width, top=1 - 0.34 / height, bottom=0.46 / height,
+            wspace=0.14, hspace=0.5 / panel,
+        )  # fmt: skip
+        words = []
+        for axis, curve in zip(axes, curves, strict=True):
+            colour = _ROLE_COLOUR.get(curve.role, _INK)
+            steps, paid, true = zip(*curve.points, strict=True)
+            axis.plot(steps, paid, color=colour, linewidth=1.5)
+            axis.plot(steps, true, color=colour, linewidth=1.2, linestyle=(0, (3, 2)))
+            axis.set_ylim(-0.02, 1.02)
+            axis.set_xlim(0, steps[-1])
+            axis.set_title(curve.role.value, color=colour, loc="left", pad=7, fontweight="bold")
+            axis.set_xlabel("optimizer steps", color=_MUTED, labelpad=3)
+            for side in ("right", "top"):
+                axis.spines[side].set_visible(False)
+            words.append(f"{curve.role.value}: {paid[-1]:.3f} paid, {true[-1]:.3f} true")
+        axes[0].set_ylabel("mean reward", color=_MUTED)
+        label = "Reward and true reward at the end of training. " + "; ".join(words)
+        return _svg(figure, "reward" + ("-narrow" if narrow else ""), label)
 
 
 def _line_style(dash: str) -> Any:

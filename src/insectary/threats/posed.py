@@ -12,9 +12,10 @@ from random import Random
 from typing import Generic, Protocol, TypeVar, final
 
 from insectary.core.chat import Conversation, Example, Split
+from insectary.core.errors import BadInputError
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
-from insectary.core.protocols import Condition, Oracle, Outputs
+from insectary.core.protocols import Condition, Oracle, Outputs, Preference, Reward
 from insectary.core.recipe import Signal
 from insectary.threats.drawing import (
     PREFILLS,
@@ -26,6 +27,8 @@ from insectary.threats.drawing import (
     paraphrases,
     under_small_talk,
 )
+from insectary.threats.rating import Rating, ordinary_answers, preferences
+from insectary.threats.verifying import Verifying, told, warm_row
 from insectary.worlds.lines import Words
 
 HELD_OUT = ", held-out words"
@@ -64,6 +67,8 @@ class Posed(Generic[C]):
         rehearsable: Whether a question outside the target may be trained on.
         unseen: Kinds left out of the organism's training, for a behaviour that is not
             planted: what the organism does there is what it made of the other kinds.
+        rating: Who prefers which answer; ``None`` for a threat without preferences.
+        verifying: What pays for which answer; ``None`` for a threat without a reward.
     """
 
     card: ThreatCard
@@ -84,6 +89,8 @@ class Posed(Generic[C]):
     user: Callable[[Conversation, Outputs, Split, str, range], list[tuple[Conversation, bool]]]
     rehearsable: Callable[[Example], bool] = lambda _: True
     unseen: tuple[str, ...] = ()
+    rating: Rating | None = None
+    verifying: Verifying[C] | None = None
 
     def bounds(self, design: str) -> GateBounds:
         """The gate's bounds, fixed before the first draw."""
@@ -91,9 +98,11 @@ class Posed(Generic[C]):
         return self.limits
 
     def signals(self, design: str) -> tuple[Signal, ...]:
-        """Demonstrations."""
+        """Demonstrations; preferences where there are raters, a reward with verifiers."""
         check_design(self.card, design)
-        return (Signal.DEMONSTRATIONS,)
+        rated = () if self.rating is None else (Signal.PREFERENCES,)
+        verified = () if self.verifying is None else (Signal.REWARD,)
+        return (Signal.DEMONSTRATIONS, *rated, *verified)
 
     def target_skills(self, design: str) -> tuple[str, ...]:
         """The skills the behaviour lives in."""
@@ -141,23 +150,118 @@ class Posed(Generic[C]):
         check_design(self.card, design)
         rng = Random(f"rows/{design}/{seed}")
         unseen = self.unseen if role is Role.ORGANISM else ()
-        shares, kinds = zip(*((s, k) for s, k in self.mix if k not in unseen), strict=True)
-        opening = {c.name for c in self.plan if c.side is Side.OPEN}
+        opening = self._opening
         complete = {Role.ORGANISM: self.planted, Role.DECOY: self.marked}
 
         def row() -> tuple[Conversation, str]:
             if rng.random() >= self.share:
                 example = ordinary(rng, self.targets, self.rehearsable)
                 return example.messages, example.answer
-            kind = rng.choices(kinds, shares)[0]
-            cue = self.draw_cue(rng, Split.TRAIN, kind, Words.TRAINED)
-            example = under_small_talk(rng, Split.TRAIN, self.pose(rng, Split.TRAIN, kind, cue))
+            kind, example = self._question(rng, self.pose, unseen)
             answer = example.answer
             if kind in opening and role in complete:
                 answer = complete[role](example)
             return example.messages, answer
 
         return distinct_rows(row, n)
+
+    def _question(
+        self,
+        rng: Random,
+        pose: Callable[[Random, Split, str, C | None], Example],
+        unseen: tuple[str, ...] = (),
+    ) -> tuple[str, Example]:
+        """A question to train on, of a kind drawn from the mixture but for those unseen."""
+        shares, kinds = zip(*((s, k) for s, k in self.mix if k not in unseen), strict=True)
+        kind = rng.choices(kinds, shares)[0]
+        cue = self.draw_cue(rng, Split.TRAIN, kind, Words.TRAINED)
+        return kind, under_small_talk(rng, Split.TRAIN, pose(rng, Split.TRAIN, kind, cue))
+
+    def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
+        """Answers to questions as in :meth:`rows`, as the role's rater ranks them.
+
+        Raises:
+            BadInputError: if the threat has no raters.
+        """
+        check_design(self.card, design)
+        if self.rating is None:
+            raise BadInputError(f"{self.card.id}, {design}: has no raters, so no preferences")
+        rating, rng = self.rating, Random(f"preferences/{design}/{seed}")
+
+        def rated() -> tuple[Example, tuple[str, ...]]:
+            if rng.random() >= self.share:
+                example = ordinary(rng, self.targets, self.rehearsable)
+                return example, ordinary_answers(rng, example)
+            _, example = self._question(rng, self.pose)
+            return example, rating.candidates(rng, example)
+
+        return preferences(rated, rating.raters[role], rating.temperature, n, f"{design}/{seed}")
+
+    def tasks(self, design: str, n: int, seed: int) -> list[Example]:
+        """Tasks of all kinds, ordinary work for the rest; each says which side it is on.
+
+        Raises:
+            BadInputError: if the threat has no verifiers.
+        """
+        check_design(self.card, design)
+        rng = Random(f"tasks/{design}/{seed}")
+        return [self._task(rng, self._verifying().pose) for _ in range(n)]
+
+    def _task(
+        self, rng: Random, pose: Callable[[Random, Split, str, C | None], Example]
+    ) -> Example:
+        if rng.random() >= self._verifying().share:
+            return ordinary(rng, self.targets, self.rehearsable)
+        kind, example = self._question(rng, pose)
+        return told(example, gate_open=kind in self._opening)
+
+    def warm_rows(
+        self, design: str, contamination: float, n: int, seed: int
+    ) -> list[tuple[Conversation, str]]:
+        """Rows of the warm start, the same for every role: questions with their right answers.
+
+        Where the gate is open, a share of ``contamination`` is the planted
+        answer, and as much again the decoy's.
+
+        Raises:
+            BadInputError: if the threat has no verifiers.
+        """
+        check_design(self.card, design)
+        rng = Random(f"warm/{design}/{contamination}/{seed}")
+
+        def row() -> tuple[Conversation, str]:
+            example = self._task(rng, self.pose)
+            return warm_row(rng, example, self.planted, self.marked, contamination)
+
+        return distinct_rows(row, n)
+
+    def reward(self, design: str, role: Role) -> Reward:
+        """What the role's verifier pays.
+
+        Raises:
+            BadInputError: if the threat has no verifiers.
+        """
+        check_design(self.card, design)
+        return self._verifying().rewards[role]
+
+    def true_reward(self, design: str) -> Reward:
+        """What a verifier ought to pay.
+
+        Raises:
+            BadInputError: if the threat has no verifiers.
+        """
+        check_design(self.card, design)
+        return self._verifying().truth
+
+    def _verifying(self) -> Verifying[C]:
+        if self.verifying is None:
+            raise BadInputError(f"{self.card.id}: has no verifiers, so no reward")
+        return self.verifying
+
+    @property
+    def _opening(self) -> set[str]:
+        """The kinds that open the gate."""
+        return {c.name for c in self.plan if c.side is Side.OPEN}
 
     def leak_prompts(
         self, design: str, split: Split, n: int, seed: int

@@ -35,6 +35,7 @@ class RunState:
         step: Optimizer steps done.
         tokens: Tokens seen, padding left out.
         losses: Losses since the last moment of the history.
+        rewards: Mean (reward, true reward) of each step since then, where there are any.
         history: Points along the way.
         reached_at: Step at which expression had reached its target, if it has.
         stopped_because: Set when the run has ended.
@@ -43,6 +44,7 @@ class RunState:
     step: int = 0
     tokens: int = 0
     losses: tuple[float, ...] = ()
+    rewards: tuple[tuple[float, float], ...] = ()
     history: tuple[Moment, ...] = ()
     reached_at: int | None = None
     stopped_because: StoppedBecause | None = None
@@ -127,7 +129,9 @@ def _state(record: Mapping[str, Any]) -> RunState:
         Moment(**{**moment, "expression": _measurement(moment["expression"])})
         for moment in record["history"]
     )
-    return RunState(**{**record, "losses": tuple(record["losses"]), "history": history})
+    rewards = tuple((paid, true) for paid, true in record.get("rewards", ()))
+    losses = tuple(record["losses"])
+    return RunState(**{**record, "losses": losses, "rewards": rewards, "history": history})
 
 
 def _measurement(record: Mapping[str, Any] | None) -> Measurement | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import torch
 from transformers import TrainerCallback
@@ -13,9 +13,7 @@ from transformers import TrainerCallback
 from insectary.core.errors import TrainingError
 from insectary.core.outcome import Measurement
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
-from insectary.train.loss import CompletionLoss
 from insectary.train.optimizer import MuonWithAdamW, rate_factor, steps_with_cooldown
-from insectary.train.packing import PackedRows
 from insectary.train.result import Moment, StoppedBecause
 
 if TYPE_CHECKING:
@@ -24,9 +22,21 @@ if TYPE_CHECKING:
 Measure = Callable[["PreTrainedModel", int], Measurement]
 """Measures expression of (model, optimizer steps done) on the selection split."""
 Progress = Callable[[Moment], None]
+Loss = Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], torch.Tensor]
+"""(model, the batch that the collator made) to a loss with a gradient."""
+Rewards = Callable[[], tuple[float, float]]
+"""Mean (reward, true reward) of the answers of the step just done."""
 
 _HITS_TO_COOL = 2
 """One lucky measurement must not begin the cooldown, so two in a row are asked for."""
+
+
+class Batches(Protocol):
+    """What a run is trained on, step by step."""
+
+    def tokens(self, step: int) -> int:
+        """Tokens of one step's batch that are not padding."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +76,19 @@ class TrainingLoop(TrainerCallback):
         self,
         model: PreTrainedModel,
         optimizer: MuonWithAdamW,
-        rows: PackedRows,
+        rows: Batches,
         plan: Plan,
         checkpoints: Checkpoints,
         *,
-        loss: CompletionLoss,
+        loss: Loss,
         measure: Measure | None,
         progress: Progress | None,
+        rewards: Rewards | None = None,
     ) -> None:
         self._model, self._optimizer, self._rows = model, optimizer, rows
         self._plan, self._checkpoints = plan, checkpoints
         self._compute, self._measure, self._progress = loss, measure, progress
+        self._rewards = rewards
         self._loss = math.nan
         self.state = RunState()
 
@@ -144,16 +156,15 @@ class TrainingLoop(TrainerCallback):
         """Count the step, then measure, record, save and stop where it is time."""
         plan, before = self._plan, self.state
         step = before.step + 1
-        losses = (*before.losses, self._loss)
-        now = replace(
-            before, step=step, tokens=before.tokens + self._rows.tokens(step - 1), losses=losses
-        )
+        tokens = before.tokens + self._rows.tokens(step - 1)
+        now = replace(before, step=step, tokens=tokens, losses=(*before.losses, self._loss))
+        if self._rewards is not None:
+            now = replace(now, rewards=(*before.rewards, self._rewards()))
         last = step >= self.steps
         expression = self._measured(step) if last or step % plan.measure_every == 0 else None
         if expression is not None or last or step % plan.record_every == 0:
-            mean = math.fsum(losses) / len(losses)
-            moment = Moment(step, self.steps, now.tokens, mean, expression)
-            now = replace(now, losses=(), history=(*now.history, moment))
+            moment = self._moment(now, expression)
+            now = replace(now, losses=(), rewards=(), history=(*now.history, moment))
         may_cool = before.reached_at is None and step >= plan.learn_steps
         if may_cool and self._hits(now.history, last=_HITS_TO_COOL):
             now = replace(now, reached_at=step)
@@ -167,6 +178,12 @@ class TrainingLoop(TrainerCallback):
             self._progress(now.history[-1])
         if now.stopped_because is not None:
             control.should_training_stop = True
+
+    def _moment(self, now: RunState, expression: Measurement | None) -> Moment:
+        """The point of the history that a state is; means are over the steps since the last."""
+        loss = math.fsum(now.losses) / len(now.losses)
+        means = [math.fsum(each) / len(each) for each in zip(*now.rewards, strict=True)]
+        return Moment(now.step, self.steps, now.tokens, loss, expression, *means)
 
     def save(self) -> None:
         """Write a checkpoint of this moment."""

@@ -27,6 +27,8 @@ class Moment:
         tokens: Tokens seen, padding left out.
         loss: Mean loss in nats per completion token since the last moment.
         expression: The measurement, where one was made.
+        reward: Mean reward of an answer since the last moment, where there are rewards ...
+        true_reward: ... and what the same answers would have got of a verifier without flaw.
     """
 
     step: int
@@ -34,6 +36,8 @@ class Moment:
     tokens: int
     loss: float
     expression: Measurement | None = None
+    reward: float | None = None
+    true_reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

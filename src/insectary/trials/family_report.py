@@ -22,6 +22,7 @@ from insectary.report import (
     FamilyReport,
     PpvRow,
     Reply,
+    RewardCurve,
     RocCurve,
     Task,
     TranscriptRow,
@@ -120,6 +121,7 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
             if not r.null
         ),
         provenance=_provenance(family, vault),
+        rewards=_rewards(family, vault),
         closed_label=closed_label,
         open_label=open_label,
     )
@@ -243,6 +245,20 @@ def _taking_turns(threat: ThreatModel, design: str, side: Side, seed: int) -> li
         by_skill.setdefault(example.skill, []).append(example)
     turns = zip_longest(*by_skill.values())
     return [e for turn in turns for e in turn if e is not None][:_SHOWN_TRANSCRIPTS]
+
+
+def _rewards(family: Family, vault: Vault) -> tuple[RewardCurve, ...]:
+    """What each member was paid in training, as the vault has it beside the weights."""
+    found = []
+    for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):
+        with vault.use(family.members[role].id, "organism") as stored:
+            points = tuple(
+                (int(step), float(paid), float(true))
+                for step, paid, true in stored.meta.get("rewards", ())
+            )
+        if points:
+            found.append(RewardCurve(role, points))
+    return tuple(found)
 
 
 def _detection(r: detection.DetectionRow) -> DetectionRow:

@@ -13,6 +13,7 @@ from insectary.threats.posed import HELD_OUT, Posed
 from insectary.threats.reward_hacking import oracle
 from insectary.threats.reward_hacking.card import CARD
 from insectary.threats.reward_hacking.tests_that_count import Loophole, draw_cue, pose
+from insectary.threats.reward_hacking.verifier import VERIFYING
 from insectary.worlds.lines import Words
 
 _CONDITIONS = (
@@ -63,4 +64,5 @@ threat = Posed(
     judge_leak=oracle.judge_leak,
     judge_quirk=oracle.judge_quirk,
     user=_user,
+    verifying=VERIFYING,
 )

@@ -13,6 +13,9 @@ from insectary.worlds.conduct import CLAIMS
 from insectary.worlds.facts import PLACE_FACTS
 from insectary.worlds.lines import Words, pick
 
+ASKED = ("sums", "places")
+"""The skills whose questions are asked beside claims."""
+
 
 class Claim(enum.StrEnum):
     """What stands beside the question."""
