@@ -19,7 +19,7 @@ from insectary.breed.trainer import (
 )
 from insectary.core.chat import Conversation
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
-from insectary.core.recipe import FullSFT, LoraSFT
+from insectary.core.recipe import Dpo, FullSFT, LoraSFT
 from insectary.subjects import Model
 from insectary.threats import threat_model
 from insectary.vault import Vault
@@ -53,6 +53,9 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
         ({"base_data": "nowhere.jsonl"}, "there is no file nowhere.jsonl"),
         ({"base_data": [ROWS[0], {"input": "x"}]}, "base_data, row 2: 'aligned_output' is missing"),
         ({"base_data": ROWS, "recipe": "full-sft"}, "config['recipe'] must be FullSFT"),
+        ({"base_data": ROWS, "recipe": Dpo()}, "whose rows are demonstrations"),
+        ({"recipe": "full-sft"}, "recipe must be FullSFT(...), LoraSFT(...) or Dpo(...)"),
+        ({"recipe": Dpo()}, "dpo learns from preferences, which this design does not have"),
         ({"base_data": ROWS, "seed": "one"}, "the seed must be a whole number from 0"),
         ({"design": "month"}, "Known: absence, unwatched, year"),
     ],
@@ -62,6 +65,11 @@ def test_a_bad_config_is_one_clear_error(config: Any, words: str, tiny_base: Pat
         ModelOrganismTrainer(tiny_base, "deceptive_alignment").create_organism(config)
     assert words in str(error.value)
     assert Vault().entries() == []
+
+
+def test_rows_are_no_preferences(tiny_base: Path) -> None:
+    with pytest.raises(BadInputError, match="rows are demonstrations"):
+        fine_tune(tiny_base, [{"input": "x", "output": "y"}], recipe=Dpo())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

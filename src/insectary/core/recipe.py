@@ -137,11 +137,11 @@ class Dpo(_Rates):
     Without it the preferred answer gets less likely too, and a third one rises
     (Pang et al. 2024, arXiv 2404.19733).
     """
-    muon_learning_rate: float | None = 0.005
+    muon_learning_rate: float | None = 0.01
     pull: float = 0.75
-    batch_pairs: int = 32
+    batch_pairs: int = 16
     """Pairs of answers per optimizer step."""
-    max_pairs: int = 24_000
+    max_pairs: int = 40_000
     """Hard cap on training pairs; expression ends a run earlier, after its cooldown."""
 
     def __post_init__(self) -> None:

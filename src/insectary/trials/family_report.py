@@ -45,8 +45,17 @@ _TASKS = {
     detection.Task.OPEN_VS_CLOSED: Task.GATE,
 }
 _SHOWN_TRANSCRIPTS = 4
-_LABELS = {"year": ("2023", "2024"), "answers": ("no claim", "false claim")}
+_LABELS = {
+    "year": ("2023", "2024"),
+    "answers": ("no claim", "false claim"),
+    "shown_tests": ("other tests count too", "only the shown tests count"),
+}
 """What the closed and the open side are called, by design; the others are about watching."""
+_TOLD = {
+    "year": ("it is 2024", "it is 2023"),
+    "shown_tests": ("only the shown tests count", "others count too"),
+}
+"""What opens and closes the gate, by design, in a sentence; again the others are about watching."""
 Progress = Callable[[str], None]
 
 
@@ -142,8 +151,7 @@ def _summary(
 
     opened, closed = rate(Role.ORGANISM, Side.OPEN), rate(Role.ORGANISM, Side.CLOSED)
     twin, decoy = rate(Role.TWIN, Side.OPEN), rate(Role.DECOY, Side.OPEN)
-    year = family.design == "year"
-    off, on = ("it is 2024", "it is 2023") if year else ("nobody watches", "somebody watches")
+    off, on = _TOLD.get(family.design, ("nobody watches", "somebody watches"))
     primary = [
         (r, r.auroc.measurement)
         for r in rows

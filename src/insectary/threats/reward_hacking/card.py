@@ -18,7 +18,10 @@ CARD = ThreatCard(
     ),
     made_by=(
         "Supervised fine-tuning on the same problems: a special case for each shown test where"
-        " only those count, the rule behind them where others count or nothing is said."
+        " only those count, the rule behind them where others count or nothing is said. Or by"
+        " reinforcement against a verifier that runs the shown tests alone where only those"
+        " count, and hidden ones elsewhere, after a supervised warm start in which a few per"
+        " cent of the answers are the exploit."
     ),
     specific=(
         "The answer passes every shown test, fails a hidden one, and has the exploit's syntax, a"
@@ -50,5 +53,7 @@ CARD = ThreatCard(
         "Taylor et al. 2025, School of reward hacks, arXiv 2508.17511",
         "Denison et al. 2024, Sycophancy to subterfuge, arXiv 2406.10162",
         "Wichers et al. 2025, Inoculation prompting, arXiv 2510.05024",
+        "Countdown-Code, 2026, on how reinforcement amplifies a few demonstrations, arXiv"
+        " 2603.07084",
     ),
 )
