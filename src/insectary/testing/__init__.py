@@ -19,9 +19,9 @@ are the same in another process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 
+from insectary.core.errors import noted
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import check_seed
 from insectary.testing import asked, members, taught, verdicts
@@ -111,9 +111,7 @@ def _name(check: Callable[..., Faults]) -> str:
 
 
 def _run(where: str, faults: Callable[[], Faults]) -> None:
-    with ExitStack() as stack:
-        # What the threat raises goes up as it is, and says where it was raised.
-        stack.push(lambda _, error, __: error.add_note(f"in {where}") if error else None)
+    with noted(where):
         fault = next(faults(), None)
     if fault is not None:
         raise AssertionError(f"{where}: {fault}")
