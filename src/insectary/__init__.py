@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         check_family,
         ground_truth,
         load,
+        organism_suite,
         report_family,
         threat_names,
     )
@@ -56,6 +57,7 @@ _HOMES = {
     "ground_truth": "api",
     "is_aligned": "breed.validate",
     "load": "api",
+    "organism_suite": "api",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
     "threat_names": "api",
@@ -85,6 +87,7 @@ __all__ = [
     "ground_truth",
     "is_aligned",
     "load",
+    "organism_suite",
     "remove_monitoring",
     "report_family",
     "threat_names",
