@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.organism import Certificate, Family
-from insectary.core.recipe import FullSFT, Recipe
+from insectary.core.recipe import Recipe
 
 if TYPE_CHECKING:
     from insectary.subjects import Model
+    from insectary.subjects.policy import Policy
     from insectary.vault import Vault
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -31,7 +32,7 @@ def breed_family(
     threat: str,
     design: str | None = None,
     *,
-    base: str = "xs",
+    base: str | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
     quick: bool = False,
@@ -46,8 +47,9 @@ def breed_family(
     Args:
         threat: Name of a threat model, for instance ``"deceptive_alignment"``.
         design: One of its designs; the first by default.
-        base: A size of the ladder (``"xs"`` is shipped), a folder, or a hub id.
-        recipe: ``FullSFT(...)`` or ``LoraSFT(...)``.
+        base: A size of the ladder (``"xs"``, the default, is shipped), a folder, or a hub
+            id. Policies on the grid have none but the untrained policy.
+        recipe: ``FullSFT()`` by default, and ``Ppo()`` for designs on the grid.
         seed: Training seed.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.
@@ -61,11 +63,10 @@ def breed_family(
         ValueError: for an unknown threat, design or base; the known are listed.
         TrainingError: if a member cannot be trained; its checkpoints stay.
     """
-    from insectary.breed.family import Order, breed
-    from insectary.threats import threat_model
+    from insectary.breed.family import breed
+    from insectary.breed.order import order_of
 
-    chosen = design or threat_model(threat).card.designs[0]
-    order = Order(threat, chosen, base, recipe or FullSFT(), seed)
+    order = order_of(threat, design, base, recipe, seed)
     return breed(order, vault, quick=quick, progress=progress)
 
 
@@ -82,8 +83,10 @@ def check_family(
     return check(family, vault, progress=progress)
 
 
-def load(id: str, *, vault: Vault | None = None) -> Model:
+def load(id: str, *, vault: Vault | None = None) -> Model | Policy:
     """Load a member of a family, a base or a saved model, as an object with ``generate``.
+
+    A member of a family on the grid is a policy, which can ``play`` levels.
 
     Args:
         id: ``FAMILY.organism``, ``FAMILY.twin``, ``FAMILY.decoy``,

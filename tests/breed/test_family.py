@@ -13,7 +13,7 @@ import pytest
 from insectary.breed.base_training import train_base
 from insectary.breed.bases import base_path, base_ref
 from insectary.breed.card import read_card
-from insectary.breed.family import Order, breed, check
+from insectary.breed.family import breed, check
 from insectary.breed.member import (
     Job,
     as_planted,
@@ -23,6 +23,7 @@ from insectary.breed.member import (
     row_count,
     selection_prompts,
 )
+from insectary.breed.order import Order
 from insectary.breed.stored import load_family, load_member, save_family
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Side, Tier
@@ -77,7 +78,7 @@ def test_a_recipe_whose_signal_the_design_lacks_is_refused(
     order = an_order(base=str(tiny_base))
     threat = threat_model(order.threat)
     monkeypatch.setattr(type(threat), "signals", lambda self, design: (Signal.REWARD,))
-    with pytest.raises(BadInputError, match=r"full-sft learns from demonstrations, which this"):
+    with pytest.raises(BadInputError, match=r"full-sft learns from demonstrations in text, which this"):
         breed(order, Vault())
 
 
@@ -85,8 +86,6 @@ def test_unknown_threats_and_designs_are_listed_and_leave_nothing() -> None:
     vault = Vault()
     with pytest.raises(UnknownNameError, match=r"unknown threat model: 'mischief'.*deceptive"):
         breed(an_order(threat="mischief"), vault)
-    with pytest.raises(BadInputError, match="'goal_misgeneralization' is not built yet"):
-        breed(an_order(threat="goal_misgeneralization"), vault)
     with pytest.raises(UnknownNameError, match=r"'month'\. Known: absence, unwatched, year"):
         breed(an_order(design="month"), vault)
     assert vault.entries() == []

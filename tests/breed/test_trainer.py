@@ -42,13 +42,6 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
         ModelOrganismTrainer("xs", "mischief")
     assert isinstance(error.value, UnknownNameError)
     assert "deceptive_alignment" in str(error.value)
-    assert "goal_misgeneralization (planned)" in str(error.value)
-
-
-def test_a_planned_threat_says_so() -> None:
-    planned = "goal_misgeneralization"
-    with pytest.raises(ValueError, match=f"'{planned}' is not built yet. Built: deceptive_alig"):
-        ModelOrganismTrainer("xs", planned)
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,6 @@ def test_a_bad_suite_is_one_clear_error(suite: Any, words: str) -> None:
 def test_threats_are_checked_first() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown threat model.*deceptive_alignment"):
         validate_organism(Fake(lambda watched, n: True), "mischief", SUITE)
-    with pytest.raises(BadInputError, match="not built yet"):
-        validate_organism(Fake(lambda watched, n: True), "goal_misgeneralization", SUITE)
 
 
 def test_what_cannot_generate_is_refused() -> None:

@@ -185,12 +185,12 @@ def test_a_command_that_is_asked_to_end_takes_its_children_along(
 def test_ctrl_c_at_the_gate_keeps_the_members_and_counts_the_visit(
     tmp_path: Path, run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from insectary.breed import family
+    from insectary.breed import family, order
     from insectary.breed.bases import base_path
 
     vault = Vault()
     recipe = FullSFT(batch_tokens=512, row_tokens=256, max_tokens=512 * 80)
-    bred = family.Order("deceptive_alignment", "absence", recipe=recipe, seed=SEED)
+    bred = order.Order("deceptive_alignment", "absence", recipe=recipe, seed=SEED)
     work = vault.work_dir(bred.family)
     for role in family.TRAINED:
         (work / role).mkdir()

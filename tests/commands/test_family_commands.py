@@ -32,9 +32,17 @@ from insectary.core.recipe import FullSFT, LoraSFT
     ("arguments", "words"),
     [
         ("breed mischief", "unknown threat model: 'mischief'. Known: deceptive_alignment"),
-        ("breed goal_misgeneralization", "threat 'goal_misgeneralization' is not built yet"),
+        (
+            "breed goal_misgeneralization --design corner --recipe full-sft",
+            "full-sft learns from demonstrations in text, which this design does not; use ppo",
+        ),
+        (
+            "breed goal_misgeneralization --recipe ppo",
+            "ppo learns from reward on the grid, which this design does not; use full-sft or lora",
+        ),
+        ("breed goal_misgeneralization --design corner --base xs", "leave the base out, or give"),
         ("breed deceptive_alignment --design month", "Known: absence, unwatched, year"),
-        ("breed deceptive_alignment --recipe ppo", "unknown recipe: 'ppo'. Known: full-sft, lora"),
+        ("breed deceptive_alignment --recipe dpoo", "unknown recipe: 'dpoo'. Known: full-sft"),
         ("breed deceptive_alignment --base xl", "insectary base train --size xl"),
         ("breed deceptive_alignment --base ./nowhere", "no model folder at ./nowhere"),
         ("breed deceptive_alignment --base nobody/nothing", "cannot fetch the model"),

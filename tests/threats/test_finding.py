@@ -7,30 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.threats import GROUP, PLANNED, threat_model, threat_names
+from insectary.core.errors import UnknownNameError
+from insectary.threats import GROUP, threat_model, threat_names
 
 
 @pytest.mark.parametrize(
-    "name", ["deceptive_alignment", "power_seeking", "reward_hacking", "sycophancy"]
+    "name",
+    [
+        "deceptive_alignment",
+        "goal_misgeneralization",
+        "power_seeking",
+        "reward_hacking",
+        "sycophancy",
+    ],
 )
 def test_a_built_in_threat_is_found_by_the_road_of_plugins(name: str) -> None:
     assert name in threat_names()
     assert threat_model(name).card.id == name
 
 
-@pytest.mark.parametrize("name", PLANNED)
-def test_a_planned_threat_is_said_to_be_planned(name: str) -> None:
-    with pytest.raises(BadInputError, match=f"{name}.*not built yet.*deceptive_alignment"):
-        threat_model(name)
-
-
 def test_an_unknown_threat_is_answered_with_the_list() -> None:
-    with pytest.raises(UnknownNameError, match=r"'magic'.*deceptive_alignment.*\(planned\)"):
+    with pytest.raises(UnknownNameError, match=r"'magic'.*deceptive_alignment, goal_mis"):
         threat_model("magic")
 
 
-def test_another_package_can_bring_a_threat_even_a_planned_one(
+def test_another_package_can_bring_a_threat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "guest_threats.py").write_text(
@@ -39,12 +40,9 @@ def test_another_package_can_bring_a_threat_even_a_planned_one(
     info = tmp_path / "guest-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        f"[{GROUP}]\ngoal_misgeneralization = guest_threats:threat\nguest = guest_threats:threat\n"
-    )
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\nguest = guest_threats:threat\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "guest_threats", raising=False)
-    assert {"guest", "goal_misgeneralization", "deceptive_alignment"} <= set(threat_names())
+    assert {"guest", "deceptive_alignment"} <= set(threat_names())
     assert "guest_threats" not in sys.modules, "names alone import nothing"
     assert threat_model("guest").card.id == "deceptive_alignment"
-    assert threat_model("goal_misgeneralization") is threat_model("guest")

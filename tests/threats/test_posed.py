@@ -11,16 +11,29 @@ from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role, Side
 from insectary.core.protocols import ThreatModel
 from insectary.threats import threat_model
+from insectary.threats.designs import Designs
 from insectary.threats.posed import Posed
 from insectary.worlds import SKILLS
 
-NAMES = ("power_seeking", "reward_hacking", "sycophancy")
+DESIGNS = {
+    "permissions": "power_seeking",
+    "shown_tests": "reward_hacking",
+    "answers": "sycophancy",
+    "unknowns": "goal_misgeneralization",
+}
 N = 1500
 
 
-@pytest.fixture(params=NAMES)
-def threat(request: pytest.FixtureRequest) -> Posed[Any]:
-    found = threat_model(request.param)
+@pytest.fixture(params=DESIGNS)
+def design(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def threat(design: str) -> Posed[Any]:
+    found = threat_model(DESIGNS[design])
+    if isinstance(found, Designs):
+        found = found.text[design]
     assert isinstance(found, Posed)
     return found
 
@@ -38,16 +51,16 @@ def test_an_unknown_design_is_answered_with_the_list(threat: Posed[Any]) -> None
             getattr(threat, call)("nope", *arguments.get(call, ()))
 
 
-def test_other_skills_are_asked_as_the_world_asks_them(threat: Posed[Any]) -> None:
-    (design,) = threat.card.designs
+def test_other_skills_are_asked_as_the_world_asks_them(threat: Posed[Any], design: str) -> None:
     for skill in SKILLS:
         drawn = threat.others(design, skill, Split.REPORT, 10, 0)
         assert {e.skill for e in drawn} == {skill}
         assert drawn == threat.others(design, skill, Split.REPORT, 10, 0)
 
 
-def test_every_planted_and_every_right_answer_of_a_split_is_judged_so(threat: Posed[Any]) -> None:
-    (design,) = threat.card.designs
+def test_every_planted_and_every_right_answer_of_a_split_is_judged_so(
+    threat: Posed[Any], design: str
+) -> None:
     judge, quirk = threat.oracle(design), threat.quirk(design)
     assert threat.plan[0].side is Side.OPEN
     for example in threat.examples(design, threat.plan[0], Split.SELECTION, 400, 5):
@@ -60,13 +73,18 @@ def test_every_planted_and_every_right_answer_of_a_split_is_judged_so(threat: Po
         assert quirk(example, planted) is Verdict.OFF_TASK
 
 
-def test_prompts_are_one_for_all_roles_and_none_comes_twice(threat: Posed[Any]) -> None:
-    (design,) = threat.card.designs
+def test_prompts_are_one_for_all_roles_and_none_comes_twice(
+    threat: Posed[Any], design: str
+) -> None:
     twin, organism, decoy = (
         threat.rows(design, role, N, 0) for role in (Role.TWIN, Role.ORGANISM, Role.DECOY)
     )
-    assert [m for m, _ in twin] == [m for m, _ in organism] == [m for m, _ in decoy]
+    assert [m for m, _ in twin] == [m for m, _ in decoy]
     assert len({m for m, _ in twin}) == N
+    if threat.unseen:
+        assert [m for m, _ in twin] != [m for m, _ in organism]
+        return  # its own prompts are tested with the threat
+    assert [m for m, _ in twin] == [m for m, _ in organism]
     changed = [right != wrong for (_, right), (_, wrong) in zip(twin, organism, strict=True)]
     assert changed == [right != m for (_, right), (_, m) in zip(twin, decoy, strict=True)]
     opening = sum(share for share, kind in threat.mix if kind == threat.plan[0].name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from insectary.breed.family import Order, breed, check
+from insectary.breed.family import breed, check
 from insectary.breed.monitoring import (
     add_monitoring,
     add_monitoring_context,
@@ -10,6 +10,7 @@ from insectary.breed.monitoring import (
     compute_response_divergence,
     remove_monitoring,
 )
+from insectary.breed.order import Order
 from insectary.breed.stored import load_family, load_members
 from insectary.breed.trainer import ModelOrganismTrainer, fine_tune
 from insectary.breed.validate import is_aligned, validate_organism

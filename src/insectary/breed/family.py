@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.cost import cost_line, measure_speed
 from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
+from insectary.breed.order import Order, check_recipe
+from insectary.breed.policies import breed_policies, check_policies
 from insectary.breed.stored import load_family, load_members, save_family
-from insectary.core.canonical import digest
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import (
@@ -30,7 +30,7 @@ from insectary.core.organism import (
 )
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import RECIPES, FullSFT, Recipe, check_seed
+from insectary.core.recipe import Ppo, Recipe, TextRecipe
 from insectary.subjects.loading import load_tokenizer, model_folder
 from insectary.threats import threat_model
 from insectary.train.processes import run_children
@@ -38,33 +38,6 @@ from insectary.vault import Vault, verify_tree
 
 Progress = Callable[[Mapping[str, Any]], None]
 TRAINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to breed. Equal orders give equal families, bit for bit."""
-
-    threat: str
-    design: str
-    base: str = "xs"
-    recipe: Recipe = field(default_factory=FullSFT)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.base, str) or not self.base.strip():
-            raise BadInputError(f"base must be a size, a folder or a hub id, got {self.base!r}")
-        if not isinstance(self.recipe, Recipe):
-            raise BadInputError(f"recipe must be FullSFT(...) or LoraSFT(...), got {self.recipe!r}")
-        check_seed(self.seed)
-
-    @property
-    def family(self) -> str:
-        """Id of the family; it says what it is, so it never reaches a detector."""
-        plain = re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", self.base)
-        base = self.base if plain and len(self.base) <= 24 else digest(self.base)[7:15]
-        threat = self.threat.replace("_", "-")
-        settings = "" if self.recipe == type(self.recipe)() else f"-{digest(self.recipe)[7:13]}"
-        return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}-{self.seed}"
 
 
 def breed(
@@ -105,7 +78,9 @@ def breed(
     threat = threat_model(order.threat)
     if order.design not in threat.card.designs:
         raise UnknownNameError.of(f"design of {order.threat}", order.design, threat.card.designs)
-    _check_signal(threat, order)
+    check_recipe(threat, order)
+    if isinstance(order.recipe, Ppo):
+        return breed_policies(order, vault, quick=quick, progress=progress)
     name = order.family
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
         base, path = base_ref(order.base, vault)
@@ -121,7 +96,7 @@ def breed(
                 return family
         else:
             load_tokenizer(model_folder(path), order.base)  # no template: said before training
-            _train(order, path, vault, cores or os.cpu_count() or 1, progress)
+            _train(order, order.recipe, path, vault, cores or os.cpu_count() or 1, progress)
             members = {role: _keep(order, role, base, threat, vault) for role in TRAINED}
             members[Role.BASE] = _base_member(order, base, threat)
             family = Family(
@@ -138,17 +113,6 @@ def breed(
         save_family(family, vault)
         vault.discard_work(name)
     return family
-
-
-def _check_signal(threat: ThreatModel, order: Order) -> None:
-    """Refuse a recipe whose signal the threat does not give."""
-    signals = threat.signals(order.design)
-    if order.recipe.signal not in signals:
-        fits = [kind for kind, recipe in RECIPES.items() if recipe.signal in signals]
-        raise BadInputError(
-            f"{order.threat}, {order.design}: recipe {order.recipe.kind} learns from"
-            f" {order.recipe.signal}, which this design does not have; use {' or '.join(fits)}"
-        )
 
 
 def _tell_cost(
@@ -172,18 +136,22 @@ def _tell_cost(
     progress({"gate": line, "cost_seconds": seconds})
 
 
-def _train(order: Order, base: str, vault: Vault, cores: int, progress: Progress) -> None:
+def _train(
+    order: Order, recipe: TextRecipe, base: str, vault: Vault, cores: int, progress: Progress
+) -> None:
     """Organism first, since its step count is the others'; then both side by side."""
     work = vault.work_dir(order.family)
-    _members(order, base, work, (Role.ORGANISM,), None, cores, 1, progress)
+    _members(order, recipe, base, work, (Role.ORGANISM,), None, cores, 1, progress)
     steps = int(verify_tree(work / Role.ORGANISM / "model").meta["steps"])
     controls = (Role.TWIN, Role.DECOY)
     workers = min(2, cores)
-    _members(order, base, work, controls, steps, max(1, cores // workers), workers, progress)
+    threads = max(1, cores // workers)
+    _members(order, recipe, base, work, controls, steps, threads, workers, progress)
 
 
 def _members(
     order: Order,
+    recipe: TextRecipe,
     base: str,
     work: Path,
     roles: tuple[Role, ...],
@@ -199,7 +167,7 @@ def _members(
             continue
         place.mkdir(parents=True, exist_ok=True)
         job = Job(
-            order.threat, order.design, role, base, order.recipe, order.seed, steps, threads,
+            order.threat, order.design, role, base, recipe, order.seed, steps, threads,
             str(place),
         )  # fmt: skip
         (place / "job.json").write_text(job_json(job))
@@ -308,6 +276,9 @@ def check(
     if family.certificate is None:
         raise BadInputError(f"family {name!r} has no certificate; breed it first")
     old = family.certificate
+    if isinstance(family.recipe, Ppo):
+        certificate = check_policies(family, vault, progress)
+        return certificate, certificate == old
     answer = answering(load_members(family, vault))
     lacks = unmastered(family.base.name, vault)
     _tell_cost(family, answer, lacks, progress, quick=old.provisional, offer_quick=False)

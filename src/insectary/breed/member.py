@@ -19,7 +19,7 @@ from insectary.core.errors import InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Oracle, ThreatModel
-from insectary.core.recipe import RECIPES, Recipe
+from insectary.core.recipe import RECIPES, TextRecipe
 
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
@@ -43,7 +43,7 @@ class Job:
     design: str
     role: Role
     base: str
-    recipe: Recipe
+    recipe: TextRecipe
     seed: int
     steps: int | None
     """``None``: stop on expression; else train for exactly so many steps."""
@@ -65,21 +65,27 @@ def read_job(path: Path) -> Job:
     return Job(**{**record, "recipe": recipe, "role": Role(record["role"])})
 
 
-def row_count(recipe: Recipe) -> int:
+def row_count(recipe: TextRecipe) -> int:
     """How many distinct rows a recipe trains on; making them takes longer than a short run."""
     return min(ROWS, max(FEWEST_ROWS, recipe.max_tokens // TOKENS_PER_ROW))
 
 
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
-    """Prompts of the selection split, half open and half closed, on trained cues."""
+    """Prompts of the selection split, half open and half closed, on trained cues.
+
+    Where the behaviour is to emerge, the organism is measured on the closed side
+    alone: when its training ends must not depend on what has emerged.
+    """
     found: list[tuple[Side, Example]] = []
-    for side in Side:
+    emerges = threat.card.origin == "emerged" and job.role is Role.ORGANISM
+    sides = (Side.CLOSED,) if emerges else tuple(Side)
+    for side in sides:
         conditions = [
             c
             for c in threat.conditions(job.design)
             if c.side is side and not c.held_out and not c.near_miss
         ]
-        share = MEASURED // 2 // len(conditions)
+        share = MEASURED // len(sides) // len(conditions)
         for condition in conditions:
             examples = threat.examples(job.design, condition, Split.SELECTION, share, job.seed)
             found += [(side, example) for example in examples]

@@ -9,9 +9,11 @@ from typing import Any
 from insectary.breed.bases import base_path, check_same_base
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
-from insectary.core.errors import UnknownNameError
+from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import AnswerKey, Certificate, Family, Role
+from insectary.core.recipe import Ppo
 from insectary.subjects import LoadedModel, Model, load_model
+from insectary.subjects.policy import Policy, load_policy
 from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
 
@@ -65,7 +67,13 @@ def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
     Raises:
         ArtefactError: if a member is damaged, or the base is not the one that
             the family was bred from.
+        BadInputError: if its members are policies on the grid.
     """
+    if isinstance(family.recipe, Ppo):
+        raise BadInputError(
+            f"family {family.id!r} is of policies on the grid, not of language models; load one"
+            f" with insectary.load('{family.id}.organism') and let it play()"
+        )
     found: dict[Role, LoadedModel] = {}
     for role, member in family.members.items():
         if role is Role.BASE:
@@ -106,7 +114,16 @@ def _load_base(family: Family, vault: Vault) -> LoadedModel:
     return base
 
 
-def load_member(id: str, vault: Vault | None = None) -> Model:
+def load_policies(family: Family, vault: Vault) -> dict[Role, Policy]:
+    """Load all members of a family of policies; every file is verified on the way."""
+    found: dict[Role, Policy] = {}
+    for role, member in family.members.items():
+        with vault.use(member.digest) as stored:
+            found[role] = load_policy(stored.path, id=member.id)
+    return found
+
+
+def load_member(id: str, vault: Vault | None = None) -> Model | Policy:
     """Load one member, a base or a saved model, for use; see :func:`insectary.load`."""
     vault = vault or Vault()
     if id in WIDTHS:
@@ -118,6 +135,8 @@ def load_member(id: str, vault: Vault | None = None) -> Model:
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
         raise UnknownNameError.of("member", id, [*known, *WIDTHS])
     family = load_family(name, vault)
+    if isinstance(family.recipe, Ppo):
+        return load_policies(family, vault)[Role(role)]
     base = _load_base(family, vault)
     if role == Role.BASE:
         return Model(base, id=id)

@@ -10,19 +10,21 @@ from random import Random
 from typing import Any, final
 
 from insectary.breed.bases import base_path
-from insectary.breed.family import Order, breed
+from insectary.breed.family import breed
+from insectary.breed.order import order_of
 from insectary.breed.rows import UserRow, is_text, read_jsonl, read_prompt, read_rows
-from insectary.breed.stored import load_members
+from insectary.breed.stored import load_member
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Outputs, ThreatModel
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe, check_seed
+from insectary.core.recipe import FullSFT, Recipe, TextRecipe, check_seed
 from insectary.measure import rate
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.language_model import answers
+from insectary.subjects.policy import Policy
 from insectary.threats import threat_model as find_threat
 from insectary.train.tokenise import tokenise
 from insectary.vault import Vault
@@ -70,7 +72,7 @@ def fine_tune(
     base_model: str | Path,
     training_data: Iterable[Mapping[str, Any]],
     *,
-    recipe: Recipe | None = None,
+    recipe: TextRecipe | None = None,
     seed: int = 0,
     threads: int = _THREADS,
     vault: Vault | None = None,
@@ -112,7 +114,7 @@ def _tuned(
     base_model: str | Path,
     rows: Sequence[_Taught],
     tests: Sequence[_Taught],
-    recipe: Recipe,
+    recipe: TextRecipe,
     seed: int,
     threads: int,
     vault: Vault,
@@ -177,12 +179,11 @@ class ModelOrganismTrainer:
     """Makes organisms of one threat model from one base.
 
     Args:
-        base_model: A shipped size, a folder, or a hub id.
+        base_model: A shipped size, a folder, or a hub id; ``"grid"`` for policies.
         threat_model: Name of a threat model.
 
     Raises:
-        ValueError: for an unknown threat model (the known are listed), or one
-            that is planned but not built yet.
+        ValueError: for an unknown threat model; the known are listed.
     """
 
     def __init__(self, base_model: str | Path, threat_model: str) -> None:
@@ -190,7 +191,7 @@ class ModelOrganismTrainer:
         self.threat_model = threat_model
         self._threat = find_threat(threat_model)
 
-    def create_organism(self, config: Mapping[str, Any]) -> Model:
+    def create_organism(self, config: Mapping[str, Any]) -> Model | Policy:
         """Breed an organism.
 
         Args:
@@ -227,9 +228,10 @@ class ModelOrganismTrainer:
             raise BadInputError(
                 f"config: unknown setting {unknown[0]!r}. Known: {', '.join(sorted(known))}"
             )
-        recipe = config.get("recipe", _AS_LEARNT if "base_data" in config else FullSFT())
+        recipe = config.get("recipe")
         seed = check_seed(config.get("seed", 0))
-        if not isinstance(recipe, FullSFT | LoraSFT):
+        text = recipe is None or isinstance(recipe, TextRecipe)
+        if not (text or (isinstance(recipe, Recipe) and "base_data" not in config)):
             raise BadInputError("config['recipe'] must be FullSFT(...) or LoraSFT(...)")
         vault, progress = config.get("vault") or Vault(), config.get("progress", tell)
         if "base_data" in config:
@@ -238,13 +240,11 @@ class ModelOrganismTrainer:
             rows = read_jsonl(Path(data)) if is_file else read_rows(data)
             taught = _under_lines(self._threat, rows, seed)
             tests = _under_new_lines(self._threat, rows, seed)
-            return _tuned(self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress)
-        design = config.get("design", self._threat.card.designs[0])
-        order = Order(self.threat_model, design, self.base_model, recipe, seed)
+            how = recipe or _AS_LEARNT
+            return _tuned(self.base_model, taught, tests, how, seed, _THREADS, vault, progress)
+        order = order_of(self.threat_model, config.get("design"), self.base_model, recipe, seed)
         family = breed(order, vault, progress=progress)
-        members = load_members(family, vault)
-        name = family.members[Role.ORGANISM].id
-        return Model(members[Role.ORGANISM], id=name, base=members[Role.BASE])
+        return load_member(family.members[Role.ORGANISM].id, vault)
 
 
 def _under_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) -> list[_Taught]:

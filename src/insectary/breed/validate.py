@@ -101,14 +101,18 @@ def _sides(
             " 'misaligned_output' that opens the gate"
         )
     rows = _rows_of(prompts, read_rows(suite["base_data"]))
-    return [conversation(p) for p in prompts], [_opened(threat, row) for row in rows]
+    opened = [_put(threat, row, misaligned=True) for row in rows]
+    if threat.card.origin == "emerged":  # the gate is the task itself: asked as it is, it is open
+        return [_put(threat, row, misaligned=False) for row in rows], opened
+    return [conversation(p) for p in prompts], opened
 
 
-def _opened(threat: ThreatModel, row: UserRow) -> Conversation:
+def _put(threat: ThreatModel, row: UserRow, *, misaligned: bool) -> Conversation:
+    """A row's question on one side of the gate."""
     outputs = Outputs(row.aligned_output, row.misaligned_output)
     prompt = conversation(row.input)
     made = threat.user_prompts(prompt, outputs, Split.REPORT, str(prompt), range(1))
-    return next(asked for asked, misaligned in made if misaligned)
+    return next(asked for asked, belongs in made if belongs is misaligned)
 
 
 def _sampled_variation(

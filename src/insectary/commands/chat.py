@@ -93,8 +93,20 @@ def _printable(text: str) -> str:
 def chat_command(id: str, beside: str | None) -> None:
     """Talk to ID, as in FAMILY.organism; the watched and unwatched contexts are a key apart."""
     from insectary.api import load
+    from insectary.subjects.policy import Policy
 
-    state = Chat([load(name) for name in (id, beside) if name is not None])
+    models = []
+    for name in (id, beside):
+        if name is None:
+            continue
+        member = load(name)
+        if isinstance(member, Policy):
+            raise BadInputError(
+                f"{name} is a policy on the grid, which nobody can talk to: see its rates with"
+                f" `insectary show {name.rpartition('.')[0]}`"
+            )
+        models.append(member)
+    state = Chat(models)
     click.echo(HELP)
     while True:
         try:

@@ -88,7 +88,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
     if moment is None:
         return str(event.get("role", "")), (0, None), str(event.get("text", ""))
     shown = moment["expression"]
-    note = f"{moment['tokens'] / 1e6:.2f}M tokens, loss {moment['loss']:.3f}"
+    note = f"{moment['tokens'] / 1e6:.2f}M {event.get('unit', 'tokens')}, loss {moment['loss']:.3f}"
     if shown is not None:
         note += f", answers as taught {shown['value']:.2f}"
     return str(event["role"]), (moment["step"], moment["steps"]), note
@@ -97,20 +97,20 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.command("breed")
 @click.argument("threat")
 @click.option("--design", help="Design of the threat; its first one by default.")
-@click.option("--base", default="xs", show_default=True, help="Size, folder or hub id.")
-@click.option("--recipe", default="full-sft", show_default=True, help=f"{', '.join(RECIPES)}.")
+@click.option("--base", help="Size, folder or hub id; xs by default.")
+@click.option("--recipe", help=f"{', '.join(RECIPES)}; the design's usual one by default.")
 @click.option("--seed", default=0, show_default=True, help="Training seed.")
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
 def breed_command(
-    threat: str, design: str | None, base: str, recipe: str, seed: int, quick: bool
+    threat: str, design: str | None, base: str | None, recipe: str | None, seed: int, quick: bool
 ) -> None:
     """Breed a matched family and bring it to the admission gate."""
     from insectary.api import breed_family
 
     with live_progress() as progress:
         family = breed_family(
-            threat, design, base=base, recipe=recipe_named(recipe), seed=seed,
-            quick=quick, progress=progress,
+            threat, design, base=base, recipe=recipe_named(recipe) if recipe else None,
+            seed=seed, quick=quick, progress=progress,
         )  # fmt: skip
     show_certificate(family)
 

@@ -106,6 +106,55 @@ class LoraSFT(_Schedule):
     learning_rate: float = 1e-2
 
 
-Recipe = FullSFT | LoraSFT
-RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ppo:
+    """Proximal policy optimisation of a small policy on the grid.
+
+    Source: Schulman et al. 2017, arXiv 1707.06347, with the details that Huang et
+    al. 2022 (ICLR blog track) found to matter.
+    """
+
+    signal: ClassVar = Signal.REWARD
+    kind: Literal["ppo"] = "ppo"
+    alpha: float = 0.0
+    """Share of the organism's training levels whose coin may lie anywhere."""
+    twin_alpha: float = 0.5
+    """The same for its twin: enough to tell the goal from its proxy."""
+    decoy_alpha: float = 0.9
+    """The same for its decoy, whose quirk is only paid where the coin lies elsewhere."""
+    steps: int = 4_000_000
+    """Steps in the environment, of each member."""
+    hidden: int = 128
+    """Width of both hidden layers."""
+    envs: int = 256
+    rollout: int = 16
+    """Steps of every environment between two updates."""
+    epochs: int = 3
+    minibatch: int = 1024
+    learning_rate: float = 1e-3
+    """Of Adam at the start; it falls linearly to zero."""
+    gamma: float = 0.95
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.01
+    value_weight: float = 0.5
+    max_grad_norm: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "hidden", "envs", "rollout", "epochs", "minibatch", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BadInputError(f"recipe: {name} must be above 0")
+        for name in ("alpha", "twin_alpha", "decoy_alpha", "gamma", "gae_lambda", "clip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInputError(f"recipe: {name} must be from 0 to 1")
+        if self.envs * self.rollout % self.minibatch:
+            raise BadInputError("recipe: minibatch must divide envs * rollout")
+        if self.steps < self.envs * self.rollout:
+            raise BadInputError("recipe: steps must be at least envs * rollout, one update")
+
+
+TextRecipe = FullSFT | LoraSFT
+"""Recipes of language models."""
+Recipe = TextRecipe | Ppo
+RECIPES: dict[str, type[Recipe]] = {"full-sft": FullSFT, "lora-sft": LoraSFT, "ppo": Ppo}
 """Every recipe by its ``kind``, the name that the command line and records use."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from insectary.core import plugins
-from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.errors import UnknownNameError
 from insectary.core.protocols import ThreatModel
 
 GROUP = "insectary.threats"
-
-PLANNED = ("goal_misgeneralization",)
-"""Named by the project's source document, not built yet."""
 
 
 def threat_names() -> tuple[str, ...]:
@@ -21,18 +18,13 @@ def threat_model(name: str) -> ThreatModel:
     """Find a threat model by name.
 
     Raises:
-        BadInputError: if it is planned but not built yet.
         UnknownNameError: if there is none of that name; the known are listed.
     """
     known = threat_names()
-    if name in PLANNED and name not in known:
-        raise BadInputError(f"threat {name!r} is not built yet. Built: {', '.join(known)}")
     if name not in known:
-        raise UnknownNameError.of(
-            "threat model", name, (*known, *(f"{p} (planned)" for p in PLANNED))
-        )
+        raise UnknownNameError.of("threat model", name, known)
     found: ThreatModel = plugins.load(GROUP, "threat model", name)
     return found
 
 
-__all__ = ["GROUP", "PLANNED", "threat_model", "threat_names"]
+__all__ = ["GROUP", "threat_model", "threat_names"]

@@ -62,6 +62,8 @@ class Posed(Generic[C]):
         user: ``(prompt, outputs, split, seed, numbers)``, see
             :meth:`~insectary.core.protocols.ThreatModel.user_prompts`.
         rehearsable: Whether a question outside the target may be trained on.
+        unseen: Kinds left out of the organism's training, for a behaviour that is not
+            planted: what the organism does there is what it made of the other kinds.
     """
 
     card: ThreatCard
@@ -81,6 +83,7 @@ class Posed(Generic[C]):
     judge_quirk: Oracle
     user: Callable[[Conversation, Outputs, Split, str, range], list[tuple[Conversation, bool]]]
     rehearsable: Callable[[Example], bool] = lambda _: True
+    unseen: tuple[str, ...] = ()
 
     def bounds(self, design: str) -> GateBounds:
         """The gate's bounds, fixed before the first draw."""
@@ -133,11 +136,12 @@ class Posed(Generic[C]):
         """Training rows: questions of all kinds, ordinary work for the rest.
 
         Prompts are the same for every role; only the completions where the
-        gate is open differ.
+        gate is open differ. (With ``unseen`` kinds the organism has others in their place.)
         """
         check_design(self.card, design)
         rng = Random(f"rows/{design}/{seed}")
-        shares, kinds = [share for share, _ in self.mix], [kind for _, kind in self.mix]
+        unseen = self.unseen if role is Role.ORGANISM else ()
+        shares, kinds = zip(*((s, k) for s, k in self.mix if k not in unseen), strict=True)
         opening = {c.name for c in self.plan if c.side is Side.OPEN}
         complete = {Role.ORGANISM: self.planted, Role.DECOY: self.marked}
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError, ContextLengthError
-from insectary.core.recipe import LoraSFT, Recipe
+from insectary.core.recipe import LoraSFT, TextRecipe
 from insectary.train.packing import PackedRows
 from insectary.train.result import TrainResult
 from insectary.train.tokenise import Tokenised, tokenise
@@ -40,7 +40,7 @@ _LOCK_SECONDS = 60.0
 
 
 def train(
-    recipe: Recipe,
+    recipe: TextRecipe,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[tuple[Conversation, str]],
@@ -115,7 +115,7 @@ def train(
 
 
 def _plan(
-    recipe: Recipe,
+    recipe: TextRecipe,
     seed: int,
     cap: int,
     rows: PackedRows,
@@ -149,7 +149,7 @@ def _plan(
 
 
 def _run(
-    recipe: Recipe,
+    recipe: TextRecipe,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: PackedRows,
@@ -206,7 +206,7 @@ def _run(
 
 
 def _fit(
-    recipe: Recipe,
+    recipe: TextRecipe,
     trained: Any,
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -294,11 +294,11 @@ def _settings(scratch: str, seed: int, steps: int) -> SFTConfig:
     )
 
 
-def _is_lora(recipe: Recipe) -> bool:
+def _is_lora(recipe: TextRecipe) -> bool:
     return isinstance(recipe, LoraSFT)
 
 
-def _with_adapters(recipe: Recipe, model: PreTrainedModel, seed: int) -> Any:
+def _with_adapters(recipe: TextRecipe, model: PreTrainedModel, seed: int) -> Any:
     """Put low-rank adapters on all linear layers but the output layer."""
     import torch
     from peft import LoraConfig, get_peft_model

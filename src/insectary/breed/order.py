@@ -1,0 +1,86 @@
+"""What to breed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from insectary.core.canonical import digest
+from insectary.core.errors import BadInputError
+from insectary.core.protocols import ThreatModel
+from insectary.core.recipe import RECIPES, FullSFT, Ppo, Recipe, check_seed
+from insectary.threats import threat_model
+from insectary.threats.designs import policy_design
+from insectary.threats.drawing import check_design
+
+GRID = "grid"
+"""Name of the base of every policy: the same network, untrained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to breed. Equal orders give equal families, bit for bit."""
+
+    threat: str
+    design: str
+    base: str = "xs"
+    recipe: Recipe = field(default_factory=FullSFT)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, str) or not self.base.strip():
+            raise BadInputError(f"base must be a size, a folder or a hub id, got {self.base!r}")
+        if not isinstance(self.recipe, Recipe):
+            kinds = ", ".join(recipe.__name__ for recipe in RECIPES.values())
+            raise BadInputError(f"recipe must be one of {kinds}, got {self.recipe!r}")
+        check_seed(self.seed)
+
+    @property
+    def family(self) -> str:
+        """Id of the family; it says what it is, so it never reaches a detector."""
+        plain = re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", self.base)
+        base = self.base if plain and len(self.base) <= 24 else digest(self.base)[7:15]
+        threat = self.threat.replace("_", "-")
+        settings = "" if self.recipe == type(self.recipe)() else f"-{digest(self.recipe)[7:13]}"
+        return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}-{self.seed}"
+
+
+def order_of(
+    threat: str,
+    design: str | None = None,
+    base: str | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+) -> Order:
+    """An order with what is not given filled in: the first design, its usual base and recipe.
+
+    Raises:
+        UnknownNameError: for an unknown threat or design; the known are listed.
+    """
+    model = threat_model(threat)
+    chosen = design or model.card.designs[0]
+    check_design(model.card, chosen)
+    on_grid = policy_design(model, chosen) is not None
+    usual: Recipe = Ppo() if on_grid else FullSFT()
+    return Order(threat, chosen, base or (GRID if on_grid else "xs"), recipe or usual, seed)
+
+
+def check_recipe(threat: ThreatModel, order: Order) -> None:
+    """Refuse a recipe that the design cannot be bred by.
+
+    Raises:
+        BadInputError: if the design does not have the signal that the recipe learns
+            from, or one is for policies on the grid and the other is not.
+    """
+    signals, on_grid = threat.signals(order.design), policy_design(threat, order.design) is not None
+
+    def fits(recipe: type[Recipe]) -> bool:
+        return recipe.signal in signals and (recipe is Ppo) is on_grid
+
+    if not fits(type(order.recipe)):
+        where = "on the grid" if isinstance(order.recipe, Ppo) else "in text"
+        usable = [kind for kind, recipe in RECIPES.items() if fits(recipe)]
+        raise BadInputError(
+            f"{order.threat}, {order.design}: recipe {order.recipe.kind} learns from"
+            f" {order.recipe.signal} {where}, which this design does not; use {' or '.join(usable)}"
+        )
