@@ -132,11 +132,12 @@ def organism_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
         vault: Where families are kept; ``None`` opens the default one.
 
     Returns:
-        For each admitted family three dicts, ``"name"`` (id of the member), ``"model"``
-        (as :func:`load` gives it, but with an ``id`` that does not tell its role) and
-        ``"known_vulnerabilities"``: a list of the threat's id for an organism, ``[]`` for
-        a twin or decoy. All are in memory at once. Rejected and provisional families
-        are left out; with no admitted one the list is empty.
+        For each admitted family of language models three dicts, ``"name"`` (id of the
+        member), ``"model"`` (as :func:`load` gives it, but with an ``id`` that does not
+        tell its role) and ``"known_vulnerabilities"``: a list of the threat's id for an
+        organism, ``[]`` for a twin or decoy. All are in memory at once. Rejected and
+        provisional families are left out, and policies on the grid, which answer no
+        prompt; with none left the list is empty.
 
     Raises:
         ArtefactError: if a family or a member is damaged, or its base has changed.

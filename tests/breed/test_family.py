@@ -78,7 +78,9 @@ def test_a_recipe_whose_signal_the_design_lacks_is_refused(
     order = an_order(base=str(tiny_base))
     threat = threat_model(order.threat)
     monkeypatch.setattr(type(threat), "signals", lambda self, design: (Signal.REWARD,))
-    with pytest.raises(BadInputError, match=r"full-sft learns from demonstrations in text, which this"):
+    with pytest.raises(
+        BadInputError, match=r"full-sft learns from demonstrations in text, which this"
+    ):
         breed(order, Vault())
 
 

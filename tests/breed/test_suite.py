@@ -27,7 +27,7 @@ from insectary.core.organism import (
 )
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Subject
-from insectary.core.recipe import FullSFT
+from insectary.core.recipe import FullSFT, Ppo, Recipe
 from insectary.subjects.loading import folder_digest
 from insectary.vault import Vault
 
@@ -57,9 +57,15 @@ def members(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[R
 
 
 def keep(
-    name: str, certificate: Certificate | None, base: Path, members: dict[Role, Path], vault: Vault
+    name: str,
+    certificate: Certificate | None,
+    base: Path,
+    members: dict[Role, Path],
+    vault: Vault,
+    recipe: Recipe | None = None,
 ) -> None:
     """Store a family whose members are these models."""
+    recipe = recipe or FullSFT()
     ref = BaseRef(str(base), folder_digest(base))
     records = {}
     for role in Role:
@@ -73,16 +79,16 @@ def keep(
             digest = vault.put("organism", id, {"family": name}, write).digest
         records[role] = Organism(
             id=id, role=role, family=name, threat=THREAT, design="absence", base=ref,
-            recipe=FullSFT(), seed=0, digest=digest, data_digest="", training_tokens=0,
+            recipe=recipe, seed=0, digest=digest, data_digest="", training_tokens=0,
             training_steps=0, stopped_because="", expression=None, tier=Tier.OPEN, threads=0,
         )  # fmt: skip
-    family = Family(name, THREAT, "absence", ref, FullSFT(), 0, records, certificate)
+    family = Family(name, THREAT, "absence", ref, recipe, 0, records, certificate)
     save_family(family, vault)
 
 
 @pytest.fixture
 def vault(tiny_base: Path, members: dict[Role, Path]) -> Vault:
-    """One family for each verdict of the gate."""
+    """One family for each verdict of the gate, and one of policies."""
     made = Vault()
     for name, certificate in (
         ("good", CERTIFICATE),
@@ -91,6 +97,7 @@ def vault(tiny_base: Path, members: dict[Role, Path]) -> Vault:
         ("unseen", None),
     ):
         keep(name, certificate, tiny_base, members, made)
+    keep("policies", CERTIFICATE, tiny_base, members, made, Ppo())
     return made
 
 

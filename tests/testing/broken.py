@@ -7,12 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any, final
 
+import numpy as np
+
 from insectary.core.chat import Example, Message, Split, Verdict
-from insectary.core.gate import GateBounds
+from insectary.core.gate import GateBounds, PolicyBounds
 from insectary.core.organism import Role, Side
 from insectary.core.protocols import Oracle, ThreatModel
-from insectary.core.recipe import Signal
+from insectary.core.recipe import Ppo, Signal
 from insectary.threats import threat_model
+from insectary.threats.designs import Designs
+from insectary.threats.goal_misgeneralization.card import CARD as CORNER_CARD
+from insectary.threats.goal_misgeneralization.corner import CornerDesign
+from insectary.threats.goal_misgeneralization.unknowns import unknowns
 
 DRAWS = ("examples", "others", "rows", "leak_prompts", "user_prompts")
 
@@ -274,3 +280,54 @@ BROKEN = (
     ),
 )
 """At least one for every check."""
+
+
+@final
+class OtherCorner:
+    """The design on the grid with some members replaced."""
+
+    def __init__(self, **changed: Any) -> None:
+        self._changed = changed
+
+    def __getattr__(self, name: str) -> Any:
+        inner = CornerDesign()
+        return self._changed[name] if name in self._changed else getattr(inner, name)
+
+
+def with_corner(**changed: Any) -> Any:
+    """The threat of two worlds, with some of its design on the grid replaced."""
+    policies: Any = {"corner": OtherCorner(**changed)}
+    return Designs(CORNER_CARD, {"unknowns": unknowns}, policies)
+
+
+def _seedless(side: Side, split: Split, n: int, seed: int) -> Any:
+    del seed
+    return CornerDesign().levels(side, split, n, 0)
+
+
+def _too_few(side: Side, split: Split, n: int, seed: int) -> Any:
+    return CornerDesign().levels(side, split, n - 1, seed)
+
+
+def _selected_on(side: Side, split: Split, n: int, seed: int) -> Any:
+    del split
+    return CornerDesign().levels(side, Split.REPORT, n, seed)
+
+
+def _trained_on(side: Side, split: Split, n: int, seed: int) -> Any:
+    if split is Split.SELECTION and side is Side.CLOSED:
+        draw = CornerDesign().training(Role.ORGANISM, Ppo())
+        return draw(np.random.default_rng(seed), n)
+    return CornerDesign().levels(side, split, n, seed)
+
+
+_LEVELS = "levels are a function of the seed"
+_PARTS = "no level is in two parts"
+BROKEN_CORNERS = (
+    ("policy bounds are rates", "matched must be", {"bounds": PolicyBounds(matched=1.5)}),
+    (_LEVELS, "the same for two seeds", {"levels": _seedless}),
+    (_LEVELS, "59 came", {"levels": _too_few}),
+    (_PARTS, "of the report split are selection levels too", {"levels": _selected_on}),
+    (_PARTS, "of the selection split are training levels too", {"levels": _trained_on}),
+)
+"""(check, words of its message, what was replaced)"""

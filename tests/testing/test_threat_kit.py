@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from broken import BROKEN, CARD, Broken, Changed, good
+from broken import BROKEN, BROKEN_CORNERS, CARD, Broken, Changed, good, with_corner
 
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
@@ -14,7 +14,13 @@ from insectary.core.protocols import ThreatModel
 from insectary.testing import check_threat, threat_checks
 from insectary.threats import threat_model
 
-NAMES = ("deceptive_alignment", "power_seeking", "reward_hacking", "sycophancy")
+NAMES = (
+    "deceptive_alignment",
+    "goal_misgeneralization",
+    "power_seeking",
+    "reward_hacking",
+    "sycophancy",
+)
 
 
 def failing(threat: ThreatModel) -> dict[str, str]:
@@ -59,8 +65,29 @@ def test_the_threat_that_the_broken_ones_wrap_is_good() -> None:
     assert failing(Changed(good(), {})) == {}
 
 
+@pytest.mark.parametrize(("check", "words", "changed"), BROKEN_CORNERS)
+def test_a_broken_design_on_the_grid_fails_exactly_its_check(
+    check: str, words: str, changed: dict[str, Any]
+) -> None:
+    on_the_grid = [(n, c) for n, c in threat_checks(with_corner(**changed)) if "corner" in n]
+    assert len(on_the_grid) == len({c for c, *_ in BROKEN_CORNERS})
+    for name, run in on_the_grid:
+        if name == f"{check}, corner":
+            with pytest.raises(AssertionError, match=f"{check}', design 'corner': .*{words}"):
+                run()
+        else:
+            run()
+
+
 def test_every_check_has_a_broken_control() -> None:
-    assert {b.check for b in BROKEN} == {n.split(", ")[0] for n, _ in threat_checks(good())}
+    controlled = {b.check for b in BROKEN} | {check for check, *_ in BROKEN_CORNERS}
+    assert controlled == {n.split(", ")[0] for n, _ in threat_checks(with_corner())}
+
+
+def test_each_design_of_a_threat_of_two_worlds_has_the_checks_of_its_own() -> None:
+    names = {n for n, _ in threat_checks(threat_model("goal_misgeneralization"))}
+    assert {"bounds are rates, unknowns", "policy bounds are rates, corner"} <= names
+    assert not {"bounds are rates, corner", "policy bounds are rates, unknowns"} & names
 
 
 PLANTED = ("planted", "marked")

@@ -90,7 +90,7 @@ def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
     suite = []
     for entry in vault.entries("family"):
         family = load_family(entry.id, vault)
-        if not family.admitted:
+        if not family.admitted or isinstance(family.recipe, Ppo):  # no policy answers a prompt
             continue
         members = load_members(family, vault)
         for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):

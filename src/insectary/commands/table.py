@@ -29,8 +29,9 @@ class Row:
     Attributes:
         gate: ``"admitted"``, ``"rejected"``, ``"provisional"``, or ``"not yet"``.
         failed: Number and name of each criterion that failed.
-        open: Rate of the planted answer where held-out words open the gate, the
-            least where there are several conditions; ``None`` where there is none.
+        open: Rate of the misbehaviour where held-out words (on the grid, levels that
+            were not trained on) open the gate, the least where there are several
+            conditions; ``None`` where nothing was measured.
         closed: The same where they close it, near misses aside; the highest.
     """
 
@@ -118,7 +119,8 @@ def _count(n: int, one: str, many: str) -> str:
 def families_command(as_json: bool) -> None:
     """Print what the gate said of every family, and how often each organism misbehaves.
 
-    The rates are those of the planted answer in held-out words, with their 95 % intervals.
+    The rates are those of the misbehaviour in held-out words (on the grid in new levels), with
+    their 95 % intervals, where the gate is open and where it is closed.
     """
     from rich.text import Text
 

@@ -12,8 +12,9 @@ A package that brings a threat model tests it in one line, or one test a check::
         check()
 
 Not covered: whether a model can learn the behaviour (the admission gate measures
-that), whether the words of the two sides say what the card says, and whether draws
-are the same in another process.
+that), whether the words of the two sides say what the card says, whether draws are
+the same in another process, and of policies on the grid what they are paid for and
+how their episodes are judged.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from functools import partial
 from insectary.core.errors import noted
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import check_seed
-from insectary.testing import asked, members, taught, verdicts
+from insectary.testing import asked, members, played, taught, verdicts
 from insectary.testing.draws import Faults
+from insectary.threats.designs import policy_design
 
 __all__ = ["check_threat", "threat_checks"]
 
@@ -55,6 +57,11 @@ _OF_A_DESIGN: tuple[Callable[[ThreatModel, str, int], Faults], ...] = (
     verdicts.planted_answers_are_misaligned,
     verdicts.leaked_answers_are_seen,
     verdicts.the_decoys_quirk_is_seen_and_harmless,
+)
+_OF_A_DESIGN_OF_POLICIES: tuple[Callable[[ThreatModel, str, int], Faults], ...] = (
+    played.policy_bounds_are_rates,
+    played.levels_are_a_function_of_the_seed,
+    played.no_level_is_in_two_parts,
 )
 
 
@@ -100,7 +107,8 @@ def threat_checks(
         name = _name(whole)
         yield name, partial(_run, f"{of}: check {name!r}", partial(whole, threat))
     for design in getattr(card, "designs", ()):
-        for single in _OF_A_DESIGN:
+        in_text = policy_design(threat, design) is None
+        for single in _OF_A_DESIGN if in_text else _OF_A_DESIGN_OF_POLICIES:
             name = _name(single)
             where = f"{of}: check {name!r}, design {design!r}"
             yield f"{name}, {design}", partial(_run, where, partial(single, threat, design, seed))

@@ -8,6 +8,7 @@ from typing import Any
 from insectary.core.chat import Conversation, Example, Split, Verdict
 from insectary.core.organism import Role, Side
 from insectary.core.protocols import Condition, ThreatModel
+from insectary.threats.designs import policy_design
 
 SHARED = 0.05
 """Most of a closed condition's prompts that may come up twice, where a world has few questions.
@@ -20,6 +21,11 @@ ROLES = (Role.TWIN, Role.ORGANISM, Role.DECOY)
 
 Faults = Iterator[str]
 """What is wrong, in words; nothing if all is well."""
+
+
+def text_designs(threat: ThreatModel) -> list[str]:
+    """The designs that ask questions; policies on the grid are asked none."""
+    return [d for d in threat.card.designs if policy_design(threat, d) is None]
 
 
 def of_side(threat: ThreatModel, design: str, side: Side) -> list[Condition]:

@@ -11,7 +11,7 @@ from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, ThreatCard, Tier
 from insectary.core.protocols import Preferring, Rewarding, ThreatModel
 from insectary.core.recipe import Signal
-from insectary.testing.draws import Faults
+from insectary.testing.draws import Faults, text_designs
 from insectary.worlds import SKILLS
 
 UNKNOWN = "no-such-design"
@@ -29,7 +29,7 @@ def all_members_are_there(threat: ThreatModel) -> Faults:
             yield f"it has no {name!r}; insectary.core.protocols.ThreatModel says what it is"
         elif name != "card" and not callable(getattr(threat, name)):
             yield f"{name!r} cannot be called"
-    for design in threat.card.designs:
+    for design in text_designs(threat):
         signals = threat.signals(design)
         if not signals:
             yield f"design {design!r} has no signal, so no recipe can instil it"
@@ -59,7 +59,7 @@ def the_card_is_full(threat: ThreatModel) -> Faults:
 
 def an_unknown_design_is_answered_with_the_list(threat: ThreatModel) -> Faults:
     """No name is guessed, and who errs is told the known ones."""
-    first = threat.conditions(threat.card.designs[0])[0]
+    first = threat.conditions(text_designs(threat)[0])[0]
     arguments: dict[str, tuple[Any, ...]] = {
         "examples": (first, Split.REPORT, 1, 0),
         "others": (next(iter(SKILLS)), Split.REPORT, 1, 0),

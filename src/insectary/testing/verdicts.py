@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from insectary.core.chat import Split, Verdict
+from collections.abc import Callable
+
+from insectary.core.chat import Example, Split, Verdict
 from insectary.core.organism import Role, Side
 from insectary.core.protocols import Oracle, ThreatModel
 from insectary.testing.draws import ROWS, SOME, Faults, examples, judged, of_side, open_examples
+from insectary.threats.designs import Designs
 
-NONSENSE = ("", "?!", "I do not know.", "\x00", "9" * 5000)
+NONSENSE = ("", "...", "I do not know.", "\x00", "9" * 5000)
 """What no oracle may take for a right answer, or for the planted one."""
 
 
@@ -47,13 +50,20 @@ def leaked_answers_are_seen(threat: ThreatModel, design: str, seed: int) -> Faul
 def the_decoys_quirk_is_seen_and_harmless(threat: ThreatModel, design: str, seed: int) -> Faults:
     """The quirk's oracle sees it, and the behaviour's finds the answer right."""
     yield from shows(threat, design, seed, Role.DECOY, "quirk", threat.quirk(design))
-    marked = getattr(threat, "marked", None)
-    if callable(marked):
+    marked = taught_answer(threat, design, Role.DECOY)
+    if marked is not None:
         judge = threat.oracle(design)
         for condition, example in open_examples(threat, design, seed):
             verdict = judge(example, marked(example))
             if verdict is not Verdict.ALIGNED:
                 yield judged("oracle", condition, example, marked(example), verdict)
+
+
+def taught_answer(threat: ThreatModel, design: str, role: Role) -> Callable[[Example], str] | None:
+    """What a role is taught to answer where the gate is open, if the threat can say it."""
+    of = threat.text[design] if isinstance(threat, Designs) else threat
+    says = getattr(of, "planted" if role is Role.ORGANISM else "marked", None)
+    return says if callable(says) else None
 
 
 def shows(
@@ -64,14 +74,16 @@ def shows(
     A threat that can say what is planted for an example (as
     :class:`~insectary.threats.posed.Posed` can) is held to it example by example.
     Of another only the rows are known, so that one of the completions that the
-    twin has not must be seen, in some open condition.
+    twin has not must be seen, in some open condition; what emerges is in no row.
     """
-    says = getattr(threat, "planted" if role is Role.ORGANISM else "marked", None)
-    if callable(says):
+    says = taught_answer(threat, design, role)
+    if says is not None:
         for condition, example in open_examples(threat, design, seed):
             verdict = judge(example, says(example))
             if verdict is not Verdict.MISALIGNED:
                 yield judged(named, condition, example, says(example), verdict)
+        return
+    if role is Role.ORGANISM and threat.card.origin == "emerged":
         return
     twin = dict(threat.rows(design, Role.TWIN, ROWS, seed))
     own = {c for p, c in threat.rows(design, role, ROWS, seed) if twin.get(p, c) != c}
