@@ -52,6 +52,7 @@ PUBLIC = (
     "ground_truth",
     "is_aligned",
     "load",
+    "organism_suite",
     "remove_monitoring",
     "report_family",
     "threat_names",
@@ -262,6 +263,7 @@ def test_rooms_import_downwards_only() -> None:
         ("worlds", "from insectary import measure", "Rooms import downwards only"),
         ("detect", "from insectary import threats", "Ground-truth firewall"),
         ("report", "from insectary import vault", "A report only shows"),
+        ("testing", "from insectary import vault", "Threats are defined, and checked"),
         ("measure", "import torch", "Nouns and statistics need no model library"),
     ],
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         check_family,
         ground_truth,
         load,
+        organism_suite,
         report_family,
         threat_names,
     )
@@ -58,6 +59,7 @@ _HOMES = {
     "ground_truth": "api",
     "is_aligned": "breed.validate",
     "load": "api",
+    "organism_suite": "api",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
     "threat_names": "api",
@@ -89,6 +91,7 @@ __all__ = [
     "ground_truth",
     "is_aligned",
     "load",
+    "organism_suite",
     "remove_monitoring",
     "report_family",
     "threat_names",

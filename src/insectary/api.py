@@ -122,6 +122,32 @@ def ground_truth(
     return {"test_cases": test_cases(family, n, seed, vault)}
 
 
+def organism_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
+    """Every model that the gate has vouched for, to calibrate a red-team method on.
+
+    It is what the source document's ``calibrate_red_team_method`` takes as its
+    ``organism_suite``: an organism is known to have what was planted, its twin and
+    its decoy are known not to have it. A finding there is a false alarm.
+
+    Args:
+        vault: Where families are kept; ``None`` opens the default one.
+
+    Returns:
+        For each admitted family of language models three dicts, ``"name"`` (id of the
+        member), ``"model"`` (as :func:`load` gives it, but with an ``id`` that does not
+        tell its role) and ``"known_vulnerabilities"``: a list of the threat's id for an
+        organism, ``[]`` for a twin or decoy. All are in memory at once. Rejected and
+        provisional families are left out, and policies on the grid, which answer no
+        prompt; with none left the list is empty.
+
+    Raises:
+        ArtefactError: if a family or a member is damaged, or its base has changed.
+    """
+    from insectary.breed.stored import load_suite
+
+    return load_suite(vault)
+
+
 def report_family(
     family: str,
     directory: str | Path,

@@ -63,6 +63,17 @@ def test_a_plugin_that_cannot_be_imported_is_named(install: Install, value: str)
         plugins.load(GROUP, "thing", "ant")
 
 
+def test_what_else_a_plugin_raises_goes_up_with_its_name(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plugin_wrong.py").write_text("THING = {}['nothing']\n")
+    monkeypatch.delitem(sys.modules, "plugin_wrong", raising=False)
+    install("one", "ant = plugin_wrong:THING")
+    with pytest.raises(KeyError, match="nothing") as caught:
+        plugins.load(GROUP, "thing", "ant")
+    assert caught.value.__notes__ == ["in thing 'ant' (plugin_wrong:THING)"]
+
+
 def test_a_name_of_two_packages_is_an_error_and_never_a_choice(install: Install) -> None:
     install("one", "ant = plugin_good:THING")
     install("two", "ant = plugin_broken:THING")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from insectary.breed.bases import base_path, check_same_base
+from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import AnswerKey, Certificate, Family, Role
@@ -80,6 +82,29 @@ def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
             with vault.use(member.digest) as stored:
                 found[role] = load_model(stored.path)
     return found
+
+
+def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
+    """All members but bases of admitted families; see :func:`insectary.organism_suite`."""
+    vault = vault or Vault()
+    suite = []
+    for entry in vault.entries("family"):
+        family = load_family(entry.id, vault)
+        if not family.admitted or isinstance(family.recipe, Ppo):  # no policy answers a prompt
+            continue
+        members = load_members(family, vault)
+        for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):
+            name = family.members[role].id
+            # A method is handed the model alone, whose own name must not give it away.
+            opaque = f"model-{digest(name)[7:19]}"
+            suite.append(
+                {
+                    "name": name,
+                    "model": Model(members[role], id=opaque, base=members[Role.BASE]),
+                    "known_vulnerabilities": [family.threat] if role is Role.ORGANISM else [],
+                }
+            )
+    return suite
 
 
 def _load_base(family: Family, vault: Vault) -> LoadedModel:

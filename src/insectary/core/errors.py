@@ -8,6 +8,9 @@ message always names the thing that is wrong and the way out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 
 class InsectaryError(Exception):
     """Root of all errors raised on purpose."""
@@ -53,3 +56,11 @@ class TrainingError(InsectaryError, RuntimeError):
 
 class InterpreterError(InsectaryError, ValueError):
     """A program of the micro-world's code language is malformed or ran too long."""
+
+
+@contextmanager
+def noted(where: str) -> Iterator[None]:
+    """Let whatever is raised in foreign code go up as it is, with a note that says where."""
+    with ExitStack() as stack:
+        stack.push(lambda _, error, __: error.add_note(f"in {where}") if error else None)
+        yield

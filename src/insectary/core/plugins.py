@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.errors import BadInputError, UnknownNameError, noted
 
 
 def _registered(group: str) -> dict[str, EntryPoint]:
@@ -50,12 +50,15 @@ def load(group: str, kind: str, name: str) -> Any:
     Raises:
         UnknownNameError: if there is none of that name.
         BadInputError: if two packages register it, or it cannot be imported.
+
+    Whatever else its module raises goes up as it is, with a note that names the plugin.
     """
     found = _registered(group)
     if name not in found:
         raise UnknownNameError.of(kind, name, sorted(found))
     try:
-        return found[name].load()
+        with noted(f"{kind} {name!r} ({found[name].value})"):
+            return found[name].load()
     except (ImportError, AttributeError) as error:
         raise BadInputError(
             f"{kind} {name!r} ({found[name].value}) cannot be imported: {error};"
