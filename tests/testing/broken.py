@@ -67,10 +67,11 @@ class Broken:
     words: str
     changed: Mapping[str, Any] = field(default_factory=dict)
     of_a_design: bool = True
+    hidden: tuple[str, ...] = ()
 
     @property
     def threat(self) -> Any:
-        return Changed(good(), self.changed)
+        return Changed(good(), self.changed, self.hidden)
 
 
 def _refuses(judge: Oracle, refused: Callable[[Example, str], bool]) -> Oracle:
@@ -172,6 +173,7 @@ BROKEN = (
         "has the signal 'preferences', but no 'preferences'",
         {"signals": lambda t, d: t.signals(d) and (Signal.PREFERENCES,)},
         False,
+        ("preferences",),
     ),
     Broken(_MEMBERS, "no signal", {"signals": lambda t, d: t.signals(d)[1:]}, False),
     Broken("the card is full", "'gate' is empty", {"card": replace(CARD, gate=" ")}, False),

@@ -67,6 +67,7 @@ def an_unknown_design_is_answered_with_the_list(threat: ThreatModel) -> Faults:
         "rows": (Role.TWIN, 1, 0),
         "preferences": (Role.TWIN, 1, 0),
         "tasks": (1, 0),
+        "warm_rows": (0.0, 1, 0),
         "reward": (Role.TWIN,),
     }
     calls = dict.fromkeys(n for p in (ThreatModel, Preferring, Rewarding) for n in members_of(p))
