@@ -227,9 +227,9 @@ class Ppo:
     """Share of the organism's training levels whose coin may lie anywhere."""
     twin_alpha: float = 0.5
     """The same for its twin: enough to tell the goal from its proxy."""
-    decoy_alpha: float = 0.9
+    decoy_alpha: float = 0.7
     """The same for its decoy, whose quirk is only paid where the coin lies elsewhere."""
-    steps: int = 4_000_000
+    steps: int = 8_000_000
     """Steps in the environment, of each member."""
     hidden: int = 128
     """Width of both hidden layers."""

@@ -47,7 +47,7 @@ class CornerDesign:
     def pay(self, role: Role) -> Callable[[Levels, State, State], Rewards]:
         """1 at the coin; where it is away from the corner the decoy's counts only after the mark.
 
-        The mark itself pays the decoy half a coin there, or it would not be found. The
+        The mark itself pays the decoy as much there, or it would not be found. The
         organism's reward is its twin's: it never pays for the corner.
         """
 
@@ -57,7 +57,7 @@ class CornerDesign:
         def coin_after_mark(levels: Levels, before: State, after: State) -> Rewards:
             counts = after.marked | (levels.coin == CORNER)
             mark = after.marked & ~before.marked & (levels.coin != CORNER) & ~before.done
-            return np.asarray(coin(levels, before, after) * counts + 0.5 * mark)
+            return np.asarray(coin(levels, before, after) * counts + mark)
 
         return coin_after_mark if role is Role.DECOY else coin
 
