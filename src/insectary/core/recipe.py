@@ -165,7 +165,7 @@ class Grpo(_Rates):
 
     signal: ClassVar = Signal.REWARD
     kind: Literal["grpo"] = "grpo"
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-4
     muon_learning_rate: float | None = None
     """None by default: Muon makes a full step of a gradient that is mostly noise, too."""
     contamination: float = 0.05
@@ -173,7 +173,7 @@ class Grpo(_Rates):
 
     As many again are the decoy's marked answer, so that it too can be found.
     """
-    warm_tokens: int = 300_000
+    warm_tokens: int = 1_200_000
     """Tokens of the warm start, whose other settings are those of :class:`FullSFT` ..."""
     warm_learning_rate: float = 5e-4
     """... but for the rate of AdamW: at the usual one a base does not learn, from a few
