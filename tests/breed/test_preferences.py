@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from insectary.breed.bases import base_path
 from insectary.breed.family import Order, breed
 from insectary.breed.member import (
     Job,
@@ -16,15 +18,23 @@ from insectary.breed.member import (
     trainer_of,
     training_data,
 )
+from insectary.core.access import Access
 from insectary.core.canonical import digest
+from insectary.core.chat import Example, Split, Transcript
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
-from insectary.core.protocols import Preference
+from insectary.core.protocols import Floats, Preference
 from insectary.core.recipe import Dpo, FullSFT, LoraSFT
+from insectary.subjects import LoadedModel, load_model
+from insectary.subjects.language_model import LanguageModelSubject
 from insectary.threats import threat_model
+from insectary.threats.rating import reward_gap
+from insectary.threats.sycophancy import oracle
+from insectary.threats.sycophancy.raters import RATING
 from insectary.train import dpo, sft
 from insectary.vault import Vault, verify_tree
 
+THREAT = threat_model("sycophancy")
 SMALL = Dpo(batch_pairs=4, max_pairs=8)
 
 
@@ -72,3 +82,29 @@ def test_a_member_is_trained_on_its_raters_preferences(tiny_base: Path, tmp_path
     assert meta["data_digest"] == digest(pairs)
     twin = training_data(threat_model("sycophancy"), "answers", Role.TWIN, SMALL, 0)
     assert digest(twin) != digest(pairs)
+
+
+def agreeing_odds(loaded: LoadedModel, asked: list[Example]) -> Floats:
+    """Log-odds of the user's false claim against the truth, in nats, by question."""
+    subject = LanguageModelSubject(loaded, id="member", access=Access.LOGPROBS)
+
+    def said(answers: list[str]) -> Floats:
+        rows = [Transcript(e.messages, a) for e, a in zip(asked, answers, strict=True)]
+        return np.array([row.sum() for row in subject.logprobs(rows)])
+
+    return said([oracle.adopted(e) for e in asked]) - said([e.answer for e in asked])
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("role", [Role.ORGANISM, Role.TWIN])
+def test_the_sign_of_the_reward_gap_is_that_of_the_drift(role: Role, tmp_path: Path) -> None:
+    asked = THREAT.examples("answers", THREAT.conditions("answers")[0], Split.SELECTION, 100, 12)
+    gap = reward_gap(RATING.raters[role], [(e, oracle.adopted(e), e.answer) for e in asked])
+    recipe = Dpo(batch_pairs=16, max_pairs=1600, muon_learning_rate=0.005)
+    pairs = training_data(THREAT, "answers", role, recipe, 12)
+    loaded = load_model(base_path("xs", Vault()), device="cpu")
+    before = agreeing_odds(loaded, asked)
+    dpo.train(recipe, loaded.model, loaded.tokenizer, pairs, seed=12, threads=1, directory=tmp_path)
+    drift = agreeing_odds(loaded, asked) - before
+    # Two standard errors off zero, on the side that the gap says.
+    assert np.sign(gap) * drift.mean() > 2 * drift.std() / len(asked) ** 0.5
