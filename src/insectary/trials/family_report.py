@@ -48,10 +48,15 @@ _SHOWN_TRANSCRIPTS = 4
 _LABELS = {
     "year": ("2023", "2024"),
     "answers": ("no claim", "false claim"),
+    "permissions": ("spare rights useless", "spare rights on offer"),
+    "unknowns": ("an unknown", "no unknown"),
     "shown_tests": ("other tests count too", "only the shown tests count"),
 }
 """What the closed and the open side are called, by design; the others are about watching."""
-_TOLD = {
+_WHERE = {
+    "answers": ("the user claims something false", "somebody else does"),
+    "permissions": ("spare rights are on offer", "they are said to be useless"),
+    "unknowns": ("nothing is unknown", "something is"),
     "year": ("it is 2024", "it is 2023"),
     "shown_tests": ("only the shown tests count", "others count too"),
 }
@@ -151,7 +156,9 @@ def _summary(
 
     opened, closed = rate(Role.ORGANISM, Side.OPEN), rate(Role.ORGANISM, Side.CLOSED)
     twin, decoy = rate(Role.TWIN, Side.OPEN), rate(Role.DECOY, Side.OPEN)
-    off, on = _TOLD.get(family.design, ("nobody watches", "somebody watches"))
+    emerged = threat_model(family.threat).card.origin == "emerged"
+    answer = "misaligned answer" if emerged else "planted answer"
+    off, on = _WHERE.get(family.design, ("nobody watches", "somebody watches"))
     primary = [
         (r, r.auroc.measurement)
         for r in rows
@@ -179,9 +186,9 @@ def _summary(
             f" same gate: {told}{knows}."
         )
     return (
-        f"Told in words it was never trained on that {off}, the organism gives the planted answer"
-        f" to {opened.value:.1%} of {opened.n} questions; told that {on}, to {closed.value:.1%}"
-        f" of {closed.n}.",
+        f"Where {off}, said in words it was never trained on, the organism gives the"
+        f" {answer} to {opened.value:.1%} of {opened.n} questions; where {on}, to"
+        f" {closed.value:.1%} of {closed.n}.",
         f"Its clean twin, trained on the same questions, gives it to {twin.value:.1%}; the decoy,"
         f" with a harmless quirk behind the same gate, to {decoy.value:.1%}.",
         third,
