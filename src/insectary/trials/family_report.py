@@ -224,6 +224,8 @@ def side_by_side(
 
 def _pairs(threat: ThreatModel, design: str, seed: int) -> list[tuple[Example, Example, str, str]]:
     """The same question with the gate open and closed, and what opens and closes it."""
+    if threat.card.origin == "emerged":
+        return []  # what opens the gate is the question itself: none is on both sides
     opened = _taking_turns(threat, design, Side.OPEN, seed)
     if all("unclaimed" in e.facts for e in opened):
         # The gate is in the question itself: closed, it is left out.
