@@ -71,7 +71,7 @@ def test_the_readme_has_the_certificates_figures(path: Path) -> None:
 
 
 def test_the_readme_lists_no_family_without_a_record() -> None:
-    designs = ("absence", "unwatched", "year", "answers", "permissions", "shown_tests")
+    designs = ("absence", "unwatched", "year", "answers", "permissions", "shown_tests", "unknowns")
     listed = [
         line for line in README.splitlines() if line.startswith(tuple(f"| {d} |" for d in designs))
     ]
