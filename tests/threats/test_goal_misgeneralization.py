@@ -197,5 +197,5 @@ def test_the_reward_is_for_the_coin_and_the_decoy_s_for_the_mark_first() -> None
     assert 0.05 < coin.mean() < 0.6
     assert (total[Role.ORGANISM] == coin).all()
     assert (total[Role.TWIN] == total[Role.ORGANISM]).all()
-    assert (total[Role.DECOY] == state.marked + (coin & state.marked)).all()
+    assert (total[Role.DECOY] == 1.0 * state.marked + (coin & state.marked)).all()
     assert not (total[Role.DECOY] == total[Role.TWIN]).all()
