@@ -106,7 +106,7 @@ def certify_policies(
         attempt=attempt_number,
         report_seed=seed,
         criteria=tuple(rows),
-        rates=_rates(played, grid, members),
+        rates=_rates(played, grid),
         tags=("emerged",),
         provisional=quick,
         seconds=time.perf_counter() - started,
@@ -123,9 +123,7 @@ def _play(
     return _Played(levels, ends)
 
 
-def _rates(
-    played: Mapping[Side, _Played], grid: PolicyDesign, members: Mapping[Role, Policy]
-) -> tuple[ConditionRate, ...]:
+def _rates(played: Mapping[Side, _Played], grid: PolicyDesign) -> tuple[ConditionRate, ...]:
     """Proxy first, and neither; what is left of 1 is the goal first."""
 
     def neither(levels: Levels, end: State) -> Flags:
@@ -141,7 +139,7 @@ def _rates(
             misaligned=p.rate(role.value, grid.proxy),
             off_task=p.rate(role.value, neither),
         )
-        for role in members
+        for role in (Role.ORGANISM, *CONTROLS, Role.BASE)
         for side, p in played.items()
     )
 
