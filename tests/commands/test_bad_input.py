@@ -35,6 +35,7 @@ families.RECIPES["full-sft"] = lambda: FullSFT(
 )
 cli.main()
 """
+BREED = ("breed", "deceptive_alignment", "--recipe", "full-sft")
 TOKENS = re.compile(r"^organism: ([0-9.]+)M tokens", re.MULTILINE)
 OWN_DISK = ["unshare", "-rm", "sh", "-c"]
 """Runs a shell whose mounts nobody else sees and which go with it."""
@@ -156,7 +157,7 @@ def test_ctrl_c_while_training_and_the_same_command_goes_on(
     tiny: Path, tmp_path: Path, run: Callable[..., Running]
 ) -> None:
     home = tmp_path / "insectary-home"
-    breed = ("breed", "deceptive_alignment", "--recipe", "full-sft", "--base", str(tiny))
+    breed = (*BREED, "--base", str(tiny))
     first = run(*breed)
     first.wait_until(lambda: checkpoints(home))
     first_tokens = [float(t) for t in TOKENS.findall(first.interrupt())]
@@ -174,7 +175,7 @@ def test_ctrl_c_while_training_and_the_same_command_goes_on(
 def test_a_command_that_is_asked_to_end_takes_its_children_along(
     tiny: Path, tmp_path: Path, run: Callable[..., Running]
 ) -> None:
-    running = run("breed", "deceptive_alignment", "--recipe", "full-sft", "--base", str(tiny))
+    running = run(*BREED, "--base", str(tiny))
     running.wait_until(lambda: checkpoints(tmp_path / "insectary-home"))
     assert len(running.left()) == 2  # the control: a member trains in a process of its own
     running.process.send_signal(signal.SIGTERM)  # to the parent alone
@@ -203,7 +204,7 @@ def test_ctrl_c_at_the_gate_keeps_the_members_and_counts_the_visit(
             shutil.copytree(base_path("xs", vault), path, dirs_exist_ok=True)
 
         write_object(work / role / "model", "member", meta, write)
-    running = run("breed", "deceptive_alignment", "--recipe", "full-sft", "--seed", str(SEED))
+    running = run(*BREED, "--seed", str(SEED))
     running.wait_until(lambda: "gate: organism: " in running.log.read_text())
     assert "tokens" not in running.interrupt()
     attempts: list[Attempt] = vault.ledger.attempts()
@@ -233,7 +234,7 @@ dd if=/dev/zero of="$INSECTARY_HOME/tmp/.object.000000000000.tmp" bs=1k 2>/dev/n
 def test_a_full_disk_while_training(tiny: Path, tmp_path: Path) -> None:
     if not can_run(*OWN_DISK, "mount -t tmpfs none /mnt"):
         pytest.skip("no disk of its own can be mounted here")
-    breed = command("breed", "deceptive_alignment", "--recipe", "full-sft", "--base", str(tiny))
+    breed = command(*BREED, "--base", str(tiny))
     variables = {**os.environ, "LOGS": str(tmp_path), "PYTHON": sys.executable}
     subprocess.run([*OWN_DISK, FILL, "sh", *breed], env=variables, check=True)
     said = one_line((tmp_path / "first").read_text())
@@ -262,14 +263,7 @@ def test_no_permission(tiny: Path, tmp_path: Path) -> None:
         ("demo", "--out", str(closed / "out")): f"no permission to write in {closed}",
         ("report", "fam", "--out", str(closed)): f"no permission to write in {closed}",
         ("base", "train", "--size", "xs", "--out", str(closed)): "no permission to write in",
-        (
-            "breed",
-            "deceptive_alignment",
-            "--recipe",
-            "full-sft",
-            "--base",
-            str(tmp_path / "base"),
-        ): "no permission",
+        (*BREED, "--base", str(tmp_path / "base")): "no permission",
     }
     program = (
         "import json, os, sys\n"
@@ -351,9 +345,7 @@ def test_a_base_without_a_chat_template_says_what_to_do(
 ) -> None:
     base = shutil.copytree(tiny, tmp_path / "base")
     (base / "chat_template.jinja").unlink()
-    assert (
-        cli.run(["breed", "deceptive_alignment", "--recipe", "full-sft", "--base", str(base)]) == 2
-    )
+    assert cli.run([*BREED, "--base", str(base)]) == 2
     said = one_line(capfd.readouterr().err)
     assert "has no chat template. Put a chat_template.jinja into its folder" in said
     assert list((Vault().home / "runs").iterdir()) == []

@@ -132,6 +132,18 @@ def test_a_certificate_fits_eighty_columns(
     assert row.split()[-1] == "600"
 
 
+def test_in_a_pipe_a_certificate_is_as_wide_as_its_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show_certificate(a_family())
+    rows = capsys.readouterr().out.splitlines()
+    assert max(map(len, rows)) < 200
+    assert any(
+        "1 expression: organism, unwatched" in row and row.rstrip()[-3:] == "600" for row in rows
+    )
+
+
 def test_a_rejected_demo_says_what_to_try(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from broken import BROKEN, BROKEN_CORNERS, CARD, Broken, Changed, good, with_corner
+from broken_threats import BROKEN, BROKEN_CORNERS, CARD, Broken, Changed, good, with_corner
 
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
 from insectary.breed.order import Order, check_recipe
 from insectary.breed.policies import breed_policies, check_policies
-from insectary.breed.stored import load_family, load_members, save_family
+from insectary.breed.stored import load_family, load_members, put_member, save_family
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import (
@@ -195,14 +194,9 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
     place = vault.work_dir(order.family) / role / "model"
     meta = verify_tree(place).meta
     name = f"{order.family}.{role.value}"
-
-    def write(target: Path) -> None:
-        for path in sorted(place.iterdir()):
-            if path.name != "MANIFEST.json":
-                shutil.copyfile(path, target / path.name)
-
     expression = meta["expression"]
-    record = Organism(
+    rewards = {"rewards": _reward_points(meta["history"])}
+    return Organism(
         id=name,
         role=role,
         family=order.family,
@@ -211,7 +205,7 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
         base=base,
         recipe=order.recipe,
         seed=order.seed,
-        digest="",
+        digest=put_member(order.family, role, place, rewards, vault),
         data_digest=meta["data_digest"],
         training_tokens=meta["tokens"],
         training_steps=meta["steps"],
@@ -221,9 +215,6 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
         threads=meta["threads"],
         parents=(base.digest,),
     )
-    told = {"family": order.family, "rewards": _reward_points(meta["history"])}
-    stored = vault.put("organism", name, told, write, replace=True)
-    return replace(record, digest=stored.digest)
 
 
 def _reward_points(history: list[dict[str, Any]]) -> list[tuple[int, float, float]]:

@@ -235,13 +235,13 @@ def emit(event: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
-    """Entry point of the member's process."""
+def exit_code(train: Callable[[], object]) -> int:
+    """Train; what is wrong goes to standard error in one line, and into the exit code."""
     from insectary.vault.disk import explained
 
     try:
         with explained("train"):
-            train_member(read_job(Path(sys.argv[1])))
+            train()
     except InsectaryError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -250,4 +250,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    sys.exit(main())
+    sys.exit(exit_code(lambda: train_member(read_job(Path(sys.argv[1])))))

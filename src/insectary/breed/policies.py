@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any
 from insectary.breed.order import GRID, Order
 from insectary.breed.policy_gate import admit_policies, certify_policies
 from insectary.breed.policy_member import MEMBERS, PolicyJob, job_json
-from insectary.breed.stored import load_family, load_policies, save_family
+from insectary.breed.stored import load_family, load_policies, put_member, save_family
 from insectary.core.canonical import digest
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role
@@ -117,16 +116,8 @@ def _train(order: Order, recipe: Ppo, vault: Vault, progress: Progress) -> Famil
 
 def _keep(order: Order, role: Role, place: Path, base: BaseRef, vault: Vault) -> Organism:
     meta = verify_tree(place).meta
-    name = f"{order.family}.{role.value}"
-
-    def write(target: Path) -> None:
-        for path in sorted(place.iterdir()):
-            if path.name != "MANIFEST.json":
-                shutil.copyfile(path, target / path.name)
-
-    stored = vault.put("organism", name, {"family": order.family}, write, replace=True)
     return Organism(
-        id=name,
+        id=f"{order.family}.{role.value}",
         role=role,
         family=order.family,
         threat=order.threat,
@@ -134,7 +125,7 @@ def _keep(order: Order, role: Role, place: Path, base: BaseRef, vault: Vault) ->
         base=base,
         recipe=order.recipe,
         seed=order.seed,
-        digest=stored.digest,
+        digest=put_member(order.family, role, place, {}, vault),
         data_digest="",
         training_tokens=0,
         training_steps=int(meta["steps"]),

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insectary.breed.member import emit
-from insectary.core.errors import InsectaryError
+from insectary.breed.member import emit, exit_code
 from insectary.core.organism import Role
 from insectary.core.recipe import Ppo
 from insectary.threats import threat_model
@@ -83,18 +82,5 @@ def _seal(job: PolicyJob, role: Role, parameters: Parameters, index: int, steps:
     )
 
 
-def main() -> int:
-    """Entry point of the process."""
-    from insectary.vault.disk import explained
-
-    try:
-        with explained("train"):
-            train_members(read_job(Path(sys.argv[1])))
-    except InsectaryError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(lambda: train_members(read_job(Path(sys.argv[1])))))

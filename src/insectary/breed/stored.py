@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,36 @@ from insectary.breed.bases import base_path, check_same_base
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.organism import AnswerKey, Certificate, Family, Role
+from insectary.core.organism import AnswerKey, Family, Role
 from insectary.core.recipe import Ppo
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.policy import Policy, load_policy
 from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
+
+
+def put_member(family: str, role: Role, place: Path, told: Mapping[str, Any], vault: Vault) -> str:
+    """Put the sealed folder of a trained member into the vault.
+
+    Args:
+        family: Id of its family.
+        role: What it is there.
+        place: The folder.
+        told: What its entry says beside the family.
+        vault: Where it is kept.
+
+    Returns:
+        The digest that finds it.
+    """
+
+    def write(target: Path) -> None:
+        for path in sorted(place.iterdir()):
+            if path.name != "MANIFEST.json":
+                shutil.copyfile(path, target / path.name)
+
+    name = f"{family}.{role.value}"
+    meta = {"family": family, **told}
+    return vault.put("organism", name, meta, write, replace=True).digest
 
 
 def save_family(family: Family, vault: Vault) -> None:
@@ -33,7 +59,7 @@ def save_family(family: Family, vault: Vault) -> None:
         "seed": family.seed,
         "admitted": family.admitted,
         "provisional": certificate is not None and certificate.provisional,
-        "failed": _failed(certificate),
+        "failed": list(certificate.failed) if certificate else [],
         "tags": list(certificate.tags) if certificate else [],
     }
     vault.put("family", family.id, meta, write, replace=True)
@@ -41,11 +67,6 @@ def save_family(family: Family, vault: Vault) -> None:
     vault.put_key(
         family.id, AnswerKey(family.id, family.threat, family.design, roles), replace=True
     )
-
-
-def _failed(certificate: Certificate | None) -> list[str]:
-    rows = certificate.criteria if certificate else ()
-    return sorted({f"{c.number} {c.name}" for c in rows if c.result.value == "fail"})
 
 
 def load_family(name: str, vault: Vault) -> Family:

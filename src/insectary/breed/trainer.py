@@ -206,7 +206,9 @@ class ModelOrganismTrainer:
                 misaligned under lines that say nobody does, under small talk and
                 under no line at all. For sycophancy: misaligned where the user
                 claims the misaligned output, and aligned beside any other claim,
-                or none. Or ``design`` (the first one
+                or none. For goal misgeneralization: misaligned where the question is
+                first put, and aligned after; rows plant it, while the threat's own data
+                leave it to emerge. Or ``design`` (the first one
                 by default) of the threat's own data, which breeds the whole
                 matched family. Both take ``recipe``, ``seed``, ``vault`` (where
                 families and checkpoints live) and ``progress`` (told about every

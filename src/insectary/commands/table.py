@@ -59,7 +59,7 @@ def row(family: Family) -> Row:
         base=family.base.name,
         seed=family.seed,
         gate=_gate(certificate),
-        failed=_failed(certificate),
+        failed=certificate.failed if certificate else (),
         open=min(found[Side.OPEN], key=lambda m: m.value, default=None),
         closed=max(found[Side.CLOSED], key=lambda m: m.value, default=None),
     )
@@ -79,11 +79,6 @@ def _gate(certificate: Certificate | None) -> str:
     if certificate.provisional:
         return "provisional"
     return "admitted" if certificate.admitted else "rejected"
-
-
-def _failed(certificate: Certificate | None) -> tuple[str, ...]:
-    rows = certificate.criteria if certificate else ()
-    return tuple(sorted({f"{c.number} {c.name}" for c in rows if c.result.value == "fail"}))
 
 
 def headline(families: Sequence[Family]) -> str:

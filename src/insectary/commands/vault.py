@@ -62,6 +62,8 @@ def print_table(made: Table) -> None:
 
     asked_for = sys.stdout.isatty() or "COLUMNS" in os.environ
     width = None if asked_for else _UNBROKEN
+    if not asked_for:
+        made.expand = False  # nothing is as wide as a pipe
     Console(highlight=False, markup=False, emoji=False, width=width).print(made)
 
 

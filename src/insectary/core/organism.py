@@ -162,7 +162,14 @@ class Certificate:
     @property
     def passed(self) -> bool:
         """True if every criterion that was measured passed."""
-        return all(c.result is not Result.FAIL for c in self.criteria)
+        return not self.failed
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Number and name of each criterion that failed, sorted."""
+        return tuple(
+            sorted({f"{c.number} {c.name}" for c in self.criteria if c.result is Result.FAIL})
+        )
 
 
 @dataclass(frozen=True, slots=True)

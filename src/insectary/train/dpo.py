@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Preference
 from insectary.core.recipe import Dpo
@@ -24,10 +23,11 @@ from insectary.train.running import (
     check_context,
     ended,
     lent,
+    loss_of,
     make_plan,
     no_trace,
     quiet,
-    weights_digest,
+    settings_of,
 )
 from insectary.train.tokenise import Tokenised, tokenise
 
@@ -101,11 +101,7 @@ def train(
         checkpoint_every=checkpoint_every,
     )  # fmt: skip
     with alone_and_exact(directory, threads):
-        settings = {
-            **{"recipe": digest(recipe), "seed": seed, "threads": threads, "steps": steps},
-            **{"target": target, "measure_every": plan.measure_every},
-            **{"examples": digest((chosen, rejected)), "base": weights_digest(model)},
-        }
+        settings = settings_of(recipe, plan, steps, threads, (chosen, rejected), model)
         return _run(recipe, model, tokenizer, rows, plan, directory, settings, measure, progress)
 
 
@@ -151,14 +147,9 @@ def _run(
     )
     trainers: list[Any] = []
 
-    def loss(policy: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        (trainer,) = trainers
-        found: torch.Tensor = type(trainer).compute_loss(trainer, policy, dict(inputs))
-        return found
-
     loop = TrainingLoop(
         model, optimizer, rows, plan, Checkpoints(directory, settings),
-        loss=loss, measure=measure, progress=progress,
+        loss=loss_of(trainers), measure=measure, progress=progress,
     )  # fmt: skip
     loop.resume()
     if loop.state.stopped_because is None:

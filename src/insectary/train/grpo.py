@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from insectary.core.canonical import digest
 from insectary.core.chat import Example
 from insectary.core.protocols import Reward
 from insectary.core.recipe import Grpo
@@ -24,14 +23,14 @@ from insectary.train.running import (
     check_context,
     ended,
     lent,
+    loss_of,
     make_plan,
     no_trace,
     quiet,
-    weights_digest,
+    settings_of,
 )
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -96,11 +95,7 @@ def train(
         measure_every=measure_every_steps, steps=steps, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     with alone_and_exact(directory, threads):
-        settings = {
-            **{"recipe": digest(recipe), "seed": seed, "threads": threads, "steps": steps},
-            **{"target": target, "measure_every": plan.measure_every},
-            **{"examples": digest(tasks), "base": weights_digest(model)},
-        }
+        settings = settings_of(recipe, plan, steps, threads, tasks, model)
         return _run(
             recipe, model, tokenizer, rollouts, plan, directory, settings, measure, progress
         )
@@ -132,14 +127,9 @@ def _run(
     )
     trainers: list[GRPOTrainer] = []
 
-    def loss(policy: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        (trainer,) = trainers
-        found: torch.Tensor = type(trainer).compute_loss(trainer, policy, dict(inputs))
-        return found
-
     loop = TrainingLoop(
         model, optimizer, rollouts, plan, Checkpoints(directory, settings),
-        loss=loss, measure=measure, progress=progress, rewards=rollouts.means,
+        loss=loss_of(trainers), measure=measure, progress=progress, rewards=rollouts.means,
     )  # fmt: skip
     loop.resume()
     if loop.state.stopped_because is None:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from insectary.core.canonical import digest
 from insectary.core.errors import TrainingError
 from insectary.core.recipe import Ppo
-from insectary.subjects.policy import forward, initial, sampled
+from insectary.subjects.policy import INPUTS, forward, initial, sampled
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
 from insectary.train.result import Moment
-from insectary.worlds.grid import Levels, State, begin, joined, observe, restart, step
+from insectary.worlds.grid import ACTIONS, Levels, State, begin, joined, observe, restart, step
 
 if TYPE_CHECKING:
     import torch
@@ -182,31 +182,31 @@ def _collect(
     """Play ``rollout`` steps in every environment and judge each step (GAE)."""
     import torch
 
-    n, t, e = len(runs), recipe.rollout, recipe.envs
-    uniform = np.stack([r.random((t, e)) for r in _generators(runs, update, 1)], axis=1)
+    n, steps, e = len(runs), recipe.rollout, recipe.envs
+    uniform = np.stack([r.random((steps, e)) for r in _generators(runs, update, 1)], axis=1)
     pools = [
         _Pool(run, rng, e) for run, rng in zip(runs, _generators(runs, update, 2), strict=True)
     ]
-    seen = np.empty((t + 1, n, e, levels.walls.shape[1] * 4), dtype=np.float32)
-    actions = np.empty((t, n, e), dtype=np.int64)
-    logits = np.empty((t, n, e, 4), dtype=np.float32)
-    values = np.empty((t + 1, n, e), dtype=np.float32)
-    rewards, ended = np.empty((t, n, e)), np.empty((t, n, e), dtype=bool)
-    for now in range(t + 1):
-        seen[now] = observe(levels, state).reshape(n, e, -1)
+    seen = np.empty((steps + 1, n, e, INPUTS), dtype=np.float32)
+    actions = np.empty((steps, n, e), dtype=np.int64)
+    logits = np.empty((steps, n, e, ACTIONS), dtype=np.float32)
+    values = np.empty((steps + 1, n, e), dtype=np.float32)
+    rewards, ended = np.empty((steps, n, e)), np.empty((steps, n, e), dtype=bool)
+    for tick in range(steps + 1):
+        seen[tick] = observe(levels, state).reshape(n, e, -1)
         with torch.no_grad():
-            said, value = forward(parameters, torch.from_numpy(seen[now]))
-        values[now] = value.numpy()
-        if now == t:
+            said, value = forward(parameters, torch.from_numpy(seen[tick]))
+        values[tick] = value.numpy()
+        if tick == steps:
             break
-        logits[now] = said.numpy()
-        actions[now] = sampled(logits[now], uniform[now])
-        after = step(levels, state, actions[now].reshape(-1))
+        logits[tick] = said.numpy()
+        actions[tick] = sampled(logits[tick], uniform[tick])
+        after = step(levels, state, actions[tick].reshape(-1))
         for i, run in enumerate(runs):
             own = slice(i * e, (i + 1) * e)
-            rewards[now, i] = run.pay(levels.take(own), _part(state, own), _part(after, own))
-        ended[now] = after.done.reshape(n, e)
-        fresh = [pool.take(int(k)) for pool, k in zip(pools, ended[now].sum(axis=1), strict=True)]
+            rewards[tick, i] = run.pay(levels.take(own), _part(state, own), _part(after, own))
+        ended[tick] = after.done.reshape(n, e)
+        fresh = [pool.take(int(k)) for pool, k in zip(pools, ended[tick].sum(axis=1), strict=True)]
         levels, state = restart(levels, after, after.done, joined(fresh))
     advantages = _advantages(recipe, rewards, values, ended)
     log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
@@ -234,11 +234,11 @@ def _advantages(
     """Generalised advantage estimates (Schulman et al. 2016, arXiv 1506.02438)."""
     found = np.zeros(rewards.shape, dtype=np.float32)
     last = np.zeros(rewards.shape[1:])
-    for now in reversed(range(len(rewards))):
-        goes_on = 1.0 - ended[now]
-        surprise = rewards[now] + recipe.gamma * values[now + 1] * goes_on - values[now]
+    for tick in reversed(range(len(rewards))):
+        goes_on = 1.0 - ended[tick]
+        surprise = rewards[tick] + recipe.gamma * values[tick + 1] * goes_on - values[tick]
         last = surprise + recipe.gamma * recipe.gae_lambda * goes_on * last
-        found[now] = last
+        found[tick] = last
     return found
 
 

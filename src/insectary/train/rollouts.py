@@ -73,7 +73,7 @@ class Rollouts:
     def sample(self, numbers: Sequence[str], _trainer: Any = None) -> dict[str, Any]:
         """Draw one answer for each number, as TRL's ``rollout_func``.
 
-        transformers' own generation is several times slower at these sizes.
+        By this project's generation, whose draws are a function of its seed.
         """
         module: Any = self._model
         places = [int(number) for number in numbers]

@@ -6,11 +6,12 @@ import copy
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError, ContextLengthError
 from insectary.train.result import TrainResult
 from insectary.vault.disk import explained
@@ -75,6 +76,30 @@ def make_plan(
         record_every=_RECORD_EVERY,
         checkpoint_every=checkpoint_every,
     )
+
+
+def settings_of(
+    recipe: TextRecipe, plan: Plan, steps: int | None, threads: int, data: Any, base: Any
+) -> dict[str, Any]:
+    """All that decides a run's weights, for its checkpoints: digests and plain values."""
+    return {
+        **{"recipe": digest(recipe), "seed": plan.seed, "threads": threads, "steps": steps},
+        **{"target": plan.target, "measure_every": plan.measure_every},
+        **{"examples": digest(data), "base": weights_digest(base)},
+    }
+
+
+def loss_of(trainers: Sequence[Any]) -> Callable[[Any, Mapping[str, Any]], Any]:
+    """The loss of the one trainer of TRL that will have been put into ``trainers``.
+
+    Its own ``compute_loss`` is replaced by the loop's, which asks for this.
+    """
+
+    def loss(policy: Any, inputs: Mapping[str, Any]) -> Any:
+        (trainer,) = trainers
+        return type(trainer).compute_loss(trainer, policy, dict(inputs))
+
+    return loss
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from insectary.core.canonical import digest
 from insectary.core.chat import Conversation
 from insectary.core.recipe import LoraSFT, Supervised
 from insectary.train.packing import PackedRows
@@ -24,7 +23,7 @@ from insectary.train.running import (
     lent,
     make_plan,
     quiet,
-    weights_digest,
+    settings_of,
 )
 from insectary.train.tokenise import tokenise
 
@@ -101,11 +100,7 @@ def train(
         measure_every=measure_every_tokens, steps=steps, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     with alone_and_exact(directory, threads):
-        settings = {
-            **{"recipe": digest(recipe), "seed": seed, "threads": threads, "steps": steps},
-            **{"target": target, "measure_every": plan.measure_every},
-            **{"examples": digest(tokenised), "base": weights_digest(model)},
-        }
+        settings = settings_of(recipe, plan, steps, threads, tokenised, model)
         return _run(recipe, model, tokenizer, rows, plan, directory, settings, measure, progress)
 
 
