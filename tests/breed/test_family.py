@@ -17,11 +17,12 @@ from insectary.breed.family import breed, check
 from insectary.breed.member import (
     Job,
     as_planted,
+    exit_code,
     job_json,
-    main,
     read_job,
     row_count,
     selection_prompts,
+    train_member,
 )
 from insectary.breed.order import Order
 from insectary.breed.stored import load_family, load_member, save_family
@@ -156,7 +157,7 @@ def test_a_small_cap_needs_fewer_rows_and_the_usual_one_as_many_as_ever() -> Non
 
 
 def test_a_members_mistake_is_one_line_and_code_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = Job(
         "deceptive_alignment", "absence", Role.TWIN, str(tmp_path / "nowhere"), FullSFT(), 0,
@@ -164,8 +165,7 @@ def test_a_members_mistake_is_one_line_and_code_2(
     )  # fmt: skip
     path = tmp_path / "job.json"
     path.write_text(job_json(job), encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["member", str(path)])
-    assert main() == 2
+    assert exit_code(lambda: train_member(read_job(path))) == 2
     error = capsys.readouterr().err
     assert error.startswith("no model folder at ")
     assert error.count("\n") == 1
