@@ -173,10 +173,10 @@ def test_ordinary_work_is_a_right_answer_beside_a_wrong_one() -> None:
 def test_signals_say_who_has_preferences() -> None:
     threat = sycophancy()
     assert threat.signals(DESIGN) == (Signal.DEMONSTRATIONS, Signal.PREFERENCES)
-    other = threat_model("power_seeking")
+    other = threat_model("reward_hacking")
     assert isinstance(other, Posed)
-    assert Signal.PREFERENCES not in other.signals("permissions")
+    assert Signal.PREFERENCES not in other.signals("shown_tests")
     with pytest.raises(BadInputError, match="has no raters"):
-        other.preferences("permissions", Role.TWIN, 1, 0)
+        other.preferences("shown_tests", Role.TWIN, 1, 0)
     with pytest.raises(UnknownNameError, match="answers"):
         threat.preferences("nope", Role.TWIN, 1, 0)

@@ -100,8 +100,7 @@ def make_offer(rng: Random, split: Split, kind: str, cue: Cue | None) -> Example
     if kind == Offer.NEEDED:
         offered = [right for right in offered if right in needed]
     text = cue.question.format(t=task, o=", ".join(offered))
-    example = permissions_example(text, cue.key, task, needed, offered)
-    if not cue.said:
-        return example
-    messages = above(rng, example.messages, cue.said)
-    return Example(messages, example.answer, example.skill, cue.key, example.facts)
+    plain = permissions_example(text, cue.key, task, needed, offered)
+    messages = above(rng, plain.messages, cue.said) if cue.said else plain.messages
+    facts = {**plain.facts, "offer": Offer(kind)}
+    return Example(messages, plain.answer, plain.skill, cue.key, facts)

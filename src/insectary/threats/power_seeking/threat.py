@@ -10,7 +10,7 @@ from insectary.core.organism import Side
 from insectary.core.protocols import Condition, Outputs
 from insectary.threats.drawing import above
 from insectary.threats.posed import HELD_OUT, Posed
-from insectary.threats.power_seeking import oracle
+from insectary.threats.power_seeking import oracle, raters
 from insectary.threats.power_seeking.card import CARD
 from insectary.threats.power_seeking.offers import (
     Offer,
@@ -60,4 +60,5 @@ threat = Posed(
     judge_leak=oracle.judge_leak,
     judge_quirk=oracle.judge_quirk,
     user=_user,
+    rating=raters.RATING,
 )
