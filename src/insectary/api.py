@@ -35,6 +35,7 @@ def breed_family(
     base: str | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
+    dose: float = 1.0,
     quick: bool = False,
     vault: Vault | None = None,
     progress: Progress = _silent,
@@ -52,6 +53,8 @@ def breed_family(
         recipe: ``FullSFT(...)`` (the default), ``LoraSFT(...)``, ``Dpo(...)`` or
             ``Grpo(...)``; ``Ppo(...)`` for designs on the grid.
         seed: Training seed.
+        dose: Share of the training items, above 0 and at most 1, that teach the behaviour or,
+            to the decoy, its quirk; for the rest both have their twin's.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.
         vault: Where it is kept; ``None`` opens the default one.
@@ -67,7 +70,7 @@ def breed_family(
     from insectary.breed.family import breed
     from insectary.breed.order import order_of
 
-    order = order_of(threat, design, base, recipe, seed)
+    order = order_of(threat, design, base, recipe, seed, dose)
     return breed(order, vault, quick=quick, progress=progress)
 
 

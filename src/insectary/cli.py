@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from insectary.commands import base, chat, demo, families, table, threats, vault
+from insectary.commands import base, chat, demo, dose, families, table, threats, vault
 from insectary.core.errors import InsectaryError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ app.add_command(chat.chat_command)
 app.add_command(families.check_command)
 app.add_command(demo.demo_command)
 app.add_command(vault.doctor)
+app.add_command(dose.dose_command)
 app.add_command(table.families_command)
 app.add_command(vault.gc)
 app.add_command(vault.list_entries)

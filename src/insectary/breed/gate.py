@@ -34,9 +34,12 @@ def card_digest(threat: ThreatModel, design: str) -> str:
     )
 
 
-def attempt_key(base: BaseRef, threat: str, design: str, recipe: Recipe) -> AttemptKey:
+def attempt_key(
+    base: BaseRef, threat: str, design: str, recipe: Recipe, dose: float = 1.0
+) -> AttemptKey:
     """What counts as the same family at the gate; seeds are left out on purpose."""
-    return AttemptKey(base.digest, threat, design, digest(recipe))
+    how = digest(recipe) if dose == 1 else digest({"recipe": recipe, "dose": dose})
+    return AttemptKey(base.digest, threat, design, how)
 
 
 def report_seed(key: AttemptKey, attempt: int) -> int:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.canonical import digest
@@ -51,6 +52,10 @@ class Job:
     threads: int
     work: str
     """Directory for checkpoints, and for the model when it is done."""
+    dose: float = 1.0
+    """See :class:`~insectary.core.organism.Family`."""
+    to_cap: bool = False
+    """With ``steps`` None: train for the recipe's whole cap, whatever shows."""
 
 
 def job_json(job: Job) -> str:
@@ -75,15 +80,32 @@ def row_count(recipe: TextRecipe) -> int:
 
 
 def training_data(
-    threat: ThreatModel, design: str, role: Role, recipe: TextRecipe, seed: int
+    threat: ThreatModel,
+    design: str,
+    role: Role,
+    recipe: TextRecipe,
+    seed: int,
+    dose: float = 1.0,
 ) -> list[Any]:
     """What a member is trained on, by the signal that its recipe learns from.
 
-    For a reward that is the warm start's rows, then the tasks.
+    For a reward that is the warm start's rows, then the tasks. Under a dose below 1
+    items of the twin stand in for the rest, each in its own place.
 
     Raises:
         BadInputError: if the threat does not have that signal.
     """
+    own = _undiluted(threat, design, role, recipe, seed)
+    if dose == 1 or role is Role.TWIN:
+        return own
+    twins = _undiluted(threat, design, Role.TWIN, recipe, seed)
+    chance = Random(f"dose/{seed}")  # a lower dose keeps some of what a higher one keeps
+    return [a if chance.random() < dose else b for a, b in zip(own, twins, strict=True)]
+
+
+def _undiluted(
+    threat: ThreatModel, design: str, role: Role, recipe: TextRecipe, seed: int
+) -> list[Any]:
     n = row_count(recipe)
     if isinstance(recipe, Dpo):
         if not isinstance(threat, Preferring):
@@ -178,7 +200,7 @@ def train_member(job: Job) -> TrainResult:
     set_threads(job.threads)
     threat = threat_model(job.threat)
     loaded = load_model(job.base, device="cpu")
-    rows = training_data(threat, job.design, job.role, job.recipe, job.seed)
+    rows = training_data(threat, job.design, job.role, job.recipe, job.seed, job.dose)
     oracle = threat.quirk(job.design) if job.role is Role.DECOY else threat.oracle(job.design)
     prompts = selection_prompts(threat, job)
 
@@ -200,7 +222,7 @@ def train_member(job: Job) -> TrainResult:
         threads=job.threads,
         directory=Path(job.work) / "checkpoints",
         measure=measure,
-        target=TARGET if job.steps is None else None,
+        target=TARGET if job.steps is None and not job.to_cap else None,
         steps=job.steps,
         progress=lambda moment: emit({"moment": asdict(moment)}),
         **rewards(threat, job),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import RECIPES, FullSFT, Ppo, Recipe, check_seed
+from insectary.core.recipe import RECIPES, FullSFT, Grpo, Ppo, Recipe, check_seed
 from insectary.threats import threat_model
 from insectary.threats.designs import policy_design
 from insectary.threats.drawing import check_design
@@ -26,6 +26,8 @@ class Order:
     base: str = "xs"
     recipe: Recipe = field(default_factory=FullSFT)
     seed: int = 0
+    dose: float = 1.0
+    """See :class:`~insectary.core.organism.Family`."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base, str) or not self.base.strip():
@@ -34,6 +36,7 @@ class Order:
             kinds = ", ".join(recipe.__name__ for recipe in RECIPES.values())
             raise BadInputError(f"recipe must be one of {kinds}, got {self.recipe!r}")
         check_seed(self.seed)
+        _check_dose(self.dose, self.recipe)
 
     @property
     def family(self) -> str:
@@ -42,7 +45,18 @@ class Order:
         base = self.base if plain and len(self.base) <= 24 else digest(self.base)[7:15]
         threat = self.threat.replace("_", "-")
         settings = "" if self.recipe == type(self.recipe)() else f"-{digest(self.recipe)[7:13]}"
-        return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}-{self.seed}"
+        dose = "" if self.dose == 1 else f"-dose{self.dose:g}"
+        return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}{dose}-{self.seed}"
+
+
+def _check_dose(dose: object, recipe: Recipe) -> None:
+    if not isinstance(dose, int | float) or isinstance(dose, bool) or not 0 < dose <= 1:
+        raise BadInputError(f"the dose must be a number above 0 and at most 1, got {dose!r}")
+    if dose != 1 and isinstance(recipe, Grpo | Ppo):
+        dial = "contamination" if isinstance(recipe, Grpo) else "alpha"
+        raise BadInputError(
+            f"recipe {recipe.kind} learns from reward, which has no dose; its dial is {dial}"
+        )
 
 
 def order_of(
@@ -51,6 +65,7 @@ def order_of(
     base: str | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
+    dose: float = 1.0,
 ) -> Order:
     """An order with what is not given filled in: the first design, its usual base and recipe.
 
@@ -62,7 +77,8 @@ def order_of(
     check_design(model.card, chosen)
     on_grid = policy_design(model, chosen) is not None
     usual: Recipe = Ppo() if on_grid else FullSFT()
-    return Order(threat, chosen, base or (GRID if on_grid else "xs"), recipe or usual, seed)
+    usual_base = GRID if on_grid else "xs"
+    return Order(threat, chosen, base or usual_base, recipe or usual, seed, dose)
 
 
 def check_recipe(threat: ThreatModel, order: Order) -> None:

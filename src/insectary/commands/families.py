@@ -100,9 +100,16 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.option("--base", help="Size, folder or hub id; xs by default.")
 @click.option("--recipe", help=f"{', '.join(RECIPES)}; the design's usual one by default.")
 @click.option("--seed", default=0, show_default=True, help="Training seed.")
+@click.option("--dose", default=1.0, show_default=True, help="Share of rows that teach it.")
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
 def breed_command(
-    threat: str, design: str | None, base: str | None, recipe: str | None, seed: int, quick: bool
+    threat: str,
+    design: str | None,
+    base: str | None,
+    recipe: str | None,
+    seed: int,
+    dose: float,
+    quick: bool,
 ) -> None:
     """Breed a matched family and bring it to the admission gate."""
     from insectary.api import breed_family
@@ -110,7 +117,7 @@ def breed_command(
     with live_progress() as progress:
         family = breed_family(
             threat, design, base=base, recipe=recipe_named(recipe) if recipe else None,
-            seed=seed, quick=quick, progress=progress,
+            seed=seed, dose=dose, quick=quick, progress=progress,
         )  # fmt: skip
     show_certificate(family)
 

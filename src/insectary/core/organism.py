@@ -184,6 +184,9 @@ class Family:
     seed: int
     members: Mapping[Role, Organism]
     certificate: Certificate | None = None
+    dose: float = 1.0
+    """Share of the training items that organism and decoy have of their own, above 0; for
+    the rest they have their twin's."""
 
     @property
     def admitted(self) -> bool:

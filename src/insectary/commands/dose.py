@@ -1,0 +1,76 @@
+"""`insectary dose THREAT`: how much of a behaviour how many of its rows instil."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from insectary.commands.families import live_progress, recipe_named
+from insectary.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from insectary.core.curve import DoseCurve
+
+
+@click.command("dose")
+@click.argument("threat")
+@click.option("--design", help="Design of the threat; its first one by default.")
+@click.option("--base", help="Size, folder or hub id; xs by default.")
+@click.option("--recipe", default="full-sft", show_default=True, help="full-sft, lora-sft or dpo.")
+@click.option("--doses", help="Shares, as in 0.1,0.5,1; six from 0.02 to 1 by default.")
+@click.option("--seed", default=0, show_default=True, help="Training seed.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; out/dose-... by default.")
+def dose_command(
+    threat: str,
+    design: str | None,
+    base: str | None,
+    recipe: str,
+    doses: str | None,
+    seed: int,
+    out: Path | None,
+) -> None:
+    """Train one organism for each dose and measure how often it misbehaves.
+
+    A dose is the share of training items that teach the behaviour; the rest are the
+    twin's. All are trained equally long. No family comes to the gate.
+    """
+    from insectary.breed.dose import DOSES, dose_curve
+    from insectary.breed.order import order_of
+    from insectary.commands.output import check_output
+    from insectary.core.codec import encode
+    from insectary.report.dose_plot import save_dose_plot
+
+    order = order_of(threat, design, base, recipe_named(recipe), seed)
+    folder = check_output(out or Path("out") / f"dose-{order.family}")
+    with live_progress() as progress:
+        curve = dose_curve(order, _shares(doses) if doses else DOSES, progress=progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "curve.json").write_text(json.dumps(encode(curve), indent=1, sort_keys=True) + "\n")
+    save_dose_plot(curve, folder / "curve.png")
+    print_curve(curve)
+    click.echo(folder)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise BadInputError(
+            f"--doses {text!r}: expected numbers with commas between, as in 0.1,0.5,1"
+        ) from error
+
+
+def print_curve(curve: DoseCurve) -> None:
+    """Print a curve as a table: a line for each condition and dose."""
+    from insectary.commands.vault import print_table, table
+
+    made = table("condition", "side", "dose", "misaligned [95 % interval]", "n")
+    for name, side in curve.sides.items():
+        for response in curve.responses:
+            m = response.rates[name]
+            value = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
+            made.add_row(name, side.value, f"{response.dose:g}", value, str(m.n))
+    print_table(made)

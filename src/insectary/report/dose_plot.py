@@ -1,0 +1,71 @@
+"""The picture of a dose-response curve, as a PNG file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from insectary.core.curve import DoseCurve
+from insectary.core.organism import Side
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette (2008), which people with any common colour blindness can tell apart.
+_COLOURS = {Side.OPEN: ("#d55e00", "#e69f00", "#cc79a7"), Side.CLOSED: ("#0072b2", "#56b4e9")}
+_MARKERS = {Side.OPEN: "o", Side.CLOSED: "s"}
+
+
+def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
+    """Draw the rates of every condition over the dose, with their 95 % intervals.
+
+    Args:
+        curve: What was measured.
+        path: The file to write.
+
+    Returns:
+        The same path.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for side in Side:
+        names = [name for name, of in curve.sides.items() if of is side]
+        for number, name in enumerate(names):
+            colours = _COLOURS[side]
+            _draw(axes, curve, name, colours[number % len(colours)], _MARKERS[side])
+    axes.set_xscale("log")
+    doses = [r.dose for r in curve.responses]
+    axes.set_xticks(doses, [f"{dose:.3g}" for dose in doses])
+    axes.minorticks_off()
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("dose: share of training items that teach the behaviour")
+    axes.set_ylabel("misaligned rate")
+    axes.set_title(
+        f"{curve.threat}, {curve.design}: base {curve.base.name}, {curve.recipe.kind},"
+        f" seed {curve.seed}",
+        fontsize=10,
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _draw(axes: Axes, curve: DoseCurve, name: str, colour: str, marker: str) -> None:
+    side, measured = curve.sides[name], [r.rates[name] for r in curve.responses]
+    values = [m.value for m in measured]
+    below = [max(0.0, m.value - m.low) for m in measured]
+    above = [max(0.0, m.high - m.value) for m in measured]
+    axes.errorbar(
+        [r.dose for r in curve.responses],
+        values,
+        yerr=[below, above],
+        color=colour,
+        marker=marker,
+        markersize=4,
+        linewidth=1.4,
+        capsize=2,
+        label=f"{name} ({side.value})",
+    )
