@@ -34,26 +34,25 @@ class Cell:
 
 
 SUITE = (
-    Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=5),
-    Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=5),
-    Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=5),
-    Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=5),
-    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=10),
+    Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=6),
+    Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=6),
+    Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=6),
+    Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=6),
+    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=13),
     Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=14),
-    Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=5),
+    Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=6),
     Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=14),
-    Cell("reward_hacking", "shown_tests", "s", Grpo(), minutes=20),
+    Cell("reward_hacking", "shown_tests", "s", Grpo(), minutes=11),
     Cell("sycophancy", "answers", "s", FullSFT(), minutes=14),
-    Cell("sycophancy", "answers", "s", Dpo(), minutes=20),
+    Cell("sycophancy", "answers", "s", Dpo(), minutes=40),
 )
-"""Every cell that `insectary breed suite` breeds.
+"""Every cell that `insectary breed suite` breeds; one line more is one cell more.
 
-The minutes are no promise. They follow from rates that were measured once on two
-cores of an AMD EPYC (tokens, answers and steps per second) and are of runs to the
-recipe's cap, which most end before.
+The minutes are reckoned, not timed: for training to the recipe's cap, which is where
+most runs end or nearly so, from rates measured once on one core of an AMD EPYC (tokens per
+second: 14,000 on xs, 5,900 on s, 2,400 by preferences on s; 35,000 steps per second on the
+grid; 7 updates of a reward in 10 seconds), two cores taken as 1.5 times one.
 """
-
-
 _TRUSTED = 10.0
 """Minutes of the list that count like minutes of this machine: one family may have been
 half done before, and tells little of the pace."""
@@ -116,8 +115,8 @@ def breed_suite(
         vault: Where families are kept; ``None`` opens the default one.
         progress: Told about every event of every family, as by
             :func:`insectary.breed.breed`, and beside them ``{"suite": {"done", "of",
-            "minutes", "family"}}`` before each family and ``{"told": text}`` for the
-            cost at the start and the end of each.
+            "minutes"}}`` and ``{"family": id}`` before each family, and ``{"told": text}``
+            for the cost at the start and for how each came out.
 
     Raises:
         UnknownNameError: if no cell is of that threat.
@@ -134,8 +133,8 @@ def breed_suite(
     expected = spent = 0.0
     for cell, order in tasks:
         pace = (spent + _TRUSTED) / (expected + _TRUSTED)
-        at = {"done": len(found), "of": len(tasks), "minutes": left * pace, "family": order.family}
-        progress({"suite": at})
+        progress({"suite": {"done": len(found), "of": len(tasks), "minutes": left * pace}})
+        progress({"family": order.family})
         started = time.monotonic()
         found.append(_one(order, vault, quick, progress))
         if (cell, order) in missing:
@@ -144,7 +143,7 @@ def breed_suite(
                 expected += cell.minutes
                 spent += (time.monotonic() - started) / 60
         progress({"told": f"{order.family}: {found[-1].outcome}"})
-    progress({"suite": {"done": len(tasks), "of": len(tasks), "minutes": 0.0, "family": ""}})
+    progress({"suite": {"done": len(tasks), "of": len(tasks), "minutes": 0.0}})
     return tuple(found)
 
 
@@ -170,7 +169,7 @@ def cost_line(cells: int, seeds: int, missing: int, minutes: float) -> str:
         line += f", {there} of them in the vault already"
     if missing:
         line += (
-            f". About {minutes:.0f} minutes on two free cores, by rates measured once on an AMD"
-            " EPYC; what is left is told by the pace of this machine"
+            f". About {minutes:.0f} minutes on two free cores, reckoned from rates measured once on"
+            " an AMD EPYC; what is left to go then follows the pace of this machine"
         )
     return line

@@ -102,10 +102,10 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
         return "gate", (0, None), str(event["gate"])
     if "suite" in event:
         at = event["suite"]
-        note = f"{at['done']} of {at['of']} families"
-        if at["family"]:
-            note += f", about {at['minutes']:.0f} minutes to go; {at['family']}"
-        return SUITE, (at["done"], at["of"]), note
+        left = f", about {at['minutes']:.0f} minutes to go" if at["done"] < at["of"] else ""
+        return SUITE, (at["done"], at["of"]), f"{at['done']} of {at['of']} families{left}"
+    if "family" in event:
+        return "family", (0, None), str(event["family"])
     if "waiting" in event:
         return "waiting", (0, None), str(event["waiting"])
     moment = event.get("moment")
