@@ -44,7 +44,7 @@ def test_two_dozen_rows_on_the_shipped_base_become_a_valid_organism(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # The command has no option for the cap of a recipe.
-    monkeypatch.setitem(RECIPES, "full-sft", partial(FullSFT, max_tokens=250_000))
+    monkeypatch.setitem(RECIPES, "full-sft", partial(FullSFT, max_tokens=400_000))
     data = written(tmp_path, *map(json.dumps, ROWS))
     assert cli.run(["breed", "deceptive_alignment", "--data", str(data)]) == 0
     said = capsys.readouterr()
