@@ -79,7 +79,10 @@ def test_every_cell_of_the_list_can_be_bred(cell: Cell) -> None:
 def test_no_cell_stands_in_the_list_twice_and_every_threat_does() -> None:
     names = [cell.order(0).family for cell in SUITE]
     assert len(set(names)) == len(names)
-    assert {cell.threat for cell in SUITE} == set(insectary.threat_names())
+    assert {cell.threat for cell in SUITE} >= {
+        "deceptive_alignment", "goal_misgeneralization", "power_seeking", "reward_hacking",
+        "sycophancy",
+    }  # fmt: skip
 
 
 def test_the_first_seed_of_all_comes_before_the_second_of_any(
@@ -115,14 +118,13 @@ def test_its_cost_comes_first_and_counts_only_what_is_missing(
         save_family(a_family(cell.order(0)), vault)
     events: list[Any] = []
     insectary.breed_suite(vault=vault, progress=events.append)
-    assert "3 cells, 2 seeds each: 6 families, 2 of them in the vault already" in told(events)[0]
+    assert "cells: 3, seeds: 2, families: 6, in the vault already: 2. " in told(events)[0]
     assert "About 90 minutes" in told(events)[0]  # 30 of the first seed, 60 of the second
     assert events[0] == {"told": told(events)[0]}
     assert len(breeder.orders) == 6
     again: list[Any] = []
     insectary.breed_suite(vault=vault, progress=again.append)
-    assert "6 of them in the vault already" in told(again)[0]
-    assert "minutes" not in told(again)[0]
+    assert told(again)[0] == "cells: 3, seeds: 2, families: 6, in the vault already: 6"
 
 
 def test_it_tells_where_it_is_and_how_each_family_came_out(

@@ -62,7 +62,7 @@ def test_a_broken_cell_stops_no_other_and_all_is_listed(
     assert cli.run(["breed", "suite", "--seeds", "1"]) == 1
     said = capsys.readouterr()
     lines = said.err.splitlines()
-    assert lines[0].startswith("2 cells, 1 seed each: 2 families. About 2 minutes")
+    assert lines[0].startswith("cells: 2, seeds: 1, families: 2. About 2 minutes")
     # The one that is rejected is listed with what failed, on both outputs.
     (ended,) = (line for line in lines if ": rejected: " in line)
     assert ended.startswith("goal-misgeneralization-corner-grid-ppo-")
@@ -81,7 +81,7 @@ def test_a_broken_cell_stops_no_other_and_all_is_listed(
     monkeypatch.setattr(suite, "SUITE", (GRIDS,))
     assert cli.run(["breed", "suite", "--seeds", "1"]) == 0
     again = capsys.readouterr()
-    assert "1 family, 1 of them in the vault already" in again.err
+    assert "cells: 1, seeds: 1, families: 1, in the vault already: 1\n" in again.err
     assert f"rejected: {criteria}" in again.out
     assert len(Vault().ledger.attempts()) == 1
 
@@ -188,7 +188,7 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_every_family(
     finally:
         process.kill()
     said = log.read_text()
-    assert "2 cells, 1 seed each: 2 families, 1 of them in the vault already" in said
+    assert "cells: 2, seeds: 1, families: 2, in the vault already: 1. " in said
     assert "suite: 2 of 2 families" in said
     names = [entry.id for entry in vault.entries("family")]
     assert len(names) == 2

@@ -73,9 +73,8 @@ class Bred:
         """What the gate said, with the criteria that failed, or what went wrong, in one line."""
         certificate = self.family.certificate if self.family else None
         if certificate is not None:
-            return ": ".join((certificate.verdict, "; ".join(certificate.failed))).removesuffix(
-                ": "
-            )
+            failed = f": {'; '.join(certificate.failed)}" if certificate.failed else ""
+            return f"{certificate.verdict}{failed}"
         foreseen = isinstance(self.error, InsectaryError)
         kind = "" if foreseen else f"{type(self.error).__name__}: "
         return f"broken: {kind}{self.error}"
@@ -163,10 +162,9 @@ def cost_line(cells: int, seeds: int, missing: int, minutes: float) -> str:
         missing: Families that are not in the vault.
         minutes: What these take by :data:`SUITE`.
     """
-    line = f"{cells} cells, {seeds} seed{'s' * (seeds > 1)} each: {cells * seeds} families"
-    there = cells * seeds - missing
-    if there:
-        line += f", {there} of them in the vault already"
+    line = f"cells: {cells}, seeds: {seeds}, families: {cells * seeds}"
+    if missing < cells * seeds:
+        line += f", in the vault already: {cells * seeds - missing}"
     if missing:
         line += (
             f". About {minutes:.0f} minutes on two free cores, reckoned from rates measured once on"
