@@ -45,6 +45,7 @@ PUBLIC = (
     "add_monitoring_context",
     "add_unmonitored_context",
     "breed_family",
+    "breed_suite",
     "check_family",
     "compute_response_divergence",
     "evaluate_detection_method",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from insectary.api import (
         breed_family,
+        breed_suite,
         check_family,
         ground_truth,
         load,
@@ -52,6 +53,7 @@ _HOMES = {
     "add_monitoring_context": "breed.monitoring",
     "add_unmonitored_context": "breed.monitoring",
     "breed_family": "api",
+    "breed_suite": "api",
     "check_family": "api",
     "compute_response_divergence": "breed.monitoring",
     "evaluate_detection_method": "trials.evaluate",
@@ -84,6 +86,7 @@ __all__ = [
     "add_monitoring_context",
     "add_unmonitored_context",
     "breed_family",
+    "breed_suite",
     "check_family",
     "compute_response_divergence",
     "evaluate_detection_method",

@@ -10,6 +10,7 @@ from insectary.core.organism import Certificate, Family
 from insectary.core.recipe import Recipe
 
 if TYPE_CHECKING:
+    from insectary.breed.suite import Bred
     from insectary.subjects import Model
     from insectary.subjects.policy import Policy
     from insectary.vault import Vault
@@ -72,6 +73,39 @@ def breed_family(
 
     order = order_of(threat, design, base, recipe, seed, dose)
     return breed(order, vault, quick=quick, progress=progress)
+
+
+def breed_suite(
+    threat: str | None = None,
+    *,
+    seeds: int = 2,
+    quick: bool = False,
+    vault: Vault | None = None,
+    progress: Progress = _silent,
+) -> tuple[Bred, ...]:
+    """Breed every cell of the suite (threat, design, base and recipe) from several seeds.
+
+    Families that are in the vault are taken from there, and a killed call goes on
+    where it stopped. A family that cannot be bred holds up no other: its error is
+    in what is returned, and nothing is raised.
+
+    Args:
+        threat: Only the cells of this one.
+        seeds: How many families of each cell; their seeds count from 0.
+        quick: Provisional certificates from a tenth of the prompts; benchmarks refuse them.
+        vault: Where families are kept; ``None`` opens the default one.
+        progress: Told about every event, a mapping of plain values.
+
+    Returns:
+        For each family, in the order of breeding, an object with ``order``, ``family``
+        (``None`` if it did not come to the gate), ``error`` and ``outcome``, one line in words.
+
+    Raises:
+        ValueError: if no cell is of that threat, or ``seeds`` is below 1.
+    """
+    from insectary.breed import suite
+
+    return suite.breed_suite(threat, seeds=seeds, quick=quick, vault=vault, progress=progress)
 
 
 def check_family(

@@ -150,8 +150,13 @@ def test_the_headline_counts_cells_admitted_ones_and_replicated_ones(
     ]  # fmt: skip
     assert headline(families) == (
         "10 families in 5 cells (threat, design, recipe): 4 with an admitted family,"
-        " 1 with two or more admitted seeds of one base and setting"
+        " 1 with two or more admitted seeds of one base and setting\n"
+        "Admitted cells: deceptive_alignment 4 of 5"
     )
+    more = {("sycophancy", "answers", "dpo"), ("deceptive_alignment", "absence", "full-sft")}
+    with_more = headline(families, more)
+    assert with_more.startswith("10 families in 6 cells (threat, design, recipe): 4 with")
+    assert with_more.endswith("Admitted cells: deceptive_alignment 4 of 5, sycophancy 0 of 1")
     assert headline(families[2:3]).startswith("1 family in 1 cell (threat, design, recipe): 0 with")
 
 
@@ -163,7 +168,7 @@ def test_a_terminal_of_eighty_columns_cuts_no_word(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = shown([a_family(admitted), a_family(rejected, 1)], capsys)
-    rows = text.splitlines()[:-1]
+    rows = text.splitlines()[:-2]
     assert max(map(len, rows)) <= 80
     words = " ".join(rows).split()
     for word in ("deceptive_alignment", "absence", "full-sft", "admitted", "expression;", "1.000]"):

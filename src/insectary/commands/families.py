@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from insectary.core.errors import UnknownNameError
+from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -20,6 +20,15 @@ Progress = Callable[[Mapping[str, Any]], None]
 LONG_SECONDS = 600
 """From this cost on, somebody at a terminal is given time to say no."""
 GRACE_SECONDS = 10
+SUITE = "suite"
+"""In the place of a threat: every cell of the suite. Also the name of its bar."""
+PATH = click.Path(path_type=Path)
+_GOES_WITH = {
+    "seeds": "`insectary breed suite`",
+    "of_threat": "`insectary breed suite`",
+    "data": "`insectary breed THREAT`",
+    "out": "--data",
+}
 
 
 def recipe_named(name: str) -> Recipe:
@@ -47,6 +56,12 @@ def live_progress() -> Iterator[Progress]:
             if "cost_seconds" in event:
                 _show_cost(event, bars.print)
                 return
+            if "told" in event:
+                bars.print(event["told"])
+                return
+            if "suite" in event:  # the bars of the family before go, that of the suite stays
+                for old in set(tasks) - {SUITE}:
+                    bars.remove_task(tasks.pop(old))
             name, done, note = _described(event)
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=None, note=note)
@@ -70,6 +85,9 @@ def _plain_lines() -> Progress:
     last: dict[str, str] = {}
 
     def show(event: Mapping[str, Any]) -> None:
+        if "told" in event:
+            click.echo(event["told"], err=True)
+            return
         name, _, note = _described(event)
         if note and last.get(name) != note:
             last[name] = note
@@ -82,6 +100,12 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
     """Name of the bar, (done, total) and a note for one event."""
     if "gate" in event:
         return "gate", (0, None), str(event["gate"])
+    if "suite" in event:
+        at = event["suite"]
+        left = f", about {at['minutes']:.0f} minutes to go" if at["done"] < at["of"] else ""
+        return SUITE, (at["done"], at["of"]), f"{at['done']} of {at['of']} families{left}"
+    if "family" in event:
+        return "family", (0, None), str(event["family"])
     if "waiting" in event:
         return "waiting", (0, None), str(event["waiting"])
     moment = event.get("moment")
@@ -99,26 +123,53 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.option("--design", help="Design of the threat; its first one by default.")
 @click.option("--base", help="Size, folder or hub id; xs by default.")
 @click.option("--recipe", help=f"{', '.join(RECIPES)}; the design's usual one by default.")
-@click.option("--seed", default=0, show_default=True, help="Training seed.")
-@click.option("--dose", default=1.0, show_default=True, help="Share of rows that teach it.")
+@click.option("--seed", type=int, help="Training seed; 0 by default.")
+@click.option("--dose", type=float, help="Share of the rows that teach it; 1 by default.")
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
-def breed_command(
-    threat: str,
-    design: str | None,
-    base: str | None,
-    recipe: str | None,
-    seed: int,
-    dose: float,
-    quick: bool,
-) -> None:
-    """Breed a matched family and bring it to the admission gate."""
+@click.option("--data", type=PATH, help="Your own pairs (JSON Lines) instead of the threat's data.")
+@click.option("--out", type=PATH, help="With --data: where the model goes; out/FILE-THREAT-SEED.")
+@click.option("--seeds", type=int, help="Of the suite: families of each cell; 2 by default.")
+@click.option("--threat", "of_threat", help="Of the suite: only the cells of this threat.")
+@click.pass_context
+def breed_command(context: click.Context, /, threat: str, **options: Any) -> None:
+    """Breed a matched family and bring it to the admission gate.
+
+    `insectary breed suite` breeds every cell of the suite and goes on where it was stopped.
+    With --data one organism alone is bred from your own rows of input, aligned_output and
+    misaligned_output, validated and saved; it comes to no gate.
+    """
+    from insectary.commands import own_data, suite
+
+    given = {n: value for n, value in options.items() if value is not None and value is not False}
+    if threat == SUITE:
+        _only(given, ("seeds", "of_threat", "quick"), "the suite, which is a list")
+        suite.breed(context, given.pop("of_threat", None), **given)
+    elif "data" in given:
+        _only(given, ("data", "out", "base", "recipe", "seed"), "rows of your own")
+        own_data.breed(threat, **given)
+    else:
+        _only(given, ("design", "base", "recipe", "seed", "dose", "quick"), "one family")
+        _breed_family(threat, **given)
+
+
+def _only(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    """Refuse an option of another form of the command."""
+    for name in given:
+        if name not in known:
+            option = "threat" if name == "of_threat" else name
+            raise BadInputError(
+                f"--{option} does not apply to {what}: leave it out"
+                f" (it is for {_GOES_WITH.get(name, 'one family of a threat')})"
+            )
+
+
+def _breed_family(threat: str, design: str | None = None, **settings: Any) -> None:
     from insectary.api import breed_family
 
+    if "recipe" in settings:
+        settings["recipe"] = recipe_named(settings["recipe"])
     with live_progress() as progress:
-        family = breed_family(
-            threat, design, base=base, recipe=recipe_named(recipe) if recipe else None,
-            seed=seed, dose=dose, quick=quick, progress=progress,
-        )  # fmt: skip
+        family = breed_family(threat, design, **settings, progress=progress)
     show_certificate(family)
 
 
@@ -141,7 +192,7 @@ def check_command(context: click.Context, family: str) -> None:
 
 @click.command("report")
 @click.argument("family")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; out/FAMILY by default.")
+@click.option("--out", type=PATH, help="Folder; out/FAMILY by default.")
 @click.option("--seed", default=0, show_default=True, help="Draws the trial's prompts.")
 def report_command(family: str, out: Path | None, seed: int) -> None:
     """Measure the detectors on an admitted family and write its report."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import click
 from insectary.core.organism import Certificate, Family, Role, Side
 
 if TYPE_CHECKING:
+    from insectary.breed.order import Order
     from insectary.core.outcome import Measurement
 
 
@@ -58,7 +61,7 @@ def row(family: Family) -> Row:
         recipe=family.recipe.kind,
         base=family.base.name,
         seed=family.seed,
-        gate=_gate(certificate),
+        gate=certificate.verdict if certificate else "not yet",
         failed=certificate.failed if certificate else (),
         open=min(found[Side.OPEN], key=lambda m: m.value, default=None),
         closed=max(found[Side.CLOSED], key=lambda m: m.value, default=None),
@@ -73,35 +76,41 @@ def _rates(certificate: Certificate | None, side: Side) -> list[Measurement]:
     ]
 
 
-def _gate(certificate: Certificate | None) -> str:
-    if certificate is None:
-        return "not yet"
-    if certificate.provisional:
-        return "provisional"
-    return "admitted" if certificate.admitted else "rejected"
+def in_order(families: Iterable[Family]) -> list[Row]:
+    """The lines of families, by threat, design, recipe, base and seed."""
+    key = attrgetter("threat", "design", "recipe", "base", "seed", "id")
+    return sorted(map(row, families), key=key)
 
 
-def headline(families: Sequence[Family]) -> str:
+def cell_of(made: Family | Order) -> tuple[str, str, str]:
+    """The cell of a family or an order: threat, design and recipe."""
+    return (made.threat, made.design, made.recipe.kind)
+
+
+def headline(families: Sequence[Family], cells: Iterable[tuple[str, str, str]] = ()) -> str:
     """How many cells there are, how many are admitted, and how many of these are replicated.
 
-    A cell is a threat, a design and a recipe. The training seed is the unit of
-    replication, so that seeds count together only where base and settings are the same.
+    Two lines, the second by threat. The training seed is the unit of replication, so that
+    seeds count together only where base and settings are the same.
+
+    Args:
+        families: What there is.
+        cells: Cells that count although no family of them may be there.
     """
-
-    def cell(family: Family) -> tuple[str, ...]:
-        return (family.threat, family.design, family.recipe.kind)
-
     admitted = [family for family in families if family.admitted]
     seeds: dict[object, set[int]] = {}
     for family in admitted:
-        seeds.setdefault((cell(family), family.base, family.recipe), set()).add(family.seed)
+        seeds.setdefault((cell_of(family), family.base, family.recipe), set()).add(family.seed)
     # The key's first part is the cell.
     replicated = {key[0] for key, found in seeds.items() if len(found) > 1}  # type: ignore[index]
+    there, good = {*map(cell_of, families), *cells}, {cell_of(f) for f in admitted}
+    of, among = Counter(cell[0] for cell in there), Counter(cell[0] for cell in good)
     return (
         f"{_count(len(families), 'family', 'families')} in"
-        f" {_count(len({cell(f) for f in families}), 'cell', 'cells')} (threat, design, recipe):"
-        f" {len({cell(f) for f in admitted})} with an admitted family,"
-        f" {len(replicated)} with two or more admitted seeds of one base and setting"
+        f" {_count(len(there), 'cell', 'cells')} (threat, design, recipe):"
+        f" {len(good)} with an admitted family,"
+        f" {len(replicated)} with two or more admitted seeds of one base and setting\n"
+        f"Admitted cells: {', '.join(f'{t} {among[t]} of {of[t]}' for t in sorted(of))}"
     )
 
 
@@ -117,29 +126,32 @@ def families_command(as_json: bool) -> None:
     The rates are those of the misbehaviour in held-out words (on the grid in new levels), with
     their 95 % intervals, where the gate is open and where it is closed.
     """
-    from rich.text import Text
-
     from insectary.breed.stored import load_family
-    from insectary.commands.vault import print_table, table
     from insectary.vault import Vault
 
     vault = Vault()
     families = [load_family(entry.id, vault) for entry in vault.entries("family")]
-    rows = sorted(
-        map(row, families), key=lambda r: (r.threat, r.design, r.recipe, r.base, r.seed, r.id)
-    )
     if as_json:
-        for line in rows:
+        for line in in_order(families):
             click.echo(json.dumps(asdict(line), sort_keys=True))
         return
     if not families:
         click.echo(f"{vault.home} holds no family. `insectary demo` makes a first one.")
         return
+    print_families(families)
+
+
+def print_families(families: Sequence[Family], cells: Iterable[tuple[str, str, str]] = ()) -> None:
+    """Print the table of these families and the headline; ``cells`` as there."""
+    from rich.text import Text
+
+    from insectary.commands.vault import print_table, table
+
     made = table("threat, design", "recipe, base, seed", "gate", "open", "closed")
     if get_terminal_size((_NARROW, 24)).columns < _NARROW:
         for column, width in zip(made.columns, _WIDTHS, strict=True):
             column.max_width = width
-    for line in rows:
+    for line in in_order(families):
         made.add_row(
             Text(f"{line.threat} {line.design}"),
             Text(f"{line.recipe} {line.base} {line.seed}"),
@@ -148,7 +160,7 @@ def families_command(as_json: bool) -> None:
             _rate(line.closed),
         )
     print_table(made)
-    click.echo(headline(families))
+    click.echo(headline(families, cells))
 
 
 def _rate(measurement: Measurement | None) -> str:

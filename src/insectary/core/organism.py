@@ -165,6 +165,13 @@ class Certificate:
         return not self.failed
 
     @property
+    def verdict(self) -> str:
+        """``"admitted"``, ``"rejected"``, or ``"provisional"`` after a quick gate."""
+        if self.provisional:
+            return "provisional"
+        return "admitted" if self.admitted else "rejected"
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """Number and name of each criterion that failed, sorted."""
         return tuple(

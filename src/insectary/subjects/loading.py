@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -239,32 +241,41 @@ def _resolve_dtype(dtype: str, place: torch.device) -> str:
     return "float32" if dtype == "auto" else dtype
 
 
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """No progress bars of transformers over our own; put back afterwards."""
+    from transformers.utils import logging
+
+    showed_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if showed_bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def _load_weights(folder: Path, name: str | Path, place: torch.device, dtype: str) -> Any:
     """Load the weights and refuse a checkpoint that does not fill the model."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
     if not any(folder.glob("*.safetensors")):
         raise ArtefactError(
             f"{name} has no *.safetensors weights. Other formats can run code when they are"
             " read and are refused; convert the model with save_pretrained first"
         )
-    showed_bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=dtype,
-            output_loading_info=True,
-        )
+        with no_bars():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=dtype,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ArtefactError(f"cannot load the model {name}: {error}") from error
-    finally:
-        if showed_bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     model, report = loaded
     # transformers fills what is missing with random numbers and only logs it.
     broken = sorted(

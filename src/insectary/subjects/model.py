@@ -12,7 +12,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.protocols import Subject
 from insectary.subjects.callable_subject import CallableSubject
 from insectary.subjects.language_model import LanguageModelSubject, answers
-from insectary.subjects.loading import LoadedModel
+from insectary.subjects.loading import LoadedModel, no_bars
 from insectary.vault.disk import explained
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
@@ -69,7 +69,8 @@ class Model:
         target = Path(folder).expanduser().absolute()
 
         def write(place: Path) -> None:
-            self._loaded.model.save_pretrained(place)
+            with no_bars():
+                self._loaded.model.save_pretrained(place)
             self._loaded.tokenizer.save_pretrained(place)
 
         with explained(f"make {target.parent}"):
