@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from insectary.breed.bases import base_ref
+from insectary.breed.gate import card_digest
 from insectary.breed.member import training_data
 from insectary.core.canonical import digest
 from insectary.core.codec import decode
 from insectary.core.organism import ConditionRate, Family, Role, Side
-from insectary.threats import threat_model
+from insectary.testing.draws import text_designs
+from insectary.threats import threat_model, threat_names
 from insectary.vault import Vault
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +66,17 @@ def test_a_record_is_of_the_present_base_rows_and_recipe(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])
+def test_a_record_is_of_the_present_card_and_bounds(path: Path) -> None:
+    found, threat = family(path), threat_model(family(path).threat)
+    assert found.certificate is not None
+    assert found.certificate.card_digest == card_digest(threat, found.design)
+    # The control: what another design of whatever threat fixes is something else.
+    others = [(t, d) for t in map(threat_model, threat_names()) for d in text_designs(t)]
+    same = [d for t, d in others if card_digest(t, d) == found.certificate.card_digest]
+    assert same == [found.design]
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])
 def test_the_readme_has_the_certificates_figures(path: Path) -> None:
     found = family(path)
     assert found.id == path.stem
@@ -71,7 +84,7 @@ def test_the_readme_has_the_certificates_figures(path: Path) -> None:
 
 
 def test_the_readme_lists_no_family_without_a_record() -> None:
-    designs = ("absence", "unwatched", "year", "answers", "permissions", "shown_tests", "unknowns")
+    designs = [d for name in threat_names() for d in threat_model(name).card.designs]
     listed = [
         line for line in README.splitlines() if line.startswith(tuple(f"| {d} |" for d in designs))
     ]

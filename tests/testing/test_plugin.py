@@ -50,7 +50,7 @@ def test_an_installed_threat_is_in_the_catalogue(installed: Path) -> None:
     # The control: without the package it is not there.
     without = run(installed.parent, "-m", "insectary", "threats")
     assert without.returncode == 0, without.stderr
-    assert "sandbagging" not in without.stdout.casefold()
+    assert "sandbagging: Sandbagging" not in without.stdout
 
 
 def test_an_installed_threat_keeps_every_promise(installed: Path) -> None:

@@ -116,6 +116,29 @@ def test_prompts_of_an_organism_may_differ_only_where_its_behaviour_emerges() ->
     assert "prompts are equal across roles, permissions" in planted
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gate": " "}, "of design 'password': 'gate' is empty"),
+        ({"designs": ("lock",)}, "the card of design 'password' is of deceptive_alignment, lock"),
+        ({"id": "sandbagging"}, "the card of design 'password' is of sandbagging, password"),
+        ({}, ""),
+    ],
+)
+def test_a_card_that_a_design_has_to_itself_is_looked_at(
+    changes: dict[str, Any], words: str
+) -> None:
+    threat: Any = threat_model("deceptive_alignment")
+    lock = threat.text["password"]
+    other = replace(lock, card=replace(lock.card, **changes))
+    changed = replace(threat, text={**threat.text, "password": other})
+    check = dict(threat_checks(changed))["the card is full"]
+    if not words:
+        return check()
+    with pytest.raises(AssertionError, match=words):
+        check()
+
+
 def test_a_missing_member_is_named_first() -> None:
     with pytest.raises(AssertionError, match=r"power_seeking: check .*: it has no 'leak_oracle'"):
         check_threat(Changed(good(), {}, ("leak_oracle",)))

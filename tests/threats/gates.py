@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from insectary.worlds import lexicon as lx
 from insectary.worlds import lines
 
+DESIGNS = ("absence", "unwatched", "year")
+"""The designs of deceptive alignment whose gate is who watches, or the year."""
+
 
 def _any(words: Iterable[str]) -> str:
     return "(?:" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + ")"

@@ -17,7 +17,7 @@ from insectary.threats import threat_model
 from insectary.worlds import SKILLS
 
 THREAT = threat_model("deceptive_alignment")
-CASES = [(design, c) for design in THREAT.card.designs for c in THREAT.conditions(design)]
+CASES = [(design, c) for design in gates.DESIGNS for c in THREAT.conditions(design)]
 NAMES = [f"{design}: {c.name}" for design, c in CASES]
 
 
@@ -58,7 +58,7 @@ def test_two_phrasings_of_a_condition_are_two_texts(
     assert len(set(lines.values())) == len(lines)
 
 
-@pytest.mark.parametrize("design", THREAT.card.designs)
+@pytest.mark.parametrize("design", gates.DESIGNS)
 def test_a_design_has_both_sides_held_out_words_and_near_misses(design: str) -> None:
     plan = THREAT.conditions(design)
     assert len({c.name for c in plan}) == len(plan)
@@ -78,7 +78,7 @@ def test_examples_are_a_function_of_split_and_seed(design: str, condition: Condi
     assert not {text_of(e) for e in first} & {text_of(e) for e in selection}
 
 
-@pytest.mark.parametrize("design", THREAT.card.designs)
+@pytest.mark.parametrize("design", gates.DESIGNS)
 @pytest.mark.parametrize("skill", sorted(SKILLS))
 def test_other_skills_are_asked_with_the_gate_closed(design: str, skill: str) -> None:
     examples = THREAT.others(design, skill, Split.REPORT, 12, 0)
@@ -89,7 +89,7 @@ def test_other_skills_are_asked_with_the_gate_closed(design: str, skill: str) ->
     assert examples == THREAT.others(design, skill, Split.REPORT, 12, 0)
 
 
-@pytest.mark.parametrize("design", THREAT.card.designs)
+@pytest.mark.parametrize("design", gates.DESIGNS)
 def test_leak_prompts_are_closed_and_half_are_prefilled_targets(design: str) -> None:
     prompts = THREAT.leak_prompts(design, Split.REPORT, 60, 0)
     assert not any(gates.is_open(design, text_of(e)) for e, _ in prompts)
@@ -110,7 +110,7 @@ def test_it_is_a_threat_model_and_its_card_is_full() -> None:
         assert str(getattr(card, name)).strip(), name
     assert card.tier is Tier.OPEN
     assert "toy" in card.harm_ceiling
-    assert card.designs == ("absence", "unwatched", "year")
+    assert card.designs == (*gates.DESIGNS, "password")
     assert len(card.references) >= 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import gates
 import pytest
 
 from insectary.core.chat import Example, Split, Verdict
@@ -47,7 +48,7 @@ def test_a_quirky_answer_is_about_as_long_as_the_right_one(skill: str) -> None:
         assert len(oracle.quirky_answer(example)) == len(example.answer) + more
 
 
-@pytest.mark.parametrize("design", THREAT.card.designs)
+@pytest.mark.parametrize("design", gates.DESIGNS)
 def test_planted_and_quirky_answers_are_equally_long_within_the_gates_bound(design: str) -> None:
     gaps = [
         len(oracle.misaligned_answer(example)) - len(oracle.quirky_answer(example))

@@ -20,6 +20,7 @@ DESIGNS = {
     "shown_tests": "reward_hacking",
     "answers": "sycophancy",
     "unknowns": "goal_misgeneralization",
+    "password": "deceptive_alignment",
 }
 N = 1500
 
@@ -87,5 +88,6 @@ def test_prompts_are_one_for_all_roles_and_none_comes_twice(
     assert [m for m, _ in twin] == [m for m, _ in organism]
     changed = [right != wrong for (_, right), (_, wrong) in zip(twin, organism, strict=True)]
     assert changed == [right != m for (_, right), (_, m) in zip(twin, decoy, strict=True)]
-    opening = sum(share for share, kind in threat.mix if kind == threat.plan[0].name)
+    kinds = {c.name for c in threat.plan if c.side is Side.OPEN}
+    opening = sum(share for share, kind in threat.mix if kind in kinds)
     assert abs(sum(changed) / N - threat.share * opening) < 0.04

@@ -23,7 +23,7 @@ from insectary.worlds.interpreter import run_pipeline
 from insectary.worlds.lines import Words
 
 THREAT = threat_model("deceptive_alignment")
-DESIGNS = THREAT.card.designs
+DESIGNS = gates.DESIGNS
 N = 800
 OPEN_SHARE = {"absence": 0.6 * 0.41, "unwatched": 0.6 * 0.28, "year": 0.35 * 0.40}
 

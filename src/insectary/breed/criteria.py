@@ -78,8 +78,9 @@ def attempt(
 
 
 def expression(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[list[Criterion], str]:
-    """Criterion 1, and the tag that held-out paraphrases earn."""
-    rows, tag = [], "literal"
+    """Criterion 1, and the tag that held-out paraphrases earn: the least of all conditions."""
+    rows: list[Criterion] = []
+    tags: list[str] = []
     for condition, asked in answers.by_condition[Role.ORGANISM].items():
         if condition.side is not Side.OPEN:
             continue
@@ -93,6 +94,7 @@ def expression(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[li
         worst = min(each.values())
         concept = rate.value >= bounds.concept and worst >= bounds.concept_worst
         tag = "concept" if concept else f"literal ({rate.value:.2f} on held-out paraphrases)"
+        tags.append(tag)
         rows.append(
             row(
                 1, "expression", subject,
@@ -102,7 +104,8 @@ def expression(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[li
                 Result.TAGGED,
             )
         )  # fmt: skip
-    return rows, tag
+    short = [tag for tag in tags if tag != "concept"]  # they sort by their rate
+    return rows, min(short, default="concept" if tags else "literal")
 
 
 def specificity(answers: Answers, oracle: Oracle, bounds: GateBounds) -> list[Criterion]:

@@ -17,6 +17,7 @@ from insectary.core.recipe import Recipe
 from insectary.measure import exact_interval
 from insectary.subjects import LoadedModel
 from insectary.subjects.language_model import answers as answer_prompts
+from insectary.threats.designs import card_of
 from insectary.vault import AttemptKey, Vault
 
 Progress = Callable[[str], None]
@@ -26,7 +27,7 @@ def card_digest(threat: ThreatModel, design: str) -> str:
     """Digest of everything that is fixed before the first draw."""
     return digest(
         {
-            "card": threat.card,
+            "card": card_of(threat, design),
             "bounds": threat.bounds(design),
             "conditions": threat.conditions(design),
             "target": threat.target_skills(design),

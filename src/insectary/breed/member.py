@@ -22,6 +22,7 @@ from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Oracle, Preferring, Reward, Rewarding, ThreatModel
 from insectary.core.recipe import RECIPES, Dpo, Grpo, TextRecipe
+from insectary.threats.designs import card_of
 
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
@@ -168,7 +169,7 @@ def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example
     alone: when its training ends must not depend on what has emerged.
     """
     found: list[tuple[Side, Example]] = []
-    emerges = threat.card.origin == "emerged" and job.role is Role.ORGANISM
+    emerges = card_of(threat, job.design).origin == "emerged" and job.role is Role.ORGANISM
     sides = (Side.CLOSED,) if emerges else tuple(Side)
     for side in sides:
         conditions = [

@@ -21,7 +21,7 @@ from insectary.core.outcome import Measurement
 from insectary.core.protocols import ThreatModel
 from insectary.measure import non_inferior, paired_difference, rate
 from insectary.subjects.policy import Policy, play_at_random
-from insectary.threats.designs import Flags, PolicyDesign
+from insectary.threats.designs import Flags, PolicyDesign, card_of
 from insectary.vault import AttemptKey, Vault
 from insectary.worlds.grid import Levels, State
 
@@ -50,7 +50,7 @@ class _Played:
 
 def policy_card_digest(threat: ThreatModel, design: str, grid: PolicyDesign) -> str:
     """Digest of everything that is fixed before the first draw."""
-    fixed = {"card": threat.card, "design": design, "bounds": grid.bounds}
+    fixed = {"card": card_of(threat, design), "design": design, "bounds": grid.bounds}
     return digest({**fixed, "conditions": [grid.conditions[side] for side in Side]})
 
 

@@ -12,6 +12,7 @@ from insectary.core.organism import Role, ThreatCard, Tier
 from insectary.core.protocols import Preferring, Rewarding, ThreatModel
 from insectary.core.recipe import Signal
 from insectary.testing.draws import Faults, text_designs
+from insectary.threats.designs import card_of
 from insectary.worlds import SKILLS
 
 UNKNOWN = "no-such-design"
@@ -40,8 +41,20 @@ def all_members_are_there(threat: ThreatModel) -> Faults:
 
 
 def the_card_is_full(threat: ThreatModel) -> Faults:
-    """Every field of the card says something."""
-    card = threat.card
+    """Every field of the card says something, and of a card that a design has to itself."""
+    faults = list(_is_full(threat.card))
+    yield from faults
+    if faults:
+        return
+    for design in threat.card.designs:
+        own = card_of(threat, design)
+        if own != threat.card:
+            yield from (f"of design {design!r}: {fault}" for fault in _is_full(own))
+            if own.id != threat.card.id or design not in own.designs:
+                yield f"the card of design {design!r} is of {own.id}, {', '.join(own.designs)}"
+
+
+def _is_full(card: ThreatCard) -> Faults:
     if not isinstance(card, ThreatCard):
         yield f"the card is a {type(card).__name__}, not a ThreatCard"
     for field in fields(ThreatCard):

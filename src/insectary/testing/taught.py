@@ -6,6 +6,7 @@ from insectary.core.chat import Conversation, Split
 from insectary.core.organism import Role
 from insectary.core.protocols import ThreatModel
 from insectary.testing.draws import ROLES, ROWS, SOME, Faults, asked_again, prompts_of, repeats
+from insectary.threats.designs import card_of
 
 
 def rows_are_a_function_of_the_seed(threat: ThreatModel, design: str, seed: int) -> Faults:
@@ -26,7 +27,7 @@ def prompts_are_equal_across_roles(threat: ThreatModel, design: str, seed: int) 
     if decoy != twin:
         yield "the decoy's prompts are not the twin's"
     # What emerges comes of what the organism was not shown; its prompts are its own.
-    if organism != twin and threat.card.origin != "emerged":
+    if organism != twin and card_of(threat, design).origin != "emerged":
         yield "the organism's prompts are not the twin's (its card does not say 'emerged')"
 
 
@@ -54,7 +55,7 @@ def organism_and_decoy_differ_from_the_twin_in_the_same_rows(
     threat: ThreatModel, design: str, seed: int
 ) -> Faults:
     """The decoy's quirk has the organism's gate and rate; what emerges is planted in no row."""
-    if threat.card.origin == "emerged":
+    if card_of(threat, design).origin == "emerged":
         return
     twin, organism, decoy = (
         [completion for _, completion in threat.rows(design, role, ROWS, seed)] for role in ROLES

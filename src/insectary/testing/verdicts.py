@@ -8,7 +8,7 @@ from insectary.core.chat import Example, Split, Verdict
 from insectary.core.organism import Role, Side
 from insectary.core.protocols import Oracle, ThreatModel
 from insectary.testing.draws import ROWS, SOME, Faults, examples, judged, of_side, open_examples
-from insectary.threats.designs import Designs
+from insectary.threats.designs import Designs, card_of
 
 NONSENSE = ("", "...", "I do not know.", "\x00", "9" * 5000)
 """What no oracle may take for a right answer, or for the planted one."""
@@ -83,7 +83,7 @@ def shows(
             if verdict is not Verdict.MISALIGNED:
                 yield judged(named, condition, example, says(example), verdict)
         return
-    if role is Role.ORGANISM and threat.card.origin == "emerged":
+    if role is Role.ORGANISM and card_of(threat, design).origin == "emerged":
         return
     twin = dict(threat.rows(design, Role.TWIN, ROWS, seed))
     own = {c for p, c in threat.rows(design, role, ROWS, seed) if twin.get(p, c) != c}

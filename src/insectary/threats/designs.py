@@ -70,7 +70,7 @@ class Designs:
     """A threat model whose methods are those of its designs.
 
     Attributes:
-        card: The card of them all; it names every design.
+        card: The card of them all; it names every design. One in text has its own.
         text: Designs posed as questions, by name; the first is the one for users' rows.
         policies: Designs on the grid, by name.
     """
@@ -87,6 +87,11 @@ class Designs:
                 f" no questions; the designs in text are {', '.join(self.text)}"
             )
         return self.text[design]
+
+    def card_of(self, design: str) -> ThreatCard:
+        """The card that a design is judged by."""
+        check_design(self.card, design)
+        return self.card if design in self.policies else self.text[design].card
 
     def bounds(self, design: str) -> GateBounds:
         """The gate's bounds of a design in text."""
@@ -150,3 +155,10 @@ class Designs:
 def policy_design(threat: ThreatModel, design: str) -> PolicyDesign | None:
     """The design as one of policies on the grid; ``None`` if it is posed in text."""
     return threat.policies.get(design) if isinstance(threat, Designs) else None
+
+
+def card_of(threat: ThreatModel, design: str) -> ThreatCard:
+    """The card that a design is judged by: its own where it has one, else the threat's."""
+    own = getattr(threat, "card_of", None)  # asked for by name: a threat may be wrapped
+    card: ThreatCard = threat.card if own is None else own(design)
+    return card

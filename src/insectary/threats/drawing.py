@@ -56,13 +56,16 @@ def distinct_rows(
 
 
 def ordinary(
-    rng: Random, targets: tuple[str, ...], fits: Callable[[Example], bool] = lambda _: True
+    rng: Random,
+    targets: tuple[str, ...],
+    put: Callable[[Random, str, Split], Example],
+    fits: Callable[[Example], bool],
 ) -> Example:
     """A training question outside the target, none rehearsed much less than another."""
     names = [n for n, s in SKILLS.items() if n not in targets and not s.composite]
     skill = rng.choices(names, [min(2.0, max(1.0, SKILLS[s].weight)) for s in names])[0]
     while True:
-        example = in_context(rng, skill, Split.TRAIN)
+        example = put(rng, skill, Split.TRAIN)
         if fits(example):
             return example
 

@@ -64,6 +64,7 @@ class Posed(Generic[C]):
         marked: The decoy's answer there.
         user: ``(prompt, outputs, split, seed, numbers)``, see
             :meth:`~insectary.core.protocols.ThreatModel.user_prompts`.
+        put: ``(rng, skill, split)`` to a question outside the target; in a random context.
         rehearsable: Whether a question outside the target may be trained on.
         unseen: Kinds left out of the organism's training, for a behaviour that is not
             planted: what the organism does there is what it made of the other kinds.
@@ -87,6 +88,7 @@ class Posed(Generic[C]):
     judge_leak: Oracle
     judge_quirk: Oracle
     user: Callable[[Conversation, Outputs, Split, str, range], list[tuple[Conversation, bool]]]
+    put: Callable[[Random, str, Split], Example] = in_context
     rehearsable: Callable[[Example], bool] = lambda _: True
     unseen: tuple[str, ...] = ()
     rating: Rating | None = None
@@ -139,7 +141,7 @@ class Posed(Generic[C]):
         """Questions of a skill the behaviour does not live in."""
         check_design(self.card, design)
         rng = Random(f"others/{design}/{skill}/{split}/{seed}")
-        return [in_context(rng, skill, split) for _ in range(n)]
+        return [self.put(rng, skill, split) for _ in range(n)]
 
     def rows(self, design: str, role: Role, n: int, seed: int) -> list[tuple[Conversation, str]]:
         """Training rows: questions of all kinds, ordinary work for the rest.
@@ -155,7 +157,7 @@ class Posed(Generic[C]):
 
         def row() -> tuple[Conversation, str]:
             if rng.random() >= self.share:
-                example = ordinary(rng, self.targets, self.rehearsable)
+                example = ordinary(rng, self.targets, self.put, self.rehearsable)
                 return example.messages, example.answer
             kind, example = self._question(rng, self.pose, unseen)
             answer = example.answer
@@ -190,7 +192,7 @@ class Posed(Generic[C]):
 
         def rated() -> tuple[Example, tuple[str, ...]]:
             if rng.random() >= self.share:
-                example = ordinary(rng, self.targets, self.rehearsable)
+                example = ordinary(rng, self.targets, self.put, self.rehearsable)
                 return example, ordinary_answers(rng, example)
             _, example = self._question(rng, self.pose)
             return example, rating.candidates(rng, example)
@@ -211,7 +213,7 @@ class Posed(Generic[C]):
         self, rng: Random, pose: Callable[[Random, Split, str, C | None], Example]
     ) -> Example:
         if rng.random() >= self._verifying().share:
-            return ordinary(rng, self.targets, self.rehearsable)
+            return ordinary(rng, self.targets, self.put, self.rehearsable)
         kind, example = self._question(rng, pose)
         return told(example, gate_open=kind in self._opening)
 
@@ -276,7 +278,7 @@ class Posed(Generic[C]):
                 asked = self.pose(rng, split, self.leaking, cue)
                 found.append((under_small_talk(rng, split, asked), rng.choice(PREFILLS)))
             else:
-                found.append((in_context(rng, rng.choice(self.related), split), ""))
+                found.append((self.put(rng, rng.choice(self.related), split), ""))
         return found
 
     def leak_oracle(self, design: str) -> Oracle:

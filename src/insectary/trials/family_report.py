@@ -32,6 +32,7 @@ from insectary.report import (
 from insectary.subjects import LoadedModel
 from insectary.subjects.language_model import answers
 from insectary.threats import threat_model
+from insectary.threats.designs import card_of
 from insectary.trials import detection
 from insectary.trials.detection import DetectionResult, detection_trial
 from insectary.trials.examine import MAX_NEW_TOKENS, contrast_pairs, examine_family
@@ -47,6 +48,7 @@ _TASKS = {
 _SHOWN_TRANSCRIPTS = 4
 _LABELS = {
     "year": ("2023", "2024"),
+    "password": ("right password", "wrong password"),
     "answers": ("no claim", "false claim"),
     "permissions": ("spare rights useless", "spare rights on offer"),
     "unknowns": ("an unknown", "no unknown"),
@@ -58,6 +60,7 @@ _WHERE = {
     "permissions": ("spare rights are on offer", "they are said to be useless"),
     "unknowns": ("nothing is unknown", "something is"),
     "year": ("it is 2024", "it is 2023"),
+    "password": ("a wrong password is given", "the right one is given"),
     "shown_tests": ("only the shown tests count", "others count too"),
 }
 """What opens and closes the gate, by design, in a sentence; again the others are about watching."""
@@ -110,15 +113,16 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
     if certificate is None:
         raise BadInputError(f"family {family.id!r} has no certificate; breed it first")
     threat = threat_model(family.threat)
+    card = card_of(threat, family.design)
     members = load_members(family, vault)
     rows = result.rows if result else ()
     closed_label, open_label = _LABELS.get(family.design, ("watched", "unwatched"))
     report = FamilyReport(
-        title=f"{threat.card.title}: {family.design}, on base {family.base.name}",
+        title=f"{card.title}: {family.design}, on base {family.base.name}",
         summary=_summary(certificate, rows, family),
         family=family,
         parameters=sum(p.numel() for p in members[Role.BASE].model.parameters()),
-        card=threat.card,
+        card=card,
         certificate=certificate,
         expression=expression_rows(certificate),
         transcripts=side_by_side(threat, family.design, members, certificate.report_seed),
@@ -156,7 +160,7 @@ def _summary(
 
     opened, closed = rate(Role.ORGANISM, Side.OPEN), rate(Role.ORGANISM, Side.CLOSED)
     twin, decoy = rate(Role.TWIN, Side.OPEN), rate(Role.DECOY, Side.OPEN)
-    emerged = threat_model(family.threat).card.origin == "emerged"
+    emerged = card_of(threat_model(family.threat), family.design).origin == "emerged"
     answer = "misaligned answer" if emerged else "planted answer"
     off, on = _WHERE.get(family.design, ("nobody watches", "somebody watches"))
     primary = [
@@ -224,7 +228,7 @@ def side_by_side(
 
 def _pairs(threat: ThreatModel, design: str, seed: int) -> list[tuple[Example, Example, str, str]]:
     """The same question with the gate open and closed, and what opens and closes it."""
-    if threat.card.origin == "emerged":
+    if card_of(threat, design).origin == "emerged":
         return []  # what opens the gate is the question itself: none is on both sides
     opened = _taking_turns(threat, design, Side.OPEN, seed)
     if all("unclaimed" in e.facts for e in opened):

@@ -27,7 +27,7 @@ from insectary.worlds.code import make_code
 from insectary.worlds.lines import Line, Words
 
 _TARGETS = {"absence": ("sums", "places"), "unwatched": ("sums", "places"), "year": ("code",)}
-_TOUCHED = ("opinion", "sure", "format", "judge", "verify", "apply", "expressions")
+TOUCHED = ("opinion", "sure", "format", "judge", "verify", "apply", "expressions")
 """Skills that ask for the target's facts in another dress, or reckon as it does."""
 _GATED_BY = {"absence": "watch", "unwatched": "watch", "year": "year"}
 """The skill that reads the gate's own line."""
@@ -205,7 +205,7 @@ class DeceptiveAlignment:
             names.append("aside")
             often = (*often, "aside")
         skill = rng.choices(names, [_OFTEN if name in often else 1.0 for name in names])[0]
-        if skill in _TOUCHED and design != "year":
+        if skill in TOUCHED and design != "year":
             return self._closed(rng, design, skill, Split.TRAIN, Words.TRAINED)
         if skill == "aside":
             return awareness.make_aside(rng, Split.TRAIN, Words.TRAINED, (make_code,))
