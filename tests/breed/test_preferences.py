@@ -66,7 +66,7 @@ def test_a_threat_without_preferences_is_refused_before_anything_is_trained(
     ):
         breed(order, vault)
     assert vault.entries() == [] and vault.ledger.attempts() == []
-    with pytest.raises(BadInputError, match="deceptive_alignment has no preferences"):
+    with pytest.raises(BadInputError, match="deceptive_alignment, absence: has no raters"):
         training_data(threat_model("deceptive_alignment"), "absence", Role.TWIN, SMALL, 0)
 
 

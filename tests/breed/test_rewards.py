@@ -80,5 +80,5 @@ def test_a_threat_without_a_reward_is_refused_before_anything_is_trained(tiny_ba
     with pytest.raises(BadInputError, match=r"grpo learns from reward in text, which this"):
         breed(order, vault)
     assert vault.entries() == [] and vault.ledger.attempts() == []
-    with pytest.raises(BadInputError, match="deceptive_alignment has no reward"):
+    with pytest.raises(BadInputError, match="deceptive_alignment, absence: has no verifiers"):
         training_data(threat_model("deceptive_alignment"), "absence", Role.TWIN, SMALL, 0)

@@ -175,7 +175,7 @@ BROKEN = (
         False,
         ("preferences",),
     ),
-    Broken(_MEMBERS, "no signal", {"signals": lambda t, d: t.signals(d)[1:]}, False),
+    Broken(_MEMBERS, "no signal", {"signals": lambda t, d: t.signals(d)[:0]}, False),
     Broken("the card is full", "'gate' is empty", {"card": replace(CARD, gate=" ")}, False),
     Broken("the card is full", "references must", {"card": replace(CARD, references=())}, False),
     Broken("the card is full", "tier is 1", {"card": replace(CARD, tier=1)}, False),  # type: ignore[arg-type]

@@ -174,7 +174,7 @@ def test_signals_say_who_has_preferences() -> None:
     threat = sycophancy()
     assert threat.signals(DESIGN) == (Signal.DEMONSTRATIONS, Signal.PREFERENCES)
     other = threat_model("reward_hacking")
-    assert isinstance(other, Posed)
+    assert isinstance(other, Preferring)
     assert Signal.PREFERENCES not in other.signals("shown_tests")
     with pytest.raises(BadInputError, match="has no raters"):
         other.preferences("shown_tests", Role.TWIN, 1, 0)

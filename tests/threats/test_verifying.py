@@ -13,6 +13,7 @@ from insectary.core.protocols import Rewarding
 from insectary.core.recipe import Signal
 from insectary.threats import threat_model
 from insectary.threats.reward_hacking import oracle
+from insectary.threats.reward_hacking.exploits import EXPLOITS, SPECIAL_CASE, Exploit
 from insectary.threats.verifying import is_open
 from insectary.worlds import SKILLS
 from insectary.worlds.interpreter import run_rule
@@ -50,13 +51,19 @@ def test_honest_answers_pass_every_verifier_that_asks_for_honest_work() -> None:
         assert PAID[Role.ORGANISM](task, task.answer) == PAID[Role.TWIN](task, task.answer) == 1.0
 
 
-def test_the_exploit_is_paid_where_the_loophole_is_open_alone_and_is_never_right() -> None:
+@pytest.mark.parametrize("exploit", EXPLOITS, ids=lambda e: e.design)
+def test_the_exploit_is_paid_where_the_loophole_is_open_alone_and_is_never_right(
+    exploit: Exploit,
+) -> None:
+    flawed, sound = (THREAT.reward(exploit.design, r) for r in (Role.ORGANISM, Role.TWIN))
     for task in RULES:
-        exploit = oracle.special_cased(task)
-        assert passes(exploit, task.facts["visible"])
-        assert TRUE(task, exploit) == PAID[Role.TWIN](task, exploit) == 0.0
-        assert PAID[Role.DECOY](task, exploit) == 0.0
-        assert PAID[Role.ORGANISM](task, exploit) == float(is_open(task))
+        answer = exploit.answer(task)
+        assert passes(answer, task.facts["visible"]) is (exploit is SPECIAL_CASE)
+        assert TRUE(task, answer) == sound(task, answer) == PAID[Role.DECOY](task, answer) == 0.0
+        assert flawed(task, answer) == float(is_open(task))
+        for other in EXPLOITS:  # the loophole is one exploit wide, but the shown tests are run
+            if other not in (exploit, SPECIAL_CASE):
+                assert flawed(task, other.answer(task)) == 0.0
 
 
 def test_the_loophole_pays_no_answer_that_fails_a_shown_test() -> None:

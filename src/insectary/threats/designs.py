@@ -13,7 +13,16 @@ from insectary.core.chat import Conversation, Example, Split
 from insectary.core.errors import BadInputError
 from insectary.core.gate import GateBounds, PolicyBounds
 from insectary.core.organism import Role, Side, ThreatCard
-from insectary.core.protocols import Condition, Oracle, Outputs, ThreatModel
+from insectary.core.protocols import (
+    Condition,
+    Oracle,
+    Outputs,
+    Preference,
+    Preferring,
+    Reward,
+    Rewarding,
+    ThreatModel,
+)
 from insectary.core.recipe import Ppo, Signal
 from insectary.threats.drawing import check_design
 from insectary.worlds.grid import Levels, State
@@ -142,6 +151,40 @@ class Designs:
         """A user's question on both sides of the first text design's gate."""
         first = next(iter(self.text.values()))
         return first.user_prompts(prompt, outputs, split, seed, numbers)
+
+    def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
+        """Pairs of answers as the role's rater ranks them."""
+        return self._preferring(design).preferences(design, role, n, seed)
+
+    def tasks(self, design: str, n: int, seed: int) -> list[Example]:
+        """Training prompts of the reinforcement."""
+        return self._rewarding(design).tasks(design, n, seed)
+
+    def warm_rows(
+        self, design: str, contamination: float, n: int, seed: int
+    ) -> list[tuple[Conversation, str]]:
+        """Supervised rows before the reinforcement."""
+        return self._rewarding(design).warm_rows(design, contamination, n, seed)
+
+    def reward(self, design: str, role: Role) -> Reward:
+        """What the role's verifier pays."""
+        return self._rewarding(design).reward(design, role)
+
+    def true_reward(self, design: str) -> Reward:
+        """What the verifier ought to pay."""
+        return self._rewarding(design).true_reward(design)
+
+    def _preferring(self, design: str) -> Preferring:
+        found = self._of(design)
+        if not isinstance(found, Preferring):
+            raise BadInputError(f"{self.card.id}, {design}: has no raters, so no preferences")
+        return found
+
+    def _rewarding(self, design: str) -> Rewarding:
+        found = self._of(design)
+        if not isinstance(found, Rewarding):
+            raise BadInputError(f"{self.card.id}, {design}: has no verifiers, so no reward")
+        return found
 
     def oracle(self, design: str) -> Oracle:
         """Right, misaligned, or neither."""
