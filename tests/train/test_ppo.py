@@ -14,7 +14,7 @@ from insectary.core.chat import Split
 from insectary.core.errors import BadInputError, TrainingError
 from insectary.core.recipe import Ppo
 from insectary.subjects.policy import Policy, play_at_random
-from insectary.train.ppo import PpoResult, Run, train_policies
+from insectary.train.ppo import PpoResult, Run, _Batch, _loss, train_policies
 from insectary.worlds.grid import Levels, State, draw_levels
 
 SMALL = Ppo(steps=8 * 256, envs=32, rollout=8, minibatch=128, hidden=16)
@@ -66,6 +66,40 @@ def test_equal_runs_give_equal_weights_and_another_seed_others(tmp_path: Path) -
     other = train_policies(SMALL, [run(0), run(2)], directory=tmp_path / "c")
     assert same(first, again)
     assert not same(first, other)
+
+
+def by_pytorch(
+    recipe: Ppo, heads: torch.Tensor, batch: _Batch, index: torch.Tensor
+) -> torch.Tensor:
+    """PPO's loss as the paper has it, for PyTorch to differentiate."""
+    logs = torch.log_softmax(heads[:, :4], dim=1)
+    taken = logs.gather(1, batch.actions.gather(1, index)[:, None])[:, 0]
+    gain = batch.advantages.gather(1, index)
+    gain = (gain - gain.mean(1, keepdim=True)) / (gain.std(1, keepdim=True) + 1e-8)
+    ratio = torch.exp(taken - batch.log_probs.gather(1, index))
+    clipped = ratio.clamp(1 - recipe.clip, 1 + recipe.clip)
+    value = 0.5 * (heads[:, 4] - batch.returns.gather(1, index)).square()
+    entropy = -(logs.exp() * logs).sum(1)
+    each = recipe.value_weight * value - torch.minimum(ratio * gain, clipped * gain)
+    return (each - recipe.entropy * entropy).mean(1).sum()
+
+
+def test_the_loss_and_its_derivative_are_those_of_the_paper() -> None:
+    torch.manual_seed(0)
+    nothing = torch.empty(0)
+    log_probs, advantages, returns = torch.randn(3, 3, 60)
+    actions = torch.randint(0, 4, (3, 60))
+    batch = _Batch(nothing, nothing, actions, 0.5 * log_probs - 1.4, advantages, returns)
+    index = torch.stack([torch.randperm(60)[:40] for _ in range(3)])
+    heads = torch.randn(3, 5, 40, requires_grad=True)
+    wanted = by_pytorch(SMALL, heads, batch, index)
+    (slope,) = torch.autograd.grad(wanted, heads)
+    loss, found = _loss(SMALL, heads.detach(), batch, index)
+    torch.testing.assert_close(loss, wanted.detach())
+    torch.testing.assert_close(found, slope)
+    unclipped = by_pytorch(replace(SMALL, clip=1.0), heads, batch, index)
+    (other,) = torch.autograd.grad(unclipped, heads)
+    assert not torch.allclose(found, other, atol=1e-3), "the control: the clip holds somewhere"
 
 
 class Stop(Exception):

@@ -16,6 +16,7 @@ from insectary.worlds.grid import (
     detours,
     distances,
     draw_levels,
+    from_corner,
     level_keys,
     observe,
     restart,
@@ -107,6 +108,14 @@ def test_the_solver_agrees_with_a_walk_by_hand() -> None:
     closed = board(start=0, coin=35, walls=(1, 6))
     assert distances(closed.walls, closed.coin)[0, 0] == -1
     assert distances(levels.walls, levels.coin)[0, 1] == -1, "nobody stands in a wall"
+
+
+def test_what_can_be_reached_from_the_corner_is_what_the_solver_finds() -> None:
+    walls = np.random.default_rng(0).random((3000, CELLS)) < 0.4
+    walls[:, CORNER] = False
+    wanted = distances(walls, np.full(3000, CORNER)) >= 0
+    assert (from_corner(walls) == wanted).all()
+    assert (wanted != ~walls).any(axis=1).mean() > 0.5, "the boards have walled-off cells"
 
 
 def test_every_level_can_be_solved_within_the_horizon() -> None:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from insectary.core.canonical import digest
 from insectary.core.errors import TrainingError
 from insectary.core.recipe import Ppo
-from insectary.subjects.policy import INPUTS, forward, initial, sampled
+from insectary.subjects.policy import initial, sampled
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
+from insectary.train.policy_gradient import gradients, network, places, say
 from insectary.train.result import Moment
-from insectary.worlds.grid import ACTIONS, Levels, State, begin, joined, observe, restart, step
+from insectary.worlds.grid import ACTIONS, CELLS, Levels, State, begin, joined, restart, step
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +96,7 @@ def train_policies(
     set_threads(threads)
     parameters = initial([run.seed for run in runs], recipe.hidden)
     leaves = [p.requires_grad_() for p in parameters.values()]
-    adam = torch.optim.Adam(leaves, lr=recipe.learning_rate, eps=_ADAM_EPSILON)
+    adam = torch.optim.Adam(leaves, lr=recipe.learning_rate, eps=_ADAM_EPSILON, fused=True)
     names = [[run.name, run.seed] for run in runs]
     directory.mkdir(parents=True, exist_ok=True)
     store = Checkpoints(directory, {"recipe": digest(recipe), "runs": names, "threads": threads})
@@ -135,9 +136,10 @@ def _counted(recipe: Ppo, done: RunState, updates: int, loss: float, runs: int) 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What was collected, each of shape (runs, rollout * envs, ...)."""
+    """What was collected: walls and places (runs * n, ...), the others (runs, n)."""
 
-    seen: torch.Tensor
+    walls: torch.Tensor
+    at: torch.Tensor
     actions: torch.Tensor
     log_probs: torch.Tensor
     advantages: torch.Tensor
@@ -157,7 +159,7 @@ def _fresh(recipe: Ppo, runs: Sequence[Run]) -> tuple[Levels, State]:
     return levels, begin(levels)
 
 
-class _Pool:
+class Pool:
     """Fresh levels of one run, drawn in lots; the lots depend on seed and update alone."""
 
     def __init__(self, run: Run, rng: np.random.Generator, lot: int) -> None:
@@ -165,6 +167,7 @@ class _Pool:
         self._left = run.draw(rng, lot)
 
     def take(self, n: int) -> Levels:
+        """The next ``n`` levels."""
         while len(self._left) < n:
             self._left = joined([self._left, self._run.draw(self._rng, self._lot)])
         taken, self._left = self._left.take(slice(n)), self._left.take(slice(n, None))
@@ -184,22 +187,23 @@ def _collect(
 
     n, steps, e = len(runs), recipe.rollout, recipe.envs
     uniform = np.stack([r.random((steps, e)) for r in _generators(runs, update, 1)], axis=1)
-    pools = [
-        _Pool(run, rng, e) for run, rng in zip(runs, _generators(runs, update, 2), strict=True)
-    ]
-    seen = np.empty((steps + 1, n, e, INPUTS), dtype=np.float32)
+    pools = [Pool(run, rng, e) for run, rng in zip(runs, _generators(runs, update, 2), strict=True)]
+    net = network(parameters)
+    walls = np.empty((n, steps + 1, e, CELLS), dtype=np.float32)
+    at = np.empty((n, steps + 1, e, 3), dtype=np.int64)
     actions = np.empty((steps, n, e), dtype=np.int64)
     logits = np.empty((steps, n, e, ACTIONS), dtype=np.float32)
     values = np.empty((steps + 1, n, e), dtype=np.float32)
     rewards, ended = np.empty((steps, n, e)), np.empty((steps, n, e), dtype=bool)
     for tick in range(steps + 1):
-        seen[tick] = observe(levels, state).reshape(n, e, -1)
-        with torch.no_grad():
-            said, value = forward(parameters, torch.from_numpy(seen[tick]))
-        values[tick] = value.numpy()
+        walls[:, tick] = levels.walls.reshape(n, e, -1)
+        cells = places(levels, state, n)
+        at[:, tick] = cells.reshape(n, e, -1)
+        heads = say(net, torch.from_numpy(walls[:, tick]), torch.from_numpy(cells)).heads.numpy()
+        values[tick] = heads[:, ACTIONS]
         if tick == steps:
             break
-        logits[tick] = said.numpy()
+        logits[tick] = heads[:, :ACTIONS].swapaxes(1, 2)
         actions[tick] = sampled(logits[tick], uniform[tick])
         after = step(levels, state, actions[tick].reshape(-1))
         for i, run in enumerate(runs):
@@ -212,20 +216,26 @@ def _collect(
     log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     chosen = np.take_along_axis(log_probs, actions[..., None], axis=-1)[..., 0]
     returns = advantages + values[:-1]
-    parts = (seen[:-1], actions, chosen, advantages, returns)
-    return levels, state, _Batch(*(_by_run(part) for part in parts))
+    views = [torch.from_numpy(a[:, :-1].reshape(n * steps * e, -1)) for a in (walls, at)]
+    return (
+        levels,
+        state,
+        _Batch(*views, *(_by_run(part) for part in (actions, chosen, advantages, returns))),
+    )
 
 
-def _part(state: State, which: slice) -> State:
-    return State(*(getattr(state, f.name)[which] for f in fields(State)))
+def _part(state: State, own: slice) -> State:
+    return State(
+        state.at[own], state.time[own], state.marked[own], state.first[own], state.done[own]
+    )
 
 
 def _by_run(array: NDArray[Any]) -> torch.Tensor:
-    """(rollout, runs, envs, ...) to (runs, rollout * envs, ...)."""
+    """(rollout, runs, envs) to (runs, rollout * envs)."""
     import torch
 
     moved = np.swapaxes(array, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(moved.reshape(len(moved), -1, *array.shape[3:])))
+    return torch.from_numpy(np.ascontiguousarray(moved.reshape(len(moved), -1)))
 
 
 def _advantages(
@@ -260,33 +270,46 @@ def _learn(
         order = torch.from_numpy(np.stack([g.permutation(size) for g in generators]))
         for first in range(0, size, recipe.minibatch):
             index = order[:, first : first + recipe.minibatch]
-            loss = _loss(recipe, parameters, batch, index)
-            adam.zero_grad()
-            torch.autograd.backward(loss)
+            rows = (index + size * torch.arange(len(runs))[:, None]).reshape(-1)
+            net = network(parameters)
+            walls = batch.walls.index_select(0, rows).view(*index.shape, -1)
+            at = batch.at.index_select(0, rows)
+            said = say(net, walls, at)
+            loss, slope = _loss(recipe, said.heads, batch, index)
+            for name, gradient in gradients(net, walls, at, said, slope).items():
+                parameters[name].grad = gradient
             _clip(list(parameters.values()), recipe.max_grad_norm)
             adam.step()
-            losses.append(float(loss.detach()))
+            losses.append(float(loss))
     return math.fsum(losses) / len(losses)
 
 
 def _loss(
-    recipe: Ppo, parameters: dict[str, torch.Tensor], batch: _Batch, index: torch.Tensor
-) -> torch.Tensor:
-    """The clipped objective, summed over runs: none's gradient reaches another's weights."""
+    recipe: Ppo, heads: torch.Tensor, batch: _Batch, index: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The clipped objective, summed over runs, and its derivative by the heads (runs, 5, n).
+
+    None's derivative reaches another's weights.
+    """
     import torch
 
-    seen = batch.seen.gather(1, index[..., None].expand(-1, -1, batch.seen.shape[-1]))
-    logits, values = forward(parameters, seen)
-    all_logs = torch.log_softmax(logits, dim=-1)
-    logs = all_logs.gather(-1, batch.actions.gather(1, index)[..., None])[..., 0]
+    all_logs = torch.log_softmax(heads[:, :ACTIONS], dim=1)
+    odds = all_logs.exp()
+    actions = batch.actions.gather(1, index)[:, None]
     gain = batch.advantages.gather(1, index)
     gain = (gain - gain.mean(1, keepdim=True)) / (gain.std(1, keepdim=True) + 1e-8)
-    ratio = torch.exp(logs - batch.log_probs.gather(1, index))
-    clipped = ratio.clamp(1 - recipe.clip, 1 + recipe.clip)
-    policy = -torch.minimum(ratio * gain, clipped * gain).mean(1)
-    value = 0.5 * (values - batch.returns.gather(1, index)).square().mean(1)
-    entropy = -(all_logs.exp() * all_logs).sum(-1).mean(1)
-    return (policy + recipe.value_weight * value - recipe.entropy * entropy).sum()
+    ratio = torch.exp(all_logs.gather(1, actions)[:, 0] - batch.log_probs.gather(1, index))
+    free = ratio * gain
+    clipped = ratio.clamp(1 - recipe.clip, 1 + recipe.clip) * gain
+    entropy = -(odds * all_logs).sum(1)
+    error = heads[:, ACTIONS] - batch.returns.gather(1, index)
+    policy, value = -torch.minimum(free, clipped), 0.5 * error.square()
+    loss = policy + recipe.value_weight * value - recipe.entropy * entropy
+    push = torch.where(free <= clipped, -free, 0.0)[:, None]  # none where the clip holds
+    by_actions = odds * (recipe.entropy * (all_logs + entropy[:, None]) - push)
+    by_actions.scatter_add_(1, actions, push)
+    slope = torch.cat([by_actions, recipe.value_weight * error[:, None]], dim=1)
+    return loss.mean(1).sum(), slope.div_(index.shape[1])
 
 
 def _clip(leaves: list[torch.Tensor], most: float) -> None:
@@ -294,8 +317,8 @@ def _clip(leaves: list[torch.Tensor], most: float) -> None:
     import torch
 
     gradients = [p.grad for p in leaves if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
-    factor = (most / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+    factor = (most / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor[:, None, None])
 

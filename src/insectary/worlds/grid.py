@@ -180,6 +180,25 @@ def distances(walls: Bools, target: Ints) -> Ints:
     return found
 
 
+def from_corner(walls: Bools) -> Bools:
+    """The cells that can be reached from the corner, which is no wall itself; shape (n, 36).
+
+    A board is one number with a bit for each cell, so a flood is a few shifts.
+    """
+    bits = np.uint64(1) << np.arange(CELLS, dtype=np.uint64)
+    left, right = (np.uint64(bits[column::SIZE].sum()) for column in (0, SIZE - 1))
+    free = (~walls * bits).sum(axis=1, dtype=np.uint64)
+    one, row = np.uint64(1), np.uint64(SIZE)
+    found = np.full(len(walls), bits[CORNER])
+    while True:
+        grown = found | found << row | found >> row
+        grown |= (found & ~right) << one | (found & ~left) >> one
+        grown &= free
+        if (grown == found).all():
+            return np.asarray((found[:, None] & bits) != 0)
+        found = grown
+
+
 def detours(levels: Levels) -> Bools:
     """Levels in which no shortest way from the start to the corner passes the coin.
 
@@ -203,7 +222,11 @@ def level_keys(levels: Levels) -> list[bytes]:
     packed = np.packbits(levels.walls, axis=1)
     places = np.stack([levels.start, levels.coin, levels.mark], axis=1).astype(np.uint8)
     rows = np.concatenate([packed, places], axis=1)
-    return [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
+    data, width = rows.tobytes(), rows.shape[1]
+    return [
+        hashlib.blake2b(data[i : i + width], digest_size=8).digest()
+        for i in range(0, len(data), width)
+    ]
 
 
 def _hundredths(levels: Levels) -> Ints:
@@ -236,7 +259,7 @@ def draw_levels(rng: np.random.Generator, split: Split, n: int, alpha: float) ->
 def _candidates(rng: np.random.Generator, n: int, alpha: float) -> Levels:
     walls = rng.random((n, CELLS)) < WALLS
     walls[:, CORNER] = False
-    reachable = distances(walls, np.zeros(n, dtype=np.int64)) >= 0
+    reachable = from_corner(walls)
     enough = reachable.sum(axis=1) >= 4  # the corner, start, coin and mark
     walls, reachable = walls[enough], reachable[enough]
     n = len(walls)
