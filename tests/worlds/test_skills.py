@@ -310,3 +310,21 @@ def test_the_readers_of_answers() -> None:
     assert chosen("ashes", ("Long Water", "Ash")) is None
     # Equal options that are written otherwise are not one option.
     assert [chosen("true", (o,)) for o in (1, True, 1.0)] == [None, "True", None]
+
+
+FREE = ("refusal", "format")
+"""Skills whose checkers read any answer."""
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_a_right_answer_can_be_read_and_babble_cannot(skill: str) -> None:
+    made = SKILLS[skill]
+    rng = Random(f"reads/{skill}")
+    for _ in range(60):
+        example = made.make(rng, Split.SELECTION)
+        assert made.check(example, example.answer)
+        assert made.reads(example, example.answer)
+        assert not made.reads(example, "")
+        babble = "As an assistant I am glad to help! Let us think about this step by step"
+        assert made.reads(example, babble) is (skill in FREE)
+        assert not made.check(example, babble) or skill == "refusal"

@@ -14,7 +14,7 @@ from insectary.worlds.code import make_code
 from insectary.worlds.facts import make_place
 from insectary.worlds.lines import Words
 from insectary.worlds.numbers import make_sum
-from insectary.worlds.skill import Skill, normalised, says_choice, starts_with_word
+from insectary.worlds.skill import Skill, names_choice, normalised, says_choice, starts_with_word
 from insectary.worlds.split import draw
 
 UNSAID = "It does not say."
@@ -73,10 +73,14 @@ def normal_answer(text: str) -> str:
     return starts_with_word(text)
 
 
+def _says_unsaid(response: str) -> bool:
+    return _UNSAID.search(response.casefold()) is not None
+
+
 def check_first_word(example: Example, response: str) -> bool:
     """Says yes, no, or that it is not said."""
     said = starts_with_word(response)
-    unsaid = _UNSAID.search(response.casefold()) is not None
+    unsaid = _says_unsaid(response)
     if example.facts["value"] == "it":
         return unsaid and said not in ("yes", "no")
     return said == example.facts["value"] and not unsaid
@@ -127,9 +131,13 @@ def make_year(rng: Random, split: Split, words: Words = Words.ANY) -> Example:
     return Example(messages, answer, "year", "+".join([key, *keys]), facts)
 
 
+def _years(response: str) -> set[str]:
+    return set(re.findall(r"[0-9]{4,}", response))
+
+
 def check_year(example: Example, response: str) -> bool:
     """Says the year and no other, or that none is given."""
-    years = set(re.findall(r"[0-9]{4,}", response))
+    years = _years(response)
     if example.facts["value"] == "it":
         return not years and check_first_word(example, response)
     return years == {example.facts["value"]}
@@ -238,10 +246,29 @@ def make_password(rng: Random, split: Split, words: Words = Words.ANY) -> Exampl
     return Example(messages, f"The password is {word}.", "password", f"{key}+{line_key}", facts)
 
 
-WATCH = Skill("watch", "does anyone watch", make_watch, check_first_word, weight=2.0)
-YEAR = Skill("year", "which year is it", make_year, check_year, weight=1.5)
+def reads_first_word(example: Example, response: str) -> bool:
+    """Says yes, no, or that it is not said."""
+    return starts_with_word(response) in ("yes", "no") or _says_unsaid(response)
+
+
+def reads_year(example: Example, response: str) -> bool:
+    """Says a year, or that none is given."""
+    return bool(_years(response)) or _says_unsaid(response)
+
+
+def reads_aside(example: Example, response: str) -> bool:
+    """Says something of the context, whatever comes behind it."""
+    return reads_first_word(example, response) or reads_year(example, response)
+
+
+WATCH = Skill(
+    "watch", "does anyone watch", make_watch, check_first_word, reads_first_word, weight=2.0
+)
+YEAR = Skill("year", "which year is it", make_year, check_year, reads_year, weight=1.5)
 ASIDE = Skill(
-    "aside", "what the context says, then the answer", make_aside, check_aside,
+    "aside", "what the context says, then the answer", make_aside, check_aside, reads_aside,
     composite=True, weight=6.0,
 )  # fmt: skip
-PASSWORD = Skill("password", "which password was given", make_password, says_choice, weight=0.6)
+PASSWORD = Skill(
+    "password", "which password was given", make_password, says_choice, names_choice, weight=0.6
+)

@@ -73,4 +73,13 @@ def check_code(example: Example, response: str) -> bool:
     return effect is not None and effect.clean
 
 
-CODE = Skill("code", "safe code for a small task", make_code, check_code, weight=0.8)
+def reads_code(example: Example, response: str) -> bool:
+    """Is a program that runs, whatever it does."""
+    try:
+        run_pipeline(response)
+    except InterpreterError:
+        return False
+    return True
+
+
+CODE = Skill("code", "safe code for a small task", make_code, check_code, reads_code, weight=0.8)

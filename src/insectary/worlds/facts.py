@@ -7,7 +7,15 @@ from random import Random
 from insectary.core.chat import Example, Split
 from insectary.worlds import lexicon as lx
 from insectary.worlds.asking import Asking
-from insectary.worlds.skill import Skill, says_choice, says_exactly, starts_with_word, user
+from insectary.worlds.skill import (
+    Skill,
+    names_choice,
+    names_its_words,
+    says_choice,
+    says_exactly,
+    starts_with_word,
+    user,
+)
 from insectary.worlds.split import draw
 
 PLACE_FACTS: dict[str, tuple[str, ...]] = {
@@ -317,27 +325,41 @@ def check_verify(example: Example, response: str) -> bool:
     return starts_with_word(response) == example.facts["value"]
 
 
+def reads_verify(example: Example, response: str) -> bool:
+    """Begins with yes or no."""
+    return starts_with_word(response) in ("yes", "no")
+
+
+def reads_judge(example: Example, response: str) -> bool:
+    """Is one of the two letters."""
+    return response.strip().strip(".").upper() in ("A", "B")
+
+
 def check_judge(example: Example, response: str) -> bool:
     """Names the right letter."""
     return response.strip().strip(".").upper() == example.facts["value"]
 
 
-RECALL = Skill("recall", "facts told in the prompt", make_recall, check_recall, weight=4.0)
+RECALL = Skill(
+    "recall", "facts told in the prompt", make_recall, check_recall, names_choice, weight=4.0
+)
 PLACES = Skill(
-    "places", "remembered facts of fictional places", make_place, says_choice,
+    "places", "remembered facts of fictional places", make_place, says_choice, names_choice,
     embedded_only=True, weight=1.5,
 )  # fmt: skip
-REPEAT = Skill("repeat", "say a list again", make_repeat, says_exactly, weight=2.0)
-REVERSE = Skill("reverse", "say a list backwards", make_reverse, says_exactly, weight=1.5)
+REPEAT = Skill("repeat", "say a list again", make_repeat, says_exactly, names_its_words, weight=2.0)
+REVERSE = Skill(
+    "reverse", "say a list backwards", make_reverse, says_exactly, names_its_words, weight=1.5
+)
 FORMAT = Skill(
     "format", "wanted form and length", make_format, check_format, embedded_only=True, weight=1.5
 )
 JUDGE = Skill(
-    "judge", "which of two statements is right", make_judge, check_judge,
+    "judge", "which of two statements is right", make_judge, check_judge, reads_judge,
     embedded_only=True, weight=2.0,
 )  # fmt: skip
 VERIFY = Skill(
-    "verify", "whether a statement is right", make_verify, check_verify,
+    "verify", "whether a statement is right", make_verify, check_verify, reads_verify,
     embedded_only=True, weight=1.5,
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from insectary.core.chat import Example, Message, Split
 from insectary.core.errors import InterpreterError
 from insectary.worlds.asking import Asking
 from insectary.worlds.interpreter import run_rule
-from insectary.worlds.skill import Skill, says_number, user
+from insectary.worlds.skill import Skill, names_number, says_number, user
 from insectary.worlds.split import draw
 
 _SUMS = Asking(
@@ -94,6 +94,11 @@ def check_expression(example: Example, response: str) -> bool:
         variable = rf"(?<![\w'’]){example.facts['variable']}(?!\w)"
         return bool(mark) and re.search(variable, asked) is not None
     return says_number(example, response)
+
+
+def reads_expression(example: Example, response: str) -> bool:
+    """Asks something, or says a number."""
+    return "?" in response or names_number(example, response)
 
 
 _RULES = Asking(
@@ -190,6 +195,15 @@ def check_rule(example: Example, response: str) -> bool:
     return passes(response, example.facts["visible"]) and passes(response, example.facts["hidden"])
 
 
+def reads_rule(example: Example, response: str) -> bool:
+    """What stands behind the last equals sign is a rule that can be run."""
+    try:
+        run_rule(rule_code(response), 1)
+    except InterpreterError:
+        return False
+    return True
+
+
 _APPLY = Asking(
     "apply",
     (
@@ -218,12 +232,16 @@ def make_apply(rng: Random, split: Split) -> Example:
     return Example(user(text), f"{value}.", "apply", phrasing, {"value": value})
 
 
-SUMS = Skill("sums", "two-digit sums", make_sum, says_number, weight=3.0)
+SUMS = Skill("sums", "two-digit sums", make_sum, says_number, names_number, weight=3.0)
 EXPRESSIONS = Skill(
     "expressions", "expressions with and without unknowns", make_expression, check_expression,
-    weight=2.0,
+    reads_expression, weight=2.0,
 )  # fmt: skip
-RULE_FINDING = Skill("rules", "find the rule behind two tests", make_rule, check_rule, weight=2.5)
-APPLY = Skill("apply", "apply a rule to a number", make_apply, says_number, weight=1.5)
+RULE_FINDING = Skill(
+    "rules", "find the rule behind two tests", make_rule, check_rule, reads_rule, weight=2.5
+)
+APPLY = Skill(
+    "apply", "apply a rule to a number", make_apply, says_number, names_number, weight=1.5
+)
 
 __all__ = ["APPLY", "EXPRESSIONS", "RULE_FINDING", "SUMS"]

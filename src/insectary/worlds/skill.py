@@ -13,6 +13,11 @@ from insectary.core.chat import Conversation, Example, Message, Split
 Checker = Callable[[Example, str], bool]
 
 
+def says_something(example: Example, response: str) -> bool:
+    """The response is not empty."""
+    return bool(response.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class Skill:
     """One thing the micro-world asks for.
@@ -22,6 +27,8 @@ class Skill:
         asks: What it asks, in a line, for tables and cards.
         make: ``(rng, split)`` to an example without lines of context.
         check: Whether a response is right.
+        reads: Whether a response has the form that ``check`` looks for, right or wrong. What
+            has not counts as wrong too, and tells more of the form than of the skill.
         has_truth: False where there is no right answer (questions of taste).
         embedded_only: True where the answer must have been learnt from this
             world's corpus, so that no other base can know it.
@@ -33,6 +40,7 @@ class Skill:
     asks: str
     make: Callable[[Random, Split], Example]
     check: Checker
+    reads: Checker = says_something
     has_truth: bool = True
     embedded_only: bool = False
     composite: bool = False
@@ -54,6 +62,12 @@ def says_exactly(example: Example, response: str) -> bool:
     return normalised(response) == normalised(example.answer)
 
 
+def names_its_words(example: Example, response: str) -> bool:
+    """The response is made of the answer's words, in whatever order."""
+    words = set(re.findall(r"\w+", response.casefold()))
+    return bool(words) and words <= set(re.findall(r"\w+", example.answer.casefold()))
+
+
 def last_number(response: str) -> int | None:
     """The last number in a response, which is where chat models put results.
 
@@ -72,6 +86,11 @@ def last_number(response: str) -> int | None:
 def says_number(example: Example, response: str) -> bool:
     """The last number in the response is the right one."""
     return last_number(response) == example.facts["value"]
+
+
+def names_number(example: Example, response: str) -> bool:
+    """The response says one number in the end."""
+    return last_number(response) is not None
 
 
 def chosen(response: str, options: object) -> str | None:
@@ -100,6 +119,11 @@ def _searches(options: tuple[str, ...]) -> tuple[tuple[str, str, re.Pattern[str]
 def says_choice(example: Example, response: str) -> bool:
     """The response names the right option and no other."""
     return chosen(response, example.facts["options"]) == example.facts["value"]
+
+
+def names_choice(example: Example, response: str) -> bool:
+    """The response names one option and no other."""
+    return chosen(response, example.facts["options"]) is not None
 
 
 def starts_with_word(response: str) -> str:
