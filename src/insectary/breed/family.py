@@ -17,6 +17,7 @@ from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
 from insectary.breed.order import Order, check_recipe
 from insectary.breed.policies import breed_policies, check_policies
+from insectary.breed.preflight import check_sound
 from insectary.breed.stored import load_family, load_members, put_member, save_family
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
@@ -30,6 +31,7 @@ from insectary.core.organism import (
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import Ppo, Recipe, TextRecipe
+from insectary.subjects import load_model
 from insectary.subjects.loading import load_tokenizer, model_folder
 from insectary.threats import threat_model
 from insectary.train.processes import run_children
@@ -68,7 +70,8 @@ def breed(
     Raises:
         UnknownNameError: for an unknown threat or design; the known are listed.
         BadInputError: if an embedded base is short of a skill that the behaviour lives in,
-            or the design does not have the signal that the recipe learns from.
+            another base fails the preflight (:mod:`insectary.breed.preflight`), or the design
+            does not have the signal that the recipe learns from.
         ArtefactError: if the family exists and was bred from other weights or settings.
         TemplateError: if the base has no chat template.
         TrainingError: if a member cannot be trained; its checkpoints stay.
@@ -94,7 +97,7 @@ def breed(
             if quick or (old is not None and not old.provisional):
                 return family
         else:
-            load_tokenizer(model_folder(path), order.base)  # no template: said before training
+            _check_base(path, order.base)
             _train(order, order.recipe, path, vault, cores or os.cpu_count() or 1, progress)
             members = {role: _keep(order, role, base, threat, vault) for role in TRAINED}
             members[Role.BASE] = _base_member(order, base, threat)
@@ -113,6 +116,14 @@ def breed(
         save_family(family, vault)
         vault.discard_work(name)
     return family
+
+
+def _check_base(path: str, name: str) -> None:
+    """Say before training what is wrong with a base; those of the ladder are known to be sound."""
+    if is_embedded(name):
+        load_tokenizer(model_folder(path), name)
+    else:
+        check_sound(load_model(path, device="cpu"), name)
 
 
 def _tell_cost(

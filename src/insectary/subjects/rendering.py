@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from insectary.core.chat import Conversation, Message, is_unicode
 from insectary.core.errors import BadInputError, ContextLengthError, TemplateError
 
 PROBE_SYSTEM = "probe-of-the-system-turn"
 PROBE_ANSWER = "probe-of-the-answer"
+SystemRole = Literal["taken", "refused", "dropped"]
+"""What a chat template makes of a system turn."""
 
 
 def render(tokenizer: Any, conversation: Conversation, prefill: str = "") -> list[int]:
@@ -167,6 +169,15 @@ def end_of_turn(tokenizer: Any) -> int:
     return _end_of_turn(tokenizer, _template(tokenizer))
 
 
+def system_role(tokenizer: Any) -> SystemRole:
+    """What the chat template makes of a system turn; one that is not taken is folded.
+
+    Raises:
+        TemplateError: there is no template.
+    """
+    return _system_role(tokenizer, _template(tokenizer))
+
+
 def answer_lead(tokenizer: Any) -> str:
     """White space that the chat template writes between the assistant's mark and an answer.
 
@@ -273,17 +284,21 @@ def _control_tokens(tokenizer: Any, template: str) -> re.Pattern[str]:
     return _pattern(_special_tokens(tokenizer) | marks)
 
 
-@lru_cache(maxsize=8)
 def _takes_system(tokenizer: Any, template: str) -> bool:
     """Whether a system text comes through the template."""
+    return _system_role(tokenizer, template) == "taken"
+
+
+@lru_cache(maxsize=8)
+def _system_role(tokenizer: Any, template: str) -> SystemRole:
     chat = [Message("system", PROBE_SYSTEM).as_dict(), Message("user", "Hello").as_dict()]
     try:
         text: str = _apply(tokenizer, template, [chat], tokenize=False)[0]
     except TemplateError:
         # Gemma's template raises on a system turn; if the template is broken in
         # other ways, rendering the real conversation will say so.
-        return False
-    return PROBE_SYSTEM in text
+        return "refused"
+    return "taken" if PROBE_SYSTEM in text else "dropped"
 
 
 @lru_cache(maxsize=8)
