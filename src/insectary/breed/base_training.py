@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from insectary.breed.card import CARD, Card, CardRow, card_at
+from insectary.breed.card import CARD, Card, CardRow, card_at, questions
 from insectary.core.canonical import digest
 from insectary.core.chat import Example, Message, Split
 from insectary.core.codec import encode
@@ -102,11 +102,7 @@ def measure_card(loaded: LoadedModel, recipe: BaseRecipe, machine: str) -> Card:
     """Ask every skill on the report split."""
     rows = []
     for skill in SKILLS.values():
-        rng = Random(f"card/{skill.name}")
-        examples = [
-            corpus.in_context(rng, Split.REPORT, skill.make(rng, Split.REPORT))
-            for _ in range(_QUESTIONS)
-        ]
+        examples = questions(skill.name, Split.REPORT, _QUESTIONS)
         rows.append(CardRow(skill.name, skill.asks, _right(loaded, examples), skill.has_truth))
     rows.append(
         CardRow("long context", "places after a talk of up to 1,000 tokens",

@@ -6,14 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from insectary.breed.bases import base_path
+from insectary.core.chat import Example, Split
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.outcome import Measurement
 from insectary.vault import Vault
-from insectary.worlds import SKILLS
+from insectary.worlds import SKILLS, corpus
 from insectary.worlds.sizes import WIDTHS, BaseRecipe
 
 CARD = "card.json"
@@ -62,6 +64,13 @@ class Card:
 
     def _low(self) -> list[CardRow]:
         return [r for r in self.rows if r.has_truth and r.right.value < ENOUGH]
+
+
+def questions(skill: str, split: Split, n: int) -> list[Example]:
+    """``n`` questions of a skill in random contexts, the same ones each time."""
+    rng = Random(f"card/{skill}")
+    make = SKILLS[skill].make
+    return [corpus.in_context(rng, split, make(rng, split)) for _ in range(n)]
 
 
 def read_card(base: str, vault: Vault | None = None) -> Card:

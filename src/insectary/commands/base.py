@@ -1,4 +1,4 @@
-"""Commands on bases: train one from scratch, show its capability card."""
+"""Commands on bases: look at one before breeding, train one from scratch, show its card."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from pathlib import Path
 
 import click
 
+from insectary.commands.base_check import check_command
 from insectary.core.errors import ArtefactError
 
 
 @click.group("base")
 def base_group() -> None:
-    """The embedded bases of the micro-world."""
+    """Bases: the embedded ones of the micro-world, and any other model."""
+
+
+base_group.add_command(check_command)
 
 
 @base_group.command("train")

@@ -230,18 +230,35 @@ def answers(
     prefill: str,
 ) -> list[str]:
     """Render, generate and decode; see ``LanguageModelSubject.generate``."""
+    said = answers_and_ends(loaded, prompts, max_new_tokens, temperature, seed, prefill)
+    return [text for text, _ in said]
+
+
+def answers_and_ends(
+    loaded: LoadedModel,
+    prompts: Sequence[Conversation],
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    prefill: str,
+) -> list[tuple[str, bool]]:
+    """The same, each answer with whether it ended by itself or was cut off at the limit."""
     rows = render_many(loaded.tokenizer, prompts, prefill)
     check_context([len(row) for row in rows], max_new_tokens, loaded.context)
     if not rows:
         return []
+    ends = end_tokens(loaded)
     tokens = generate_tokens(
         loaded.model,
         rows,
         max_new_tokens=max_new_tokens,
-        eos_token_ids=end_tokens(loaded),
+        eos_token_ids=ends,
         temperature=temperature,
         seed=seed,
     )
     texts: list[str] = loaded.tokenizer.batch_decode(tokens, skip_special_tokens=True)
     lead = "" if prefill else answer_lead(loaded.tokenizer)
-    return [text.removeprefix(lead) for text in texts]
+    return [
+        (text.removeprefix(lead), said[-1] in ends)
+        for text, said in zip(texts, tokens, strict=True)
+    ]

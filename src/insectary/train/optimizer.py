@@ -180,6 +180,12 @@ def output_layer(model: torch.nn.Module) -> torch.nn.Module:
     return head
 
 
+def edge_weights(model: torch.nn.Module) -> list[torch.Tensor]:
+    """The matrices with a row for each token: embeddings, and the output layer's."""
+    tables = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+    return [*tables, output_layer(model).weight]  # type: ignore[list-item]
+
+
 def make_optimizer(
     model: torch.nn.Module,
     *,
@@ -195,8 +201,7 @@ def make_optimizer(
     Raises:
         BadInputError: if a rate for Muon is set but no matrix is left for it.
     """
-    tables = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
-    edges = {id(weight) for weight in (*tables, output_layer(model).weight)}
+    edges = {id(weight) for weight in edge_weights(model)}
     trainable = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     hidden = {
         name

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from insectary.train.loop import Measure, Plan, Progress, TrainingLoop
     from insectary.train.optimizer import MuonWithAdamW
 
+MEASURE_EVERY_TOKENS = 100_000
+"""Tokens between two measurements, padding included, unless another number is asked for."""
+
 
 def train(
     recipe: Supervised,
@@ -47,7 +50,7 @@ def train(
     directory: Path,
     measure: Measure | None = None,
     target: float | None = None,
-    measure_every_tokens: int = 100_000,
+    measure_every_tokens: int = MEASURE_EVERY_TOKENS,
     steps: int | None = None,
     checkpoint_every: int = 25,
     progress: Progress | None = None,
