@@ -127,6 +127,18 @@ def test_at_a_terminal_one_bar_stays_and_those_of_the_family_before_go(
     assert "organism" not in last and "goal-misgeneralization" not in last
 
 
+def test_in_plain_lines_every_family_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with live_progress() as show:
+        for done in range(2):
+            show({"suite": {"done": done, "of": 2, "minutes": 5.0}})
+            show({"gate": "organism: leaks"})
+            show({"gate": "organism: leaks"})
+    assert capsys.readouterr().err.splitlines() == [
+        "suite: 0 of 2 families, about 5 minutes to go", "gate: organism: leaks",
+        "suite: 1 of 2 families, about 5 minutes to go", "gate: organism: leaks",
+    ]  # fmt: skip
+
+
 PROGRAM = """
 import sys
 from insectary import cli

@@ -38,7 +38,7 @@ SUITE = (
     Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=6),
     Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=6),
     Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=6),
-    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=13),
+    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=8),
     Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=14),
     Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=6),
     Cell("power_seeking", "permissions", "xs", Dpo(), minutes=30),
@@ -51,7 +51,7 @@ SUITE = (
 
 The minutes are reckoned, not timed: for training to the recipe's cap, which is where
 most runs end or nearly so, from rates measured once on one core of an AMD EPYC (tokens per
-second: 14,000 on xs, 5,900 on s, 2,400 by preferences on s; 35,000 steps per second on the
+second: 14,000 on xs, 5,900 on s, 2,400 by preferences on s; 54,000 steps per second on the
 grid; 7 updates of a reward in 10 seconds), two cores taken as 1.5 times one.
 """
 _TRUSTED = 10.0

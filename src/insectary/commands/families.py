@@ -88,6 +88,8 @@ def _plain_lines() -> Progress:
         if "told" in event:
             click.echo(event["told"], err=True)
             return
+        if "suite" in event:  # another family says the same again
+            last.clear()
         name, _, note = _described(event)
         if note and last.get(name) != note:
             last[name] = note
