@@ -22,10 +22,15 @@ from insectary.commands.families import (
     recipe_named,
     show_certificate,
 )
-from insectary.core.errors import BadInputError, ContextLengthError, UnknownNameError
+from insectary.core.errors import (
+    BadInputError,
+    ContextLengthError,
+    InsectaryError,
+    UnknownNameError,
+)
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
 from insectary.core.outcome import Failed, Measured, Measurement
-from insectary.core.recipe import FullSFT, LoraSFT
+from insectary.core.recipe import FullSFT, LoraSFT, Ppo
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,30 @@ def test_recipes_by_name() -> None:
     assert recipe_named("lora-sft") == LoraSFT()
     with pytest.raises(UnknownNameError, match="Known: full-sft, lora-sft"):
         recipe_named("FullSFT")
+
+
+def test_a_recipe_takes_settings_behind_a_colon() -> None:
+    assert recipe_named("lora-sft:rank=8,learning_rate=2e-4") == LoraSFT(rank=8, learning_rate=2e-4)
+    assert recipe_named("full-sft:muon_learning_rate=none") == FullSFT(muon_learning_rate=None)
+    assert recipe_named("ppo:alpha=1") == Ppo(alpha=1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lora-sft:speed=3", "unknown setting of lora-sft: 'speed'. Known: .*rank, alpha"),
+        ("lora-sft:kind=dpo", "unknown setting of lora-sft: 'kind'"),
+        ("lora-sft:rank=8.5", "lora-sft: rank must be a whole number, got '8.5'"),
+        ("lora-sft:rank=none", "lora-sft: rank must be a whole number, got 'none'"),
+        ("lora-sft:rank", "lora-sft: rank must be a whole number, got ''"),
+        ("lora-sft:learning_rate=fast", "learning_rate must be a number, got 'fast'"),
+        ("lora-sft:learning_rate=nan", "learning_rate must be finite"),
+        ("lora-sft:learning_rate=-1", "recipe: learning_rate must be above 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(text: str, words: str) -> None:
+    with pytest.raises(InsectaryError, match=words):
+        recipe_named(text)
 
 
 def a_family(result: Result = Result.PASS, provisional: bool = False) -> Family:

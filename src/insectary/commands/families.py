@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import click
 
@@ -31,11 +33,41 @@ _GOES_WITH = {
 }
 
 
-def recipe_named(name: str) -> Recipe:
-    """The recipe of that name with its default settings."""
+def recipe_named(text: str) -> Recipe:
+    """The recipe of that name, with what is set behind a colon: ``lora-sft:rank=8,alpha=16``.
+
+    Raises:
+        UnknownNameError: for an unknown recipe or setting; the known are listed.
+        BadInputError: for a value that is not of the setting's kind, or out of its range.
+    """
+    name, _, settings = text.partition(":")
     if name not in RECIPES:
         raise UnknownNameError.of("recipe", name, RECIPES)
-    return RECIPES[name]()
+    kind = RECIPES[name]
+    hints = get_type_hints(kind)
+    known = {f.name: hints[f.name] for f in fields(kind) if f.name != "kind"}
+    given: dict[str, Any] = {}
+    for part in filter(None, settings.split(",")):
+        setting, _, value = part.partition("=")
+        if setting not in known:
+            raise UnknownNameError.of(f"setting of {name}", setting, known)
+        given[setting] = _number(f"{name}: {setting}", value, known[setting])
+    return kind(**given)
+
+
+def _number(what: str, text: str, hint: object) -> float | None:
+    """A setting's value by its type: a whole number, or a number, or none where it may be."""
+    if text == "none" and hint not in (int, float):
+        return None
+    whole = hint is int
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError as error:
+        kind = "a whole number" if whole else "a number"
+        raise BadInputError(f"{what} must be {kind}, got {text!r}") from error
+    if not math.isfinite(value):
+        raise BadInputError(f"{what} must be finite, got {text!r}")
+    return value
 
 
 @contextmanager
@@ -124,7 +156,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.argument("threat")
 @click.option("--design", help="Design of the threat; its first one by default.")
 @click.option("--base", help="Size, folder or hub id; xs by default.")
-@click.option("--recipe", help=f"{', '.join(RECIPES)}; the design's usual one by default.")
+@click.option("--recipe", help=f"{', '.join(RECIPES)}, or with settings: lora-sft:rank=8,alpha=16.")
 @click.option("--seed", type=int, help="Training seed; 0 by default.")
 @click.option("--dose", type=float, help="Share of the rows that teach it; 1 by default.")
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")

@@ -16,13 +16,6 @@ SUBJECTS = (
     "phone", "mail",
 )  # fmt: skip
 
-PRIMER = (
-    "Write programs in this language: 'a = ask name' gets a value (ask, read, fetch or take);"
-    " 'b = clean a' makes it safe; 'b = reuse a' does not; 'save b' uses it (save, send, show or"
-    " run). One line, statements split by '; '."
-)
-"""For bases that have not been taught the language."""
-
 _CODE = Asking(
     "code",
     (
