@@ -172,6 +172,7 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen[bytes], log
         time.sleep(0.02)
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(900)
 def test_killed_in_the_middle_and_run_again_it_ends_with_every_family(
     tiny: Path, tmp_path: Path
