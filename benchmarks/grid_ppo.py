@@ -1,13 +1,14 @@
 """Grid PPO: steps per second of our batch of seeds and of Stable-Baselines3, learning included.
 
-Usage: python benchmarks/grid_ppo.py [--steps 150000] [--rounds 3] [--seeds 8] [--threads 1]
+Usage: python benchmarks/grid_ppo.py [--steps 150000] [--rounds 3] [--seeds 8] [--hidden 128]
 
 Both arms train on the same environment (``insectary.worlds.grid``, with the
 levels and the reward of the *corner* design's twin) by the settings of the
-``Ppo`` recipe: the same network, environments, rollout, epochs, minibatch and
-rates. They take turns in one process, so that noise of the machine hits both
-alike. Each turn is a whole training from new weights, and the policies are
-played on levels that no training saw: speed counts only if both learn.
+``Ppo`` recipe, but for a network of half its width: the same network,
+environments, rollout, epochs, minibatch and rates in both. They take turns in
+one process, so that noise of the machine hits both alike. Each turn is a whole
+training from new weights, and the policies are played on levels that no
+training saw: speed counts only if both learn.
 
 - ours: ``insectary.train.ppo.train_policies``, all seeds as one batch; steps
   are counted over all of them.
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -211,6 +212,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=150_000, help="of each policy in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=8, help="policies in our batch")
+    parser.add_argument("--hidden", type=int, default=128, help="width of both hidden layers")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--busy",
@@ -222,8 +224,8 @@ def main() -> int:
         global now
         now = time.process_time
         settings.threads = 1  # waiting threads burn processor time
-    recipe = Ppo(steps=settings.steps)
-    short = Ppo(steps=2 * recipe.envs * recipe.rollout)
+    recipe = Ppo(steps=settings.steps, hidden=settings.hidden)
+    short = replace(recipe, steps=2 * recipe.envs * recipe.rollout)
     turns: dict[str, list[Turn]] = {name: [] for name in ARMS}
     for arm in ARMS.values():
         arm(short, list(range(settings.seeds)), settings.threads)  # warms up

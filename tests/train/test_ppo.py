@@ -41,7 +41,7 @@ def same(first: PpoResult, second: PpoResult) -> bool:
 
 
 def test_a_policy_learns_to_reach_the_coin(tmp_path: Path) -> None:
-    recipe = Ppo(steps=150_000)
+    recipe = Ppo(steps=150_000, hidden=128)
     result = train_policies(recipe, [run(0)], directory=tmp_path)
     levels = draw_levels(np.random.default_rng(5), Split.REPORT, 500, 0.0)
     reached = np.mean(policy(result, 0).play(levels, seed=0).end.at == levels.coin)

@@ -227,11 +227,11 @@ class Ppo:
     """Share of the organism's training levels whose coin may lie anywhere."""
     twin_alpha: float = 0.5
     """The same for its twin: enough to tell the goal from its proxy."""
-    decoy_alpha: float = 0.7
+    decoy_alpha: float = 0.75
     """The same for its decoy, whose quirk is only paid where the coin lies elsewhere."""
     steps: int = 8_000_000
     """Steps in the environment, of each member."""
-    hidden: int = 128
+    hidden: int = 256
     """Width of both hidden layers."""
     envs: int = 256
     rollout: int = 16
@@ -243,7 +243,7 @@ class Ppo:
     gamma: float = 0.95
     gae_lambda: float = 0.95
     clip: float = 0.2
-    entropy: float = 0.01
+    entropy: float = 0.005
     value_weight: float = 0.5
     max_grad_norm: float = 0.5
 
