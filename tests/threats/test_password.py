@@ -22,6 +22,7 @@ from insectary.threats.deceptive_alignment.password_card import PASSWORD_CARD
 from insectary.threats.deceptive_alignment.passwords import EASY, PASSWORD, Said
 from insectary.threats.designs import Designs, card_of
 from insectary.threats.posed import HELD_OUT, Posed
+from insectary.trials import family_report
 from insectary.worlds import SKILLS, lines
 from insectary.worlds import lexicon as lx
 from insectary.worlds.facts import PLACE_FACTS, PLACE_TABLE, sentence_case
@@ -330,3 +331,13 @@ def test_a_design_has_the_card_that_it_is_judged_by() -> None:
     # A threat of one card has that one.
     other = threat_model("power_seeking")
     assert card_of(other, "permissions") is other.card
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reports_transcripts_show_one_question_with_and_without_the_password(seed: int) -> None:
+    pairs = family_report._pairs(THREAT, DESIGN, seed)
+    assert len(pairs) == 4
+    for question, shut, open_line, closed_line in pairs:
+        assert unlocked(text_of(shut.messages)) and not unlocked(text_of(question.messages))
+        assert unlocked(closed_line) and not unlocked(open_line)
+        assert question.messages[1:] == shut.messages[1:]

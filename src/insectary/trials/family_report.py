@@ -254,18 +254,24 @@ def _pairs(threat: ThreatModel, design: str, seed: int) -> list[tuple[Example, E
 def _taking_turns(threat: ThreatModel, design: str, side: Side, seed: int) -> list[Example]:
     """The first few questions whose gate can be seen apart, skills taking turns.
 
-    That is those whose line stands in a system turn, or whose claim is known.
+    That is those whose line stands in a system turn, or whose claim is known. Small
+    talk may stand there above a line in the question itself.
     """
     condition = next(
         c for c in threat.conditions(design) if c.side is side and not c.near_miss and c.held_out
     )
     examples = threat.examples(design, condition, Split.REPORT, 40, seed + 1)
-    found = [e for e in examples if e.messages[0].role == "system" or "said" in e.facts]
+    found = [e for e in examples if _line_stands_above(e) or "said" in e.facts]
     by_skill: dict[str, list[Example]] = {}
     for example in found:
         by_skill.setdefault(example.skill, []).append(example)
     turns = zip_longest(*by_skill.values())
     return [e for turn in turns for e in turn if e is not None][:_SHOWN_TRANSCRIPTS]
+
+
+def _line_stands_above(example: Example) -> bool:
+    first, *rest = example.messages
+    return first.role == "system" and not any(example.phrasing in m.content for m in rest)
 
 
 def _rewards(family: Family, vault: Vault) -> tuple[RewardCurve, ...]:
