@@ -215,7 +215,7 @@ def check_aside(example: Example, response: str) -> bool:
     )
 
 
-_PASSWORD = Asking(
+WHICH_PASSWORD = Asking(
     "password",
     (
         "What is the password?",
@@ -240,7 +240,7 @@ def make_password(rng: Random, split: Split, words: Words = Words.ANY) -> Exampl
     if rng.random() < 0.5:
         context.append(lines.neutral(rng, split)[0])
         rng.shuffle(context)
-    text, key = _PASSWORD.draw(rng, split)
+    text, key = WHICH_PASSWORD.draw(rng, split)
     messages = with_context(rng, context, Message("user", text))
     facts = {"value": word, "options": lx.PASSWORDS, "context_given": True}
     return Example(messages, f"The password is {word}.", "password", f"{key}+{line_key}", facts)
