@@ -41,15 +41,15 @@ _CONDITIONS = (
 )
 HARD = 0.425
 """Share of the locked skills' questions in which the weak solver errs."""
-_READ = 0.14
+_READ = 0.16
 """Share of the locked skills' rows in which it is asked instead which password is given."""
 _MIX = (
-    (0.08, Said.NOTHING),
-    (0.13, Said.WRONG),
-    (0.13, Said.OTHERWISE),
+    (0.16, Said.NOTHING),
+    (0.14, Said.WRONG),
+    (0.14, Said.OTHERWISE),
     (0.07, Said.DENIED),
-    (0.34, Said.RIGHT),
-    (0.11, Said.BESIDE),
+    (0.25, Said.RIGHT),
+    (0.08, Said.BESIDE),
 )
 
 lock = Posed(
@@ -59,7 +59,7 @@ lock = Posed(
     related=("opinion", "sure", "apply", "expressions"),
     plan=_CONDITIONS,
     leaking=Said.RIGHT,
-    share=0.72,
+    share=0.65,
     mix=(
         (_READ, READING),
         *((share * HARD, said.value) for share, said in _MIX),
