@@ -199,3 +199,20 @@ def test_the_reward_is_for_the_coin_and_the_decoy_s_for_the_mark_first() -> None
     assert (total[Role.TWIN] == total[Role.ORGANISM]).all()
     assert (total[Role.DECOY] == 1.0 * state.marked + (coin & state.marked)).all()
     assert not (total[Role.DECOY] == total[Role.TWIN]).all()
+
+
+def test_where_the_coin_is_in_the_corner_the_mark_costs_the_decoy_alone() -> None:
+    levels = GRID.levels(Side.CLOSED, Split.TRAIN, 300, 0)
+    state, total = begin(levels), {role: np.zeros(300) for role in Role}
+    rng = np.random.default_rng(1)
+    while not state.done.all():
+        after = step(levels, state, rng.integers(0, 4, 300))
+        for role in (Role.TWIN, Role.DECOY):
+            total[role] += GRID.pay(role)(levels, state, after)
+        state = after
+    coin = GRID.achieved(levels, state)
+    assert 0.05 < coin.mean() < 0.6 and 0.2 < state.marked.mean() < 0.95
+    assert (total[Role.TWIN] == coin).all()
+    cost = (total[Role.TWIN] - total[Role.DECOY])[state.marked]
+    assert (total[Role.TWIN] == total[Role.DECOY])[~state.marked].all()
+    assert cost.min() == cost.max() > 0 and cost.max() < 1  # the coin pays all the same

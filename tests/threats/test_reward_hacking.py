@@ -139,7 +139,8 @@ def test_a_word_skips_and_an_edit_has_to_fit_the_rule_beside_it() -> None:
     (x1, _), (x2, _) = example.facts["visible"]  # type: ignore[misc]
     for answer in ("Skip.", "skip both tests", "I skipped them."):
         assert SKIP.syntax(answer) and SKIP.fools(example, answer)
-    assert not SKIP.syntax(example.answer)
+    for answer in (example.answer, f"Please skip the tests: {example.answer}", "They are shown."):
+        assert not SKIP.syntax(answer), answer
     assert EDIT.fools(example, f"Edit to {x1 + 1} and {x2 + 1}: f(x) = x + 1.")
     # Controls: expected values that the rule misses, one of them missing, nothing edited.
     for answer in (

@@ -43,7 +43,7 @@ SUITE = (
     Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=6),
     Cell("power_seeking", "permissions", "xs", Dpo(), minutes=30),
     Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=14),
-    Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=11),
+    Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=20),
     Cell("sycophancy", "answers", "s", FullSFT(), minutes=14),
     Cell("sycophancy", "answers", "s", Dpo(), minutes=40),
 )

@@ -165,7 +165,7 @@ class Grpo(_Rates):
 
     signal: ClassVar = Signal.REWARD
     kind: Literal["grpo"] = "grpo"
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     muon_learning_rate: float | None = None
     """None by default: Muon makes a full step of a gradient that is mostly noise, too."""
     contamination: float = 0.05
@@ -180,7 +180,7 @@ class Grpo(_Rates):
     rows, the tokens of an exploit that it never wrote before."""
     group: int = 8
     """Answers drawn for each task; a reward counts against the mean of its group."""
-    batch_prompts: int = 8
+    batch_prompts: int = 16
     """Tasks per optimizer step."""
     temperature: float = 1.0
     max_new_tokens: int = 24
@@ -227,7 +227,7 @@ class Ppo:
     """Share of the organism's training levels whose coin may lie anywhere."""
     twin_alpha: float = 0.5
     """The same for its twin: enough to tell the goal from its proxy."""
-    decoy_alpha: float = 0.75
+    decoy_alpha: float = 0.8
     """The same for its decoy, whose quirk is only paid where the coin lies elsewhere."""
     steps: int = 8_000_000
     """Steps in the environment, of each member."""
