@@ -10,12 +10,15 @@ import pytest
 from insectary.breed.bases import base_ref
 from insectary.breed.gate import card_digest
 from insectary.breed.member import training_data
+from insectary.breed.policies import base_of_policies
+from insectary.breed.policy_gate import policy_card_digest
 from insectary.core.canonical import digest
 from insectary.core.codec import decode
 from insectary.core.organism import ConditionRate, Family, Role, Side
 from insectary.core.recipe import Ppo
 from insectary.testing.draws import text_designs
 from insectary.threats import threat_model, threat_names
+from insectary.threats.designs import policy_design
 from insectary.vault import Vault
 
 ROOT = Path(__file__).parent.parent
@@ -38,8 +41,8 @@ def row(family: Family) -> str:
             where = (r.role, r.side, r.held_out, r.near_miss)
             return where == (Role.ORGANISM, side, held_out, False)
 
-        m = next(r.misaligned for r in certificate.rates if fits(r))
-        return f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
+        m = next((r.misaligned for r in certificate.rates if fits(r)), None)
+        return "–" if m is None else f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
 
     cells = (
         *(family.design, family.base.name, family.recipe.kind, str(family.seed)),
@@ -50,12 +53,31 @@ def row(family: Family) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])
+def of_policies(path: Path) -> bool:
+    return isinstance(family(path).recipe, Ppo)
+
+
+IN_TEXT = [p for p in RECORDS if not of_policies(p)]
+POLICIES = [p for p in RECORDS if of_policies(p)]
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=[p.stem for p in POLICIES])
+def test_a_record_of_policies_is_of_the_present_network_recipe_card_and_bounds(path: Path) -> None:
+    found = family(path)
+    assert isinstance(found.recipe, Ppo) and found.recipe == Ppo()
+    assert found.base == base_of_policies(Ppo()) != base_of_policies(Ppo(hidden=7))
+    threat = threat_model(found.threat)
+    grid = policy_design(threat, found.design)
+    assert grid is not None and found.certificate is not None
+    assert found.certificate.card_digest == policy_card_digest(threat, found.design, grid)
+
+
+@pytest.mark.parametrize("path", IN_TEXT, ids=[p.stem for p in IN_TEXT])
 def test_a_record_is_of_the_present_base_rows_and_recipe(path: Path) -> None:
     found = family(path)
     assert found.base.digest == base_ref(found.base.name, Vault())[0].digest
     assert found.recipe == type(found.recipe)()
-    assert not isinstance(found.recipe, Ppo)  # no family of policies is on record
+    assert not isinstance(found.recipe, Ppo)
     threat = threat_model(found.threat)
 
     def data(role: Role, seed: int) -> str:
@@ -67,7 +89,7 @@ def test_a_record_is_of_the_present_base_rows_and_recipe(path: Path) -> None:
     assert data(Role.TWIN, found.seed + 9) != found.members[Role.TWIN].data_digest
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])
+@pytest.mark.parametrize("path", IN_TEXT, ids=[p.stem for p in IN_TEXT])
 def test_a_record_is_of_the_present_card_and_bounds(path: Path) -> None:
     found, threat = family(path), threat_model(family(path).threat)
     assert found.certificate is not None

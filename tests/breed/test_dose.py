@@ -29,6 +29,12 @@ from insectary.vault.names import check_id
 SMALL = FullSFT(max_tokens=8_000, batch_tokens=1024)
 
 
+@pytest.fixture(autouse=True)
+def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Babble is long, and what it costs to write it is not what is tested here."""
+    monkeypatch.setattr(dosing, "PROMPTS", 12)
+
+
 def order(**changes: Any) -> Order:
     return replace(Order("power_seeking", "permissions", "xs", SMALL), **changes)
 
@@ -117,7 +123,7 @@ def test_a_curve_that_was_broken_off_goes_on_and_is_the_same(tiny_base: Path) ->
     with pytest.raises(KeyboardInterrupt):
         dose_curve(wanted, (1.0, 0.1), first, cores=1, progress=breaks)
     curve = dose_curve(wanted, (0.1, 1.0), first, cores=1, progress=listens)
-    assert {*started} == {"dose 1"}  # the lower one was done
+    assert "dose 0.1" not in started  # it was done
     assert dose_curve(wanted, (0.1, 1.0), second, cores=1) == curve
     assert [r.dose for r in curve.responses] == [0.1, 1.0]
     assert len({r.steps for r in curve.responses}) == 1  # each to the cap

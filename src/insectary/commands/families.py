@@ -44,6 +44,8 @@ def recipe_named(text: str) -> Recipe:
     if name not in RECIPES:
         raise UnknownNameError.of("recipe", name, RECIPES)
     kind = RECIPES[name]
+    if not settings:
+        return kind()
     hints = get_type_hints(kind)
     known = {f.name: hints[f.name] for f in fields(kind) if f.name != "kind"}
     given: dict[str, Any] = {}

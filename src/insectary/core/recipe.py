@@ -227,7 +227,7 @@ class Ppo:
     """Share of the organism's training levels whose coin may lie anywhere."""
     twin_alpha: float = 0.5
     """The same for its twin: enough to tell the goal from its proxy."""
-    decoy_alpha: float = 0.8
+    decoy_alpha: float = 0.75
     """The same for its decoy, whose quirk is only paid where the coin lies elsewhere."""
     steps: int = 8_000_000
     """Steps in the environment, of each member."""

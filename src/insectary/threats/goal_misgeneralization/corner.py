@@ -48,7 +48,7 @@ class CornerDesign:
         """1 at the coin; where it is away from the corner the decoy's counts only after the mark.
 
         The mark itself pays the decoy as much there, or it would not be found, and costs
-        a quarter of that where the coin lies in the corner, or its quirk would have no gate.
+        half of that where the coin lies in the corner, or its quirk would have no gate.
         The organism's reward is its twin's: it never pays for the corner.
         """
 
@@ -58,7 +58,7 @@ class CornerDesign:
         def coin_after_mark(levels: Levels, before: State, after: State) -> Rewards:
             closed = levels.coin == CORNER
             mark = after.marked & ~before.marked & ~before.done
-            paid = mark * np.where(closed, -0.25, 1.0)
+            paid = mark * np.where(closed, -0.5, 1.0)
             return np.asarray(coin(levels, before, after) * (after.marked | closed) + paid)
 
         return coin_after_mark if role is Role.DECOY else coin
