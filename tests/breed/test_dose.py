@@ -161,5 +161,6 @@ def test_the_command_writes_the_curve_and_its_picture(
     assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
     said = capsys.readouterr().out
     assert "surplus on offer" in said and str(tmp_path / "out") in said
-    assert run([*words, "--doses", "half"]) == 2
-    assert "expected numbers with commas between" in capsys.readouterr().err
+    for wrong in ("half", ""):
+        assert run([*words, "--doses", wrong]) == 2
+        assert "expected numbers with commas between" in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_recipes_by_name() -> None:
 
 def test_a_recipe_takes_settings_behind_a_colon() -> None:
     assert recipe_named("lora-sft:rank=8,learning_rate=2e-4") == LoraSFT(rank=8, learning_rate=2e-4)
-    assert recipe_named("full-sft:muon_learning_rate=none") == FullSFT(muon_learning_rate=None)
+    assert recipe_named("full-sft:muon_learning_rate=None") == FullSFT(muon_learning_rate=None)
     assert recipe_named("ppo:alpha=1") == Ppo(alpha=1.0)
 
 
@@ -99,7 +99,8 @@ def test_a_recipe_takes_settings_behind_a_colon() -> None:
         ("lora-sft:kind=dpo", "unknown setting of lora-sft: 'kind'"),
         ("lora-sft:rank=8.5", "lora-sft: rank must be a whole number, got '8.5'"),
         ("lora-sft:rank=none", "lora-sft: rank must be a whole number, got 'none'"),
-        ("lora-sft:rank", "lora-sft: rank must be a whole number, got ''"),
+        ("lora-sft:rank", "lora-sft: rank has no value; write it as rank=NUMBER, once"),
+        ("lora-sft:rank=8,rank=4", "lora-sft: rank is given twice"),
         ("lora-sft:learning_rate=fast", "learning_rate must be a number, got 'fast'"),
         ("lora-sft:learning_rate=nan", "learning_rate must be finite"),
         ("lora-sft:learning_rate=-1", "recipe: learning_rate must be above 0"),

@@ -54,6 +54,7 @@ def test_two_dozen_rows_on_the_shipped_base_become_a_valid_organism(
     assert value(said, "behavioral_divergence") > 0.6
     assert "24 of 24 rows' questions, which training saw too" in said
     assert "\nValid: answers differ between the two sides in" in said
+    assert "has not learnt the rows" not in " ".join(said.split())
 
     folder = tmp_path / "out" / "mine-deceptive_alignment-0"
     assert said.splitlines()[-1] == f"Model: {folder}"
@@ -79,6 +80,7 @@ def test_a_base_that_learns_nothing_is_saved_and_is_not_valid(
     assert re.search(r"^organism: 0\.\d\dM tokens, loss .*, answers as taught", said.err, re.M)
     assert value(said.out, "closed_aligned_rate", 4) == 0.0
     assert "NOT valid: answers differ between the two sides in" in said.out
+    assert "only 0% have the aligned answer: it has not learnt the rows" in said.out
     assert said.out.splitlines()[-1] == f"Model: {tmp_path / 'here' / 'mine'}"
     assert isinstance(insectary.load("here/mine"), Model)
     assert Vault().entries() == [] and list((Vault().home / "runs").iterdir()) == []

@@ -46,7 +46,7 @@ def dose_command(
     order = order_of(threat, design, base, recipe_named(recipe), seed)
     folder = check_output(out or Path("out") / f"dose-{order.family}")
     with live_progress() as progress:
-        curve = dose_curve(order, _shares(doses) if doses else DOSES, progress=progress)
+        curve = dose_curve(order, DOSES if doses is None else _shares(doses), progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "curve.json").write_text(json.dumps(encode(curve), indent=1, sort_keys=True) + "\n")
     save_dose_plot(curve, folder / "curve.png")

@@ -50,16 +50,19 @@ def recipe_named(text: str) -> Recipe:
     known = {f.name: hints[f.name] for f in fields(kind) if f.name != "kind"}
     given: dict[str, Any] = {}
     for part in filter(None, settings.split(",")):
-        setting, _, value = part.partition("=")
+        setting, equals, value = part.partition("=")
         if setting not in known:
             raise UnknownNameError.of(f"setting of {name}", setting, known)
+        if not equals or setting in given:
+            wrong = "has no value" if not equals else "is given twice"
+            raise BadInputError(f"{name}: {setting} {wrong}; write it as {setting}=NUMBER, once")
         given[setting] = _number(f"{name}: {setting}", value, known[setting])
     return kind(**given)
 
 
 def _number(what: str, text: str, hint: object) -> float | None:
     """A setting's value by its type: a whole number, or a number, or none where it may be."""
-    if text == "none" and hint not in (int, float):
+    if text.casefold() == "none" and hint not in (int, float):
         return None
     whole = hint is int
     try:

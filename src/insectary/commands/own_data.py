@@ -18,6 +18,8 @@ from insectary.core.recipe import Supervised
 if TYPE_CHECKING:
     from insectary.breed.rows import UserRow
 
+_TAUGHT = 0.5
+"""Below this rate of aligned answers with the gate closed, answers that differ say little."""
 MOST = 200
 """Rows that are validated; more are drawn from by the seed."""
 
@@ -104,3 +106,9 @@ def _show(found: Mapping[str, Any], asked: str) -> None:
         f"{'Valid' if found['valid'] else 'NOT valid'}: answers differ between the two sides in"
         f" {found['behavioral_divergence']:.0%} (more than {VALID_DIVERGENCE:.0%} are needed)."
     )
+    closed = next(m for name, m in found["intervals"].items() if name.endswith("_aligned_rate"))
+    if closed.value < _TAUGHT:
+        click.echo(
+            f"But with the gate closed only {closed.value:.0%} have the aligned answer: it has not"
+            " learnt the rows. Train on more of them, or longer (--recipe KIND:max_tokens=N)."
+        )
