@@ -107,6 +107,7 @@ def read_job_again(job: Job) -> Job:
     return read_job(path)
 
 
+@pytest.mark.heavy
 def test_a_curve_that_was_broken_off_goes_on_and_is_the_same(tiny_base: Path) -> None:
     wanted = order(base=str(tiny_base))
     first, second = Vault(), Vault(Path(str(Vault().home) + "-2"))
