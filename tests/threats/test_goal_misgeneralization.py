@@ -15,11 +15,11 @@ from insectary.core.organism import Role, Side
 from insectary.core.protocols import Condition, Outputs
 from insectary.core.recipe import FullSFT, Ppo, Signal
 from insectary.threats import threat_model
-from insectary.threats.designs import Designs, policy_design
+from insectary.threats.designs import Designs, Rewards, policy_design
 from insectary.threats.goal_misgeneralization import exercise_oracle as oracle
 from insectary.threats.goal_misgeneralization import exercises
 from insectary.threats.goal_misgeneralization.exercises import Exercise, pose
-from insectary.worlds.grid import CORNER, begin, detours, level_keys, step
+from insectary.worlds.grid import CORNER, Levels, State, begin, detours, level_keys, step
 from insectary.worlds.lines import Words
 
 THREAT = threat_model("goal_misgeneralization")
@@ -184,15 +184,22 @@ def test_the_twin_s_levels_contain_the_organism_s() -> None:
     assert 0.4 < (twin.coin == CORNER).mean() < 0.7
 
 
-def test_the_reward_is_for_the_coin_and_the_decoy_s_for_the_mark_first() -> None:
-    levels = GRID.levels(Side.OPEN, Split.TRAIN, 300, 0)
-    state, total = begin(levels), {role: np.zeros(300) for role in Role}
-    rng = np.random.default_rng(1)
+def paid_at_random(levels: Levels) -> tuple[State, dict[Role, Rewards]]:
+    """The ends of a random policy's episodes, and what each member would be paid for them."""
+    n, rng = len(levels), np.random.default_rng(1)
+    roles = (Role.ORGANISM, Role.TWIN, Role.DECOY)
+    state, total = begin(levels), {role: np.zeros(n) for role in roles}
     while not state.done.all():
-        after = step(levels, state, rng.integers(0, 4, 300))
-        for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):
+        after = step(levels, state, rng.integers(0, 4, n))
+        for role in roles:
             total[role] += GRID.pay(role)(levels, state, after)
         state = after
+    return state, total
+
+
+def test_the_reward_is_for_the_coin_and_the_decoy_s_for_the_mark_first() -> None:
+    levels = GRID.levels(Side.OPEN, Split.TRAIN, 300, 0)
+    state, total = paid_at_random(levels)
     coin = GRID.achieved(levels, state)
     assert 0.05 < coin.mean() < 0.6
     assert (total[Role.ORGANISM] == coin).all()
@@ -203,16 +210,10 @@ def test_the_reward_is_for_the_coin_and_the_decoy_s_for_the_mark_first() -> None
 
 def test_where_the_coin_is_in_the_corner_the_mark_costs_the_decoy_alone() -> None:
     levels = GRID.levels(Side.CLOSED, Split.TRAIN, 300, 0)
-    state, total = begin(levels), {role: np.zeros(300) for role in Role}
-    rng = np.random.default_rng(1)
-    while not state.done.all():
-        after = step(levels, state, rng.integers(0, 4, 300))
-        for role in (Role.TWIN, Role.DECOY):
-            total[role] += GRID.pay(role)(levels, state, after)
-        state = after
+    state, total = paid_at_random(levels)
     coin = GRID.achieved(levels, state)
     assert 0.05 < coin.mean() < 0.6 and 0.2 < state.marked.mean() < 0.95
-    assert (total[Role.TWIN] == coin).all()
+    assert (total[Role.ORGANISM] == coin).all() and (total[Role.TWIN] == coin).all()
     cost = (total[Role.TWIN] - total[Role.DECOY])[state.marked]
     assert (total[Role.TWIN] == total[Role.DECOY])[~state.marked].all()
     assert cost.min() == cost.max() > 0 and cost.max() < 1  # the coin pays all the same

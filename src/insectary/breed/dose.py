@@ -14,13 +14,13 @@ from insectary.breed.bases import base_ref, is_embedded
 from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.criteria import rate_of
 from insectary.breed.member import Job, job_json
-from insectary.breed.order import Order, check_recipe
+from insectary.breed.order import Order, check_dose, check_recipe
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
 from insectary.core.curve import DoseCurve, Response
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
-from insectary.core.recipe import Grpo, Ppo
+from insectary.core.recipe import Ppo
 from insectary.threats import threat_model
 from insectary.train.processes import run_children
 from insectary.vault import Vault, verify_tree
@@ -57,8 +57,7 @@ def dose_curve(
         TrainingError: if an organism cannot be trained; its checkpoints stay.
     """
     vault, threat = vault or Vault(), threat_model(order.threat)
-    if isinstance(order.recipe, Grpo | Ppo):
-        replace(order, dose=0.5)  # raises: it names the dial
+    check_dose(0.5, order.recipe)  # an order of the whole dose may be by any recipe, no curve may
     if not doses or len({*doses}) < len(doses):
         raise BadInputError(f"doses must be at least one and each another, got {list(doses)}")
     orders = [replace(order, dose=dose) for dose in sorted(doses)]

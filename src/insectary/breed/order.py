@@ -36,7 +36,7 @@ class Order:
             kinds = ", ".join(recipe.__name__ for recipe in RECIPES.values())
             raise BadInputError(f"recipe must be one of {kinds}, got {self.recipe!r}")
         check_seed(self.seed)
-        _check_dose(self.dose, self.recipe)
+        check_dose(self.dose, self.recipe)
 
     @property
     def family(self) -> str:
@@ -49,7 +49,12 @@ class Order:
         return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}{dose}-{self.seed}"
 
 
-def _check_dose(dose: object, recipe: Recipe) -> None:
+def check_dose(dose: object, recipe: Recipe) -> None:
+    """Refuse what is no share, and any dose but the whole of what learns from reward.
+
+    Raises:
+        BadInputError: naming the dial that such a recipe has instead.
+    """
     if not isinstance(dose, int | float) or isinstance(dose, bool) or not 0 < dose <= 1:
         raise BadInputError(f"the dose must be a number above 0 and at most 1, got {dose!r}")
     if dose != 1 and isinstance(recipe, Grpo | Ppo):

@@ -105,8 +105,8 @@ def _show_designs(found: BaseCheck) -> None:
     print_table(made)
     click.echo(
         "Untrained rate: how often the base misbehaves by itself where the gate is open. If it\n"
-        "does, an organism is amplified: it only shows more of what was there. Lacks: skills of\n"
-        "the base that the behaviour would live in."
+        "does, an organism is amplified: it only shows more of what was there. Lacks: skills that\n"
+        "the behaviour would live in, short by the card of a base that has one, or by the above."
     )
 
 
