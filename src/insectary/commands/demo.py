@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-MINUTES = 6
+MINUTES = "4 to 8"
 
 
 @click.command("demo")
@@ -35,7 +35,7 @@ def demo_command(base: str, seed: int, out: Path) -> None:
     click.echo(
         f"Breeding a deceptive family on base {base}: a model that behaves until it is told that\n"
         "nobody watches, its clean twin and a decoy. Then the admission gate, three detectors\n"
-        f"beside text control and nulls, and a report. At most {MINUTES} minutes on 2 cores;\n"
+        f"beside text control and nulls, and a report. {MINUTES} minutes on 2 free cores;\n"
         "killed, it goes on where it was."
     )
     with live_progress() as progress:
