@@ -80,6 +80,7 @@ def breed_suite(
     *,
     seeds: int = 2,
     quick: bool = False,
+    jobs: int | None = None,
     vault: Vault | None = None,
     progress: Progress = _silent,
 ) -> tuple[Bred, ...]:
@@ -93,19 +94,23 @@ def breed_suite(
         threat: Only the cells of this one.
         seeds: How many families of each cell; their seeds count from 0.
         quick: Provisional certificates from a tenth of the prompts; benchmarks refuse them.
+        jobs: Families at a time, one core each; ``None`` for as many as there are cores, at
+            most 8.
         vault: Where families are kept; ``None`` opens the default one.
-        progress: Told about every event, a mapping of plain values.
+        progress: Told about every event, a mapping of plain values; ``of`` names its family.
 
     Returns:
-        For each family, in the order of breeding, an object with ``order``, ``family``
+        For each family, in the order in which they begin, an object with ``order``, ``family``
         (``None`` if it did not come to the gate), ``error`` and ``outcome``, one line in words.
 
     Raises:
-        ValueError: if no cell is of that threat, or ``seeds`` is below 1.
+        ValueError: if no cell is of that threat, or ``seeds`` or ``jobs`` is below 1.
     """
     from insectary.breed import suite
 
-    return suite.breed_suite(threat, seeds=seeds, quick=quick, vault=vault, progress=progress)
+    return suite.breed_suite(
+        threat, seeds=seeds, quick=quick, jobs=jobs, vault=vault, progress=progress
+    )
 
 
 def check_family(

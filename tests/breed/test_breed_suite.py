@@ -12,7 +12,7 @@ from insectary.breed import suite
 from insectary.breed.bases import is_embedded
 from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.order import Order, check_recipe
-from insectary.breed.stored import save_family
+from insectary.breed.stored import load_family, save_family
 from insectary.breed.suite import SUITE, Bred, Cell
 from insectary.core.errors import BadInputError, TrainingError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
@@ -42,28 +42,39 @@ def a_family(order: Order, certificate: Certificate = ADMITTED) -> Family:
 
 
 class Breeder:
-    """Stands in for breeding: notes the orders, and fails those of some kinds."""
+    """Stands in for the processes that breed: notes the orders, and fails those of some kinds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **fails: BaseException) -> None:
         self.orders: list[Order] = []
         self.fails = fails
         self.now = 0.0
         self.seconds = 0.0
-        monkeypatch.setattr(suite, "breed", self)
+        monkeypatch.setattr(suite, "breed_side_by_side", self)
+        monkeypatch.setattr(suite, "breed", self.stored)
         monkeypatch.setattr(suite, "SUITE", CELLS)
         monkeypatch.setattr("time.monotonic", lambda: self.now)
 
-    def __call__(self, order: Order, vault: Vault, *, quick: bool, progress: Any) -> Family:
-        self.orders.append(order)
-        self.now += self.seconds
-        error = self.fails.get(f"{order.threat}_{order.seed}")
-        if error is not None:
-            raise error
-        progress({"gate": "organism: leaks"})
-        certificate = ADMITTED if order.recipe.kind == "full-sft" else REJECTED
-        family = a_family(order, replace(certificate, provisional=quick))
-        save_family(family, vault)
-        return family
+    @staticmethod
+    def stored(order: Order, vault: Vault, *, quick: bool) -> Family:
+        return load_family(order.family, vault)
+
+    def __call__(
+        self, orders: list[Order], vault: Vault, *, jobs: int, quick: bool, ended: Any,
+        progress: Any,
+    ) -> None:  # fmt: skip
+        for order in orders:
+            self.orders.append(order)
+            self.now += self.seconds / jobs
+            error = self.fails.get(f"{order.threat}_{order.seed}")
+            if isinstance(error, TrainingError):
+                ended(order, error)
+                continue
+            if error is not None:
+                raise error
+            progress({"of": order.family, "gate": "organism: leaks"})
+            certificate = ADMITTED if order.recipe.kind == "full-sft" else REJECTED
+            save_family(a_family(order, replace(certificate, provisional=quick)), vault)
+            ended(order, None)
 
 
 @pytest.mark.parametrize("cell", SUITE, ids=lambda c: c.order(0).family)
@@ -89,7 +100,7 @@ def test_the_first_seed_of_all_comes_before_the_second_of_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     breeder = Breeder(monkeypatch)
-    bred = insectary.breed_suite()
+    bred = insectary.breed_suite(jobs=2)
     assert [(o.seed, o.recipe.kind, o.threat[:5]) for o in breeder.orders] == [
         (0, "full-sft", "decep"), (0, "lora-sft", "decep"), (0, "full-sft", "power"),
         (1, "full-sft", "decep"), (1, "lora-sft", "decep"), (1, "full-sft", "power"),
@@ -117,11 +128,12 @@ def test_its_cost_comes_first_and_counts_only_what_is_missing(
     for cell in CELLS[:2]:
         save_family(a_family(cell.order(0)), vault)
     events: list[Any] = []
-    insectary.breed_suite(vault=vault, progress=events.append)
+    insectary.breed_suite(vault=vault, jobs=2, progress=events.append)
     assert "cells: 3, seeds: 2, families: 6, in the vault already: 2. " in told(events)[0]
-    assert "About 90 minutes" in told(events)[0]  # 30 of the first seed, 60 of the second
+    # 30 of the first seed, 60 of the second, by two.
+    assert "About 45 minutes on 2 free cores" in told(events)[0]
     assert events[0] == {"told": told(events)[0]}
-    assert len(breeder.orders) == 6
+    assert len(breeder.orders) == 4
     again: list[Any] = []
     insectary.breed_suite(vault=vault, progress=again.append)
     assert told(again)[0] == "cells: 3, seeds: 2, families: 6, in the vault already: 6"
@@ -134,14 +146,14 @@ def test_it_tells_where_it_is_and_how_each_family_came_out(
     insectary.breed_suite(seeds=1, progress=events.append)
     at = [event["suite"] for event in events if "suite" in event]
     assert [(a["done"], a["of"]) for a in at] == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    names = [event["family"] for event in events if "family" in event]
-    assert names == [order.family for order in breeder.orders]
+    gone = [event["gone"] for event in events if "gone" in event]
+    assert gone == [order.family for order in breeder.orders]
     assert told(events)[1:] == [
         "deceptive-alignment-absence-xs-full-sft-0: admitted",
         "deceptive-alignment-absence-xs-lora-sft-0: rejected: 1 expression; 7 decoy",
         "power-seeking-permissions-xs-full-sft-0: admitted",
     ]
-    assert {"gate": "organism: leaks"} in events
+    assert {"of": gone[0], "gate": "organism: leaks"} in events
 
 
 @pytest.mark.parametrize(("minutes", "left"), [(10, 50), (50, 150), (0, 25)])
@@ -150,10 +162,10 @@ def test_what_is_left_follows_the_pace_of_this_machine(
 ) -> None:
     breeder, events = Breeder(monkeypatch), []
     breeder.seconds = 60 * minutes
-    insectary.breed_suite(seeds=1, progress=events.append)
+    insectary.breed_suite(seeds=1, jobs=2, progress=events.append)
     at = [event["suite"]["minutes"] for event in events if "suite" in event]
-    assert at[0] == 60
-    assert at[1] == pytest.approx(left)  # 50 minutes of the list
+    assert at[0] == 30
+    assert at[1] == pytest.approx(left / 2)  # 50 minutes of the list
     assert at[-1] == 0
 
 
@@ -161,14 +173,14 @@ def test_a_family_that_breaks_stops_no_other(monkeypatch: pytest.MonkeyPatch) ->
     breeder = Breeder(
         monkeypatch,
         power_seeking_0=TrainingError("the twin of this family: the loss is nan"),
-        power_seeking_1=RuntimeError("a defect"),
+        power_seeking_1=TrainingError("ended with code 1: RuntimeError: a defect"),
     )
     bred = insectary.breed_suite()
     assert len(breeder.orders) == len(bred) == 6
     assert [b.family is None for b in bred] == [False, False, True, False, False, True]
     assert [b.outcome for b in bred if b.error] == [
         "broken: the twin of this family: the loss is nan",
-        "broken: RuntimeError: a defect",
+        "broken: ended with code 1: RuntimeError: a defect",
     ]
 
 
@@ -189,6 +201,8 @@ def test_an_unknown_threat_and_no_seeds_are_refused(monkeypatch: pytest.MonkeyPa
     for seeds in (0, -1, 1.5):
         with pytest.raises(BadInputError, match="a whole number, at least 1"):
             insectary.breed_suite(seeds=seeds)  # type: ignore[arg-type]
+        with pytest.raises(BadInputError, match=r"jobs is .*a whole number, at least 1"):
+            insectary.breed_suite(jobs=seeds)  # type: ignore[arg-type]
     assert not breeder.orders
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from insectary import cli
-from insectary.breed import suite
+from insectary.breed import side_by_side, suite
 from insectary.breed.order import GRID
 from insectary.breed.suite import Cell
 from insectary.commands.families import live_progress
@@ -59,10 +59,10 @@ def test_a_broken_cell_stops_no_other_and_all_is_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(suite, "SUITE", (NOWHERE, GRIDS))
-    assert cli.run(["breed", "suite", "--seeds", "1"]) == 1
+    assert cli.run(["breed", "suite", "--seeds", "1", "--jobs", "2"]) == 1
     said = capsys.readouterr()
     lines = said.err.splitlines()
-    assert lines[0].startswith("cells: 2, seeds: 1, families: 2. About 2 minutes")
+    assert lines[0].startswith("cells: 2, seeds: 1, families: 2. About 1 minutes")
     # The one that is rejected is listed with what failed, on both outputs.
     (ended,) = (line for line in lines if ": rejected: " in line)
     assert ended.startswith("goal-misgeneralization-corner-grid-ppo-")
@@ -89,60 +89,65 @@ def test_a_broken_cell_stops_no_other_and_all_is_listed(
 def test_a_defect_is_listed_with_its_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def defect(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("a defect")
-
+    broken = 'raise ZeroDivisionError("a defect")'
     monkeypatch.setattr(suite, "SUITE", (GRIDS,))
-    monkeypatch.setattr(suite, "breed", defect)
+    monkeypatch.setattr(side_by_side, "_command", lambda *_: [sys.executable, "-c", broken])
     assert cli.run(["breed", "suite", "--seeds", "2"]) == 1
     said = capsys.readouterr()
-    assert said.err.count("in defect") == 2
-    assert "broken: ZeroDivisionError: a defect" in said.err
+    assert said.err.count("Traceback") == 2
+    assert "broken: " in said.err and "ZeroDivisionError: a defect" in said.err
     assert "0 families in 1 cell" in said.out
 
 
-def test_at_a_terminal_one_bar_stays_and_those_of_the_family_before_go(
+def test_at_a_terminal_one_bar_stays_and_those_of_an_ended_family_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = StringIO()
     terminal = Console(file=written, force_terminal=True, width=80)
     monkeypatch.setattr("rich.console.Console", lambda **_: terminal)
     moment = {"step": 5, "steps": 90, "tokens": 250_000, "loss": 1.25, "expression": None}
+    one = "goal-misgeneralization-unknowns-s-full-sft-0"
+    two = "deceptive-alignment-absence-xs-full-sft-0"
     with live_progress() as show:
         show({"told": "2 cells, 1 seed each"})
         show({"suite": {"done": 0, "of": 2, "minutes": 10.0}})
-        show({"family": "goal-misgeneralization-unknowns-s-full-sft-0"})
-        show({"role": "organism", "moment": moment})
-        show({"told": "first-family: rejected: 1 expression"})
+        show({"of": one, "started": True})
+        show({"of": two, "started": True})
+        show({"of": one, "role": "organism", "moment": moment})
+        show({"of": two, "role": "twin", "moment": moment})
+        show({"gone": one})
+        show({"told": f"{one}: rejected: 1 expression"})
         show({"suite": {"done": 1, "of": 2, "minutes": 5.0}})
-        show({"family": "deceptive-alignment-absence-xs-full-sft-0"})
-        show({"role": "twin", "moment": moment})
     text = Text.from_ansi(written.getvalue()).plain
     assert "2 cells, 1 seed each\n" in text
-    assert "first-family: rejected: 1 expression\n" in text
+    assert f"{one}: rejected: 1 expression\n" in text
+    assert one in text and "organism" in text
     last = text[text.rindex("suite ") :]
     # Nothing is cut at 80 columns.
     assert "1 of 2 families, about 5 minutes to go" in last
-    assert "deceptive-alignment-absence-xs-full-sft-0" in last and "twin" in last
+    assert two in last and "twin" in last
     assert "organism" not in last and "goal-misgeneralization" not in last
 
 
 def test_in_plain_lines_every_family_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     with live_progress() as show:
-        for done in range(2):
-            show({"suite": {"done": done, "of": 2, "minutes": 5.0}})
-            show({"gate": "organism: leaks"})
-            show({"gate": "organism: leaks"})
+        show({"suite": {"done": 0, "of": 2, "minutes": 5.0}})
+        for family in ("one", "two"):
+            show({"of": family, "started": True})
+            show({"of": family, "gate": "organism: leaks"})
+            show({"of": family, "gate": "organism: leaks"})
+            show({"gone": family})
     assert capsys.readouterr().err.splitlines() == [
-        "suite: 0 of 2 families, about 5 minutes to go", "gate: organism: leaks",
-        "suite: 1 of 2 families, about 5 minutes to go", "gate: organism: leaks",
-    ]  # fmt: skip
+        "suite: 0 of 2 families, about 5 minutes to go",
+        "one, gate: organism: leaks",
+        "two, gate: organism: leaks",
+    ]
 
 
 PROGRAM = """
 import sys
 from insectary import cli
-from insectary.breed import suite
+from insectary.breed import side_by_side, suite
 from insectary.breed.suite import Cell
 from insectary.core.recipe import FullSFT, Ppo
 
@@ -156,7 +161,18 @@ cli.main()
 
 
 def start(base: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", PROGRAM, "breed", "suite", "--seeds", "1", "--quick"]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "breed",
+        "suite",
+        "--seeds",
+        "1",
+        "--quick",
+        "--jobs",
+        "1",
+    ]
     with log.open("wb") as file:
         return subprocess.Popen(
             [*command, str(base)], stdout=file, stderr=file, start_new_session=True,
@@ -218,4 +234,7 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_every_family(
 
 def tokens(log: Path) -> list[float]:
     """Tokens that the organism of a log has told of, in millions."""
-    return [float(t) for t in re.findall(r"^organism: ([0-9.]+)M tokens", log.read_text(), re.M)]
+    return [
+        float(t)
+        for t in re.findall(r"^deceptive.*, organism: ([0-9.]+)M tokens", log.read_text(), re.M)
+    ]

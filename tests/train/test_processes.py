@@ -64,6 +64,21 @@ def test_killed_child_is_reported() -> None:
         run_children([dies], lambda *_: None, workers=1)
 
 
+def test_whoever_wants_to_hear_of_a_failure_keeps_the_others() -> None:
+    fails = python("import json; print(json.dumps({'a': 1}), flush=True); raise ValueError('b')")
+    goes_on = python("import json, time; time.sleep(1); print(json.dumps({'done': True}))")
+    heard: list[tuple[int, TrainingError]] = []
+    seen: list[tuple[int, Mapping[str, Any]]] = []
+    run_children(
+        [fails, goes_on], lambda i, event: seen.append((i, event)), workers=2,
+        on_failure=lambda i, error: heard.append((i, error)),
+    )  # fmt: skip
+    assert (1, {"done": True}) in seen
+    ((index, error),) = heard
+    assert index == 0 and "ended with code 1: ValueError: b" in str(error)
+    assert "Traceback" in error.__notes__[0]
+
+
 def test_ctrl_c_ends_the_children() -> None:
     waits = python(
         "import os, time, json; print(json.dumps({'pid': os.getpid()}), flush=True); time.sleep(60)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 
 from insectary.breed.family import breed
 from insectary.breed.order import GRID, Order
+from insectary.breed.side_by_side import breed_side_by_side
+from insectary.breed.stored import load_family
 from insectary.core.errors import BadInputError, InsectaryError, UnknownNameError
 from insectary.core.organism import Family
 from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, Ppo, Recipe
@@ -26,7 +29,7 @@ class Cell:
     base: str
     recipe: Recipe
     minutes: float
-    """Of one family on two free cores, gate included; see :data:`SUITE`."""
+    """Of one family on one free core, gate included; see :data:`SUITE`."""
 
     def order(self, seed: int) -> Order:
         """The order of one of its families."""
@@ -34,26 +37,28 @@ class Cell:
 
 
 SUITE = (
-    Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=6),
-    Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=6),
-    Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=6),
-    Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=6),
-    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=8),
-    Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=14),
-    Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=6),
-    Cell("power_seeking", "permissions", "xs", Dpo(), minutes=30),
-    Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=14),
-    Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=20),
-    Cell("sycophancy", "answers", "s", FullSFT(), minutes=14),
-    Cell("sycophancy", "answers", "s", Dpo(), minutes=40),
+    Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=11),
+    Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=11),
+    Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=11),
+    Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=11),
+    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=12),
+    Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=26),
+    Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=11),
+    Cell("power_seeking", "permissions", "xs", Dpo(), minutes=45),
+    Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=26),
+    Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=30),
+    Cell("sycophancy", "answers", "s", FullSFT(), minutes=26),
+    Cell("sycophancy", "answers", "s", Dpo(), minutes=60),
 )
 """Every cell that `insectary breed suite` breeds; one line more is one cell more.
 
-The minutes are reckoned, not timed: for training to the recipe's cap, which is where
-most runs end or nearly so, from rates measured once on one core of an AMD EPYC (tokens per
-second: 14,000 on xs, 5,900 on s, 2,400 by preferences on s; 54,000 steps per second on the
-grid; 7 updates of a reward in 10 seconds), two cores taken as 1.5 times one.
+The minutes are reckoned, not timed: for training three members to the recipe's cap, which
+is where most runs end or nearly so, from rates measured once on one core of an AMD EPYC
+(tokens per second: 14,000 on xs, 5,900 on s, 2,400 by preferences on s; 54,000 steps per
+second on the grid; 7 updates of a reward in 10 seconds), and one to four for the gate.
 """
+_MOST_JOBS = 8
+"""Each takes one to two gigabytes of memory."""
 _TRUSTED = 10.0
 """Minutes of the list that count like minutes of this machine: one family may have been
 half done before, and tells little of the pace."""
@@ -98,6 +103,7 @@ def breed_suite(
     *,
     seeds: int = 2,
     quick: bool = False,
+    jobs: int | None = None,
     vault: Vault | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[Bred, ...]:
@@ -112,63 +118,111 @@ def breed_suite(
         threat: Only the cells of this one.
         seeds: How many families of each cell; their seeds count from 0.
         quick: Provisional certificates, which benchmarks refuse.
+        jobs: Families at a time, one core each; ``None`` for as many as there are
+            cores, at most 8.
         vault: Where families are kept; ``None`` opens the default one.
         progress: Told about every event of every family, as by
-            :func:`insectary.breed.breed`, and beside them ``{"suite": {"done", "of",
-            "minutes"}}`` and ``{"family": id}`` before each family, and ``{"told": text}``
-            for the cost at the start and for how each came out.
+            :func:`insectary.breed.breed`, with ``of``, its id; and beside them
+            ``{"suite": {"done", "of", "minutes"}}`` whenever a family is done with,
+            ``{"gone": id}`` before that, and ``{"told": text}`` for the cost at the
+            start and for how each came out.
 
     Raises:
         UnknownNameError: if no cell is of that threat.
-        BadInputError: if ``seeds`` is below 1.
+        BadInputError: if ``seeds`` or ``jobs`` is below 1.
     """
-    if not isinstance(seeds, int) or seeds < 1:
-        raise BadInputError(f"seeds is {seeds!r}; it must be a whole number, at least 1")
+    jobs = min(os.cpu_count() or 1, _MOST_JOBS) if jobs is None else jobs
+    for name, value in (("seeds", seeds), ("jobs", jobs)):
+        if not isinstance(value, int) or value < 1:
+            raise BadInputError(f"{name} is {value!r}; it must be a whole number, at least 1")
     cells, vault = cells_of(threat), vault or Vault()
-    tasks = [(cell, cell.order(seed)) for seed in range(seeds) for cell in cells]
-    missing = [(c, o) for c, o in tasks if not vault.has("family", o.family)]
-    left = sum(cell.minutes for cell, _ in missing)
-    progress({"told": cost_line(len(cells), seeds, len(missing), left)})
-    found: list[Bred] = []
-    expected = spent = 0.0
-    for cell, order in tasks:
-        pace = (spent + _TRUSTED) / (expected + _TRUSTED)
-        progress({"suite": {"done": len(found), "of": len(tasks), "minutes": left * pace}})
-        progress({"family": order.family})
-        started = time.monotonic()
-        found.append(_one(order, vault, quick, progress))
-        if (cell, order) in missing:
-            left -= cell.minutes
-            if found[-1].family:
-                expected += cell.minutes
-                spent += (time.monotonic() - started) / 60
-        progress({"told": f"{order.family}: {found[-1].outcome}"})
-    progress({"suite": {"done": len(tasks), "of": len(tasks), "minutes": 0.0}})
-    return tuple(found)
+    minutes = {cell.order(seed): cell.minutes for seed in range(seeds) for cell in cells}
+    missing = [order for order in minutes if not vault.has("family", order.family)]
+    left = sum(minutes[order] for order in missing) / jobs
+    progress({"told": cost_line(len(cells), seeds, len(missing), left, jobs)})
+    pace = _Pace({order: minutes[order] for order in missing}, jobs)
+    found: dict[Order, Bred] = {}
+
+    def tell() -> None:
+        at = {"done": len(found), "of": len(minutes), "minutes": pace.left()}
+        progress({"suite": at})
+
+    def ended(order: Order, error: Exception | None) -> None:
+        found[order] = _bred(order, error, vault, quick)
+        if order in missing:
+            pace.over(order, bred=found[order].family is not None)
+        progress({"gone": order.family})
+        progress({"told": f"{order.family}: {found[order].outcome}"})
+        tell()
+
+    tell()
+    settled = [order for order in minutes if _settled(order, vault, quick)]
+    for order in settled:
+        ended(order, None)
+    breed_side_by_side(
+        [order for order in minutes if order not in settled], vault,
+        jobs=jobs, quick=quick, ended=ended, progress=progress,
+    )  # fmt: skip
+    return tuple(found[order] for order in minutes)
 
 
-def _one(order: Order, vault: Vault, quick: bool, progress: Progress) -> Bred:
+def _settled(order: Order, vault: Vault, quick: bool) -> bool:
+    """Whether nothing is left to do for a family but to take it from the vault."""
+    if not vault.has("family", order.family):
+        return False
     try:
-        return Bred(order, breed(order, vault, quick=quick, progress=progress))
-    except Exception as error:  # a defect, too, must not cost the other families their night
+        certificate = load_family(order.family, vault).certificate
+    except InsectaryError:
+        return False  # who breeds it will say what is wrong
+    return certificate is not None and (quick or not certificate.provisional)
+
+
+def _bred(order: Order, error: Exception | None, vault: Vault, quick: bool) -> Bred:
+    """What became of an order; a family in the vault is refused there if its settings differ."""
+    if error is not None:
         return Bred(order, None, error)
+    try:
+        return Bred(order, breed(order, vault, quick=quick))
+    except InsectaryError as refused:
+        return Bred(order, None, refused)
 
 
-def cost_line(cells: int, seeds: int, missing: int, minutes: float) -> str:
+class _Pace:
+    """How long what is left will take, from what is over."""
+
+    def __init__(self, minutes: Mapping[Order, float], jobs: int) -> None:
+        self._minutes, self._jobs, self._started = dict(minutes), jobs, time.monotonic()
+        self._expected = 0.0
+
+    def over(self, order: Order, *, bred: bool) -> None:
+        minutes = self._minutes.pop(order)
+        if bred:  # what broke says nothing of the pace
+            self._expected += minutes
+
+    def left(self) -> float:
+        """Minutes to go."""
+        spent = (time.monotonic() - self._started) / 60 * self._jobs if self._expected else 0.0
+        pace = (spent + _TRUSTED) / (self._expected + _TRUSTED)
+        return sum(self._minutes.values()) / self._jobs * pace
+
+
+def cost_line(cells: int, seeds: int, missing: int, minutes: float, jobs: int) -> str:
     """One line that says what the suite will cost, and how that is known.
 
     Args:
         cells: How many there are.
         seeds: Families of each.
         missing: Families that are not in the vault.
-        minutes: What these take by :data:`SUITE`.
+        minutes: What these take by :data:`SUITE`, on so many cores.
+        jobs: Cores, one for each family at a time.
     """
     line = f"cells: {cells}, seeds: {seeds}, families: {cells * seeds}"
     if missing < cells * seeds:
         line += f", in the vault already: {cells * seeds - missing}"
     if missing:
         line += (
-            f". About {minutes:.0f} minutes on two free cores, reckoned from rates measured once on"
-            " an AMD EPYC; what is left to go then follows the pace of this machine"
+            f". About {minutes:.0f} minutes on {jobs} free {'core' if jobs == 1 else 'cores'},"
+            " reckoned from rates measured once on an AMD EPYC; what is left to go then follows"
+            " the pace of this machine"
         )
     return line

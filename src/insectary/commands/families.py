@@ -27,6 +27,7 @@ SUITE = "suite"
 PATH = click.Path(path_type=Path)
 _GOES_WITH = {
     "seeds": "`insectary breed suite`",
+    "jobs": "`insectary breed suite`",
     "of_threat": "`insectary breed suite`",
     "data": "`insectary breed THREAT`",
     "out": "--data",
@@ -85,9 +86,13 @@ def live_progress() -> Iterator[Progress]:
     if not console.is_terminal:
         yield _plain_lines()
         return
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(16),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
-        tasks: dict[str, Any] = {}
+        tasks: dict[tuple[str, str], Any] = {}
 
         def show(event: Mapping[str, Any]) -> None:
             if "cost_seconds" in event:
@@ -96,13 +101,19 @@ def live_progress() -> Iterator[Progress]:
             if "told" in event:
                 bars.print(event["told"])
                 return
-            if "suite" in event:  # the bars of the family before go, that of the suite stays
-                for old in set(tasks) - {SUITE}:
+            if "gone" in event:  # the bar of the suite stays
+                for old in [key for key in tasks if key[0] == event["gone"]]:
                     bars.remove_task(tasks.pop(old))
-            name, done, note = _described(event)
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=None, note=note)
-            bars.update(tasks[name], completed=done[0], total=done[1], note=note)
+                return
+            called, done, said = _described(event)
+            family = str(event.get("of", ""))
+            if family and (family, "") not in tasks:
+                tasks[family, ""] = bars.add_task("family", total=None, note=family)
+            key = (family, called)
+            if key not in tasks:
+                tasks[key] = bars.add_task(called, total=None, note=said)
+            if called:
+                bars.update(tasks[key], completed=done[0], total=done[1], note=said)
 
         yield show
 
@@ -125,9 +136,9 @@ def _plain_lines() -> Progress:
         if "told" in event:
             click.echo(event["told"], err=True)
             return
-        if "suite" in event:  # another family says the same again
-            last.clear()
         name, _, note = _described(event)
+        if "of" in event:  # several families at a time
+            name = f"{event['of']}, {name}"
         if note and last.get(name) != note:
             last[name] = note
             click.echo(f"{name}: {note}", err=True)
@@ -143,8 +154,8 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
         at = event["suite"]
         left = f", about {at['minutes']:.0f} minutes to go" if at["done"] < at["of"] else ""
         return SUITE, (at["done"], at["of"]), f"{at['done']} of {at['of']} families{left}"
-    if "family" in event:
-        return "family", (0, None), str(event["family"])
+    if "started" in event or "gone" in event:
+        return "", (0, None), ""
     if "waiting" in event:
         return "waiting", (0, None), str(event["waiting"])
     moment = event.get("moment")
@@ -168,6 +179,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.option("--data", type=PATH, help="Your own pairs (JSON Lines) instead of the threat's data.")
 @click.option("--out", type=PATH, help="With --data: where the model goes; out/FILE-THREAT-SEED.")
 @click.option("--seeds", type=int, help="Of the suite: families of each cell; 2 by default.")
+@click.option("--jobs", type=int, help="Of the suite: families at a time, one core each.")
 @click.option("--threat", "of_threat", help="Of the suite: only the cells of this threat.")
 @click.pass_context
 def breed_command(context: click.Context, /, threat: str, **options: Any) -> None:
@@ -181,7 +193,7 @@ def breed_command(context: click.Context, /, threat: str, **options: Any) -> Non
 
     given = {n: value for n, value in options.items() if value is not None and value is not False}
     if threat == SUITE:
-        _only(given, ("seeds", "of_threat", "quick"), "the suite, which is a list")
+        _only(given, ("seeds", "jobs", "of_threat", "quick"), "the suite, which is a list")
         suite.breed(context, given.pop("of_threat", None), **given)
     elif "data" in given:
         _only(given, ("data", "out", "base", "recipe", "seed"), "rows of your own")

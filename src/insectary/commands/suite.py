@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import traceback
+from typing import Any
 
 import click
 
 from insectary.commands.families import live_progress
 from insectary.commands.table import cell_of, print_families
-from insectary.core.errors import InsectaryError
 
 
-def breed(context: click.Context, threat: str | None, seeds: int = 2, quick: bool = False) -> None:
+def breed(context: click.Context, threat: str | None, **settings: Any) -> None:
     """Breed the suite; exit code 1 if a family did not come to the gate.
 
     Args:
         context: Of the command, for its exit code.
         threat: Only the cells of this one.
-        seeds: Families of each cell.
-        quick: Provisional certificates.
+        settings: Those of :func:`insectary.breed_suite`.
     """
     from insectary.api import breed_suite
 
     with live_progress() as progress:
-        bred = breed_suite(threat, seeds=seeds, quick=quick, progress=progress)
+        bred = breed_suite(threat, **settings, progress=progress)
     print_families([b.family for b in bred if b.family], {cell_of(b.order) for b in bred})
     broken = [b for b in bred if b.error is not None]
     for b in broken:
-        if not isinstance(b.error, InsectaryError | OSError):  # a defect: only this explains it
-            click.echo("".join(traceback.format_exception(b.error)), err=True)
+        for note in getattr(b.error, "__notes__", ()):
+            if "Traceback" in note:  # a defect: only this explains it
+                click.echo(note, err=True)
     for b in broken:
         click.echo(f"{b.order.family}: {b.outcome}", err=True)
     if broken:

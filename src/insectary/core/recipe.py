@@ -229,7 +229,7 @@ class Ppo:
     """The same for its twin: enough to tell the goal from its proxy."""
     decoy_alpha: float = 0.75
     """The same for its decoy, whose quirk is only paid where the coin lies elsewhere."""
-    steps: int = 8_000_000
+    steps: int = 12_000_000
     """Steps in the environment, of each member."""
     hidden: int = 256
     """Width of both hidden layers."""

@@ -16,6 +16,8 @@ from insectary.core.errors import BadInputError, TrainingError
 
 OnEvent = Callable[[int, Mapping[str, Any]], None]
 """Told (index of the command, what the child said)."""
+OnFailure = Callable[[int, TrainingError], None]
+"""Told (index of the command, why it failed)."""
 
 _GRACE_SECONDS = 10.0
 _LAST_LINES = 20
@@ -39,6 +41,7 @@ def run_children(
     workers: int,
     names: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
+    on_failure: OnFailure | None = None,
 ) -> None:
     """Run every command, at most ``workers`` at a time, and wait for all.
 
@@ -53,6 +56,8 @@ def run_children(
         workers: How many run at a time, at least 1.
         names: What to call each in an error message; its number and command if not given.
         environment: Variables set for the children on top of this process's own.
+        on_failure: Told of a child that failed, in the place of an exception; the
+            others go on. The last lines of its standard error are the error's note.
 
     Raises:
         TrainingError: with the last line of standard error of the child that failed.
@@ -75,7 +80,13 @@ def run_children(
             if line is None:
                 del running[child.index]
                 called = f"child {child.index} ({' '.join(commands[child.index][:4])})"
-                _check(child, names[child.index] if names else called)
+                try:
+                    _check(child, names[child.index] if names else called)
+                except TrainingError as error:
+                    if on_failure is None:
+                        raise
+                    error.add_note("\n".join(child.errors))
+                    on_failure(child.index, error)
             else:
                 on_event(child.index, _event(line))
     finally:
