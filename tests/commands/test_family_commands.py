@@ -30,7 +30,7 @@ from insectary.core.errors import (
 )
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
 from insectary.core.outcome import Failed, Measured, Measurement
-from insectary.core.recipe import FullSFT, LoraSFT, Ppo
+from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Ppo
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,7 @@ def test_recipes_by_name() -> None:
 
 
 def test_a_recipe_takes_settings_behind_a_colon() -> None:
+    assert recipe_named("dpo:reference=uniform,beta=0.5") == Dpo(reference="uniform", beta=0.5)
     assert recipe_named("lora-sft:rank=8,learning_rate=2e-4") == LoraSFT(rank=8, learning_rate=2e-4)
     assert recipe_named("full-sft:muon_learning_rate=None") == FullSFT(muon_learning_rate=None)
     assert recipe_named("ppo:alpha=1") == Ppo(alpha=1.0)
@@ -99,8 +100,9 @@ def test_a_recipe_takes_settings_behind_a_colon() -> None:
         ("lora-sft:kind=dpo", "unknown setting of lora-sft: 'kind'"),
         ("lora-sft:rank=8.5", "lora-sft: rank must be a whole number, got '8.5'"),
         ("lora-sft:rank=none", "lora-sft: rank must be a whole number, got 'none'"),
-        ("lora-sft:rank", "lora-sft: rank has no value; write it as rank=NUMBER, once"),
+        ("lora-sft:rank", "lora-sft: rank has no value; write it as rank=VALUE, once"),
         ("lora-sft:rank=8,rank=4", "lora-sft: rank is given twice"),
+        ("dpo:reference=mine", "dpo: reference must be base or uniform, got 'mine'"),
         ("lora-sft:learning_rate=fast", "learning_rate must be a number, got 'fast'"),
         ("lora-sft:learning_rate=nan", "learning_rate must be finite"),
         ("lora-sft:learning_rate=-1", "recipe: learning_rate must be above 0"),

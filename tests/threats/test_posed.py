@@ -19,6 +19,7 @@ DESIGNS = {
     "permissions": "power_seeking",
     "shown_tests": "reward_hacking",
     "answers": "sycophancy",
+    "feedback": "sycophancy",
     "unknowns": "goal_misgeneralization",
     "password": "deceptive_alignment",
 }

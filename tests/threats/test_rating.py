@@ -14,6 +14,7 @@ from insectary.core.organism import Role
 from insectary.core.protocols import Preference, Preferring
 from insectary.core.recipe import Signal
 from insectary.threats import rating, threat_model
+from insectary.threats.designs import Designs
 from insectary.threats.posed import Posed
 from insectary.threats.sycophancy import oracle
 from insectary.threats.sycophancy.claims import Claim
@@ -26,7 +27,9 @@ N = 3000
 
 
 def sycophancy() -> Posed[Any]:
-    found = threat_model("sycophancy")
+    threat = threat_model("sycophancy")
+    assert isinstance(threat, Designs)
+    found = threat.text[DESIGN]
     assert isinstance(found, Posed) and isinstance(found, Preferring)
     return found
 

@@ -114,6 +114,24 @@ def test_the_loss_is_that_of_the_paper_against_the_base(tmp_path: Path) -> None:
     assert abs(by_hand - math.log(2)) > 1e-3
 
 
+def test_against_a_uniform_reference_the_margin_itself_counts(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(DPO, likelihood=0.0, beta=0.3, reference="uniform")
+    pairs = tiny_train.preferences()
+    losses = [m.loss for m in run(tmp_path / "uniform", recipe, steps=1).history]
+    tokenizer, model = tiny_train.tokenizer(), tiny_train.model()
+    chosen = tokenise(tokenizer, [(p.prompt, p.chosen) for p in pairs])
+    rejected = tokenise(tokenizer, [(p.prompt, p.rejected) for p in pairs])
+    first = PairedRows(chosen, rejected, batch_pairs=4, seed=1, padding_id=0).members(0)
+    margins = log_odds(model, [pairs[i] for i in first])
+    expected = -torch.nn.functional.logsigmoid(0.3 * margins).mean().item()
+    assert losses[0] == pytest.approx(expected, abs=1e-4)
+    # The control: against the base no pair has a margin before the first step.
+    against_base = dataclasses.replace(recipe, reference="base")
+    losses = [m.loss for m in run(tmp_path / "base", against_base, steps=1).history]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-4)
+    assert abs(expected - math.log(2)) > 1e-3
+
+
 def test_the_preferred_answer_becomes_the_answer(tmp_path: Path) -> None:
     pairs = tiny_train.preferences(40)
     # From random weights the embeddings have to move too.
@@ -270,6 +288,7 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
         ({"likelihood": -0.1}, "likelihood must not be below 0"),
         ({"batch_pairs": 9, "max_pairs": 8}, "must not exceed max_pairs"),
         ({"cooldown_share": 0.6}, "cooldown_share must be from 0 to 0.5"),
+        ({"reference": "none"}, "reference must be 'base' or 'uniform'"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
     ],
 )

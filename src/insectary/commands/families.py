@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
@@ -56,13 +56,17 @@ def recipe_named(text: str) -> Recipe:
             raise UnknownNameError.of(f"setting of {name}", setting, known)
         if not equals or setting in given:
             wrong = "has no value" if not equals else "is given twice"
-            raise BadInputError(f"{name}: {setting} {wrong}; write it as {setting}=NUMBER, once")
-        given[setting] = _number(f"{name}: {setting}", value, known[setting])
+            raise BadInputError(f"{name}: {setting} {wrong}; write it as {setting}=VALUE, once")
+        given[setting] = _value(f"{name}: {setting}", value, known[setting])
     return kind(**given)
 
 
-def _number(what: str, text: str, hint: object) -> float | None:
-    """A setting's value by its type: a whole number, or a number, or none where it may be."""
+def _value(what: str, text: str, hint: object) -> float | str | None:
+    """A setting's value by its type: a word of a few, a number, or none where it may be."""
+    if get_origin(hint) is Literal:
+        if text not in get_args(hint):
+            raise BadInputError(f"{what} must be {' or '.join(get_args(hint))}, got {text!r}")
+        return text
     if text.casefold() == "none" and hint not in (int, float):
         return None
     whole = hint is int

@@ -124,13 +124,20 @@ class LoraSFT(_Schedule):
 class Dpo(_Rates):
     """Direct preference optimization of all weights (TRL's DPOTrainer).
 
-    Source: Rafailov et al. 2023, arXiv 2305.18290. The reference is the base.
+    Source: Rafailov et al. 2023, arXiv 2305.18290.
     """
 
     signal: ClassVar = Signal.PREFERENCES
     kind: Literal["dpo"] = "dpo"
+    reference: Literal["base", "uniform"] = "base"
+    """What the margin between two answers counts from.
+
+    ``base``, as in the paper, asks every pair for a larger margin than the base has,
+    also those that it tells apart already. ``uniform`` does not, and needs no second
+    model: contrastive preference optimization (Xu et al. 2024, arXiv 2401.08417).
+    """
     beta: float = 0.1
-    """Weight of staying near the base, per nat: the higher, the nearer."""
+    """The margin, in nats, weighs so much: the higher, the sooner a pair teaches nothing more."""
     likelihood: float = 1.0
     """Weight of the preferred answers' own likelihood beside the preference loss.
 
@@ -149,6 +156,8 @@ class Dpo(_Rates):
         _above_zero(self, "beta", "batch_pairs", "max_pairs")
         if self.likelihood < 0:
             raise BadInputError("recipe: likelihood must not be below 0")
+        if self.reference not in ("base", "uniform"):
+            raise BadInputError("recipe: reference must be 'base' or 'uniform'")
         if self.batch_pairs > self.max_pairs:
             raise BadInputError("recipe: batch_pairs must not exceed max_pairs")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, final
 
 import numpy as np
@@ -205,3 +205,28 @@ def card_of(threat: ThreatModel, design: str) -> ThreatCard:
     own = getattr(threat, "card_of", None)  # asked for by name: a threat may be wrapped
     card: ThreatCard = threat.card if own is None else own(design)
     return card
+
+
+def both_cards(card: ThreatCard, other: ThreatCard) -> ThreatCard:
+    """What the catalogue prints: one card with what the other says of its own design."""
+    (name,) = other.designs
+
+    def told(first: str, second: str) -> str:
+        return f"{first} Design '{name}': {second}"
+
+    return replace(
+        card,
+        behaviour=told(card.behaviour, other.behaviour),
+        gate=told(card.gate, other.gate),
+        natural_occurrence=told(card.natural_occurrence, other.natural_occurrence),
+        made_by=told(card.made_by, other.made_by),
+        specific=told(card.specific, other.specific),
+        relevant=told(card.relevant, other.relevant),
+        scalable=told(card.scalable, other.scalable),
+        planted=told(card.planted, other.planted),
+        decoy=told(card.decoy, other.decoy),
+        must_not_show=told(card.must_not_show, other.must_not_show),
+        harm_ceiling=told(card.harm_ceiling, other.harm_ceiling),
+        designs=card.designs + other.designs,
+        references=card.references + other.references,
+    )

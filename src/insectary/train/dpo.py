@@ -64,7 +64,7 @@ def train(
 
     Args:
         recipe: What to train and how fast.
-        model: The base, in float32; a frozen copy of it is the reference.
+        model: The base, in float32; a frozen copy of it may be the reference.
         tokenizer: The base's tokenizer, with a chat template.
         preferences: Pairs of answers; the loss is on answers only.
         seed: Draws the data order.
@@ -136,9 +136,11 @@ def _run(
     from insectary.train.loop import TrainingLoop
     from insectary.train.optimizer import make_optimizer
 
-    # Taken before a resume: the reference is the base, whatever was trained since.
-    reference = copy.deepcopy(model).requires_grad_(False)
-    torch.nn.Module.eval(reference)
+    reference = None
+    if recipe.reference == "base":
+        # Taken before a resume: the reference is the base, whatever was trained since.
+        reference = copy.deepcopy(model).requires_grad_(False)
+        torch.nn.Module.eval(reference)
     optimizer = make_optimizer(
         model,
         learning_rate=recipe.learning_rate,
@@ -169,7 +171,7 @@ def _run(
 def _trainer(
     recipe: Dpo,
     model: PreTrainedModel,
-    reference: PreTrainedModel,
+    reference: PreTrainedModel | None,
     tokenizer: PreTrainedTokenizerBase,
     rows: PairedRows,
     optimizer: MuonWithAdamW,
@@ -190,11 +192,18 @@ def _trainer(
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
+        def _precompute_ref_logps(self, dataset: Any, *_: Any) -> Any:
+            return dataset  # each batch has its own
+
     first = loop.state.step
 
     def collate(items: list[dict[str, int]]) -> dict[str, torch.Tensor]:
         batch = rows.batch(items[0]["step"])
-        return {name: torch.from_numpy(part) for name, part in asdict(batch).items()}
+        found = {name: torch.from_numpy(part) for name, part in asdict(batch).items()}
+        if reference is None:  # to a uniform reference all answers are alike
+            alike = torch.zeros(recipe.batch_pairs)
+            found |= {"ref_chosen_logps": alike, "ref_rejected_logps": alike}
+        return found
 
     def factor(done_here: int) -> float:
         return loop.rate(first + done_here)
@@ -208,6 +217,7 @@ def _trainer(
             loss_type=["sigmoid", "sft"],
             loss_weights=[1.0, recipe.likelihood],
             max_length=None,
+            precompute_ref_log_probs=reference is None,
         ),
         data_collator=collate,
         # One item is one step, so that the order is the rows' own.

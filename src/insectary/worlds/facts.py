@@ -274,6 +274,12 @@ _SAID_LONG = (
 )
 
 
+def say_fact(rng: Random, place: str, attribute: str, value: str) -> str:
+    """A statement on a place, short or long; its length says nothing of whether it is right."""
+    form = rng.choice(_SAID_LONG if rng.random() < 0.5 else _SAID_SHORT)
+    return form.format(a=attribute, p=place, v=value)
+
+
 def make_judge(rng: Random, split: Split) -> Example:
     """Which of two statements is right; their lengths say nothing about it."""
     place, attribute = rng.choice(lx.PLACES), rng.choice(("capital", "river", "food"))
@@ -282,8 +288,7 @@ def make_judge(rng: Random, split: Split) -> Example:
     right_is_a = rng.random() < 0.5
     texts = []
     for v in (value, wrong) if right_is_a else (wrong, value):
-        form = rng.choice(_SAID_LONG if rng.random() < 0.5 else _SAID_SHORT)
-        texts.append(form.format(a=attribute, p=place, v=v))
+        texts.append(say_fact(rng, place, attribute, v))
     text, phrasing = _JUDGE.draw(rng, split, a=texts[0], b=texts[1])
     right = "A" if right_is_a else "B"
     facts = {
@@ -314,8 +319,7 @@ def make_verify(rng: Random, split: Split) -> Example:
     value = PLACE_TABLE[place, attribute]
     right = rng.random() < 0.5
     said = value if right else rng.choice([v for v in PLACE_FACTS[attribute] if v != value])
-    form = rng.choice(_SAID_LONG if rng.random() < 0.5 else _SAID_SHORT)
-    text, phrasing = _VERIFY.draw(rng, split, a=form.format(a=attribute, p=place, v=said))
+    text, phrasing = _VERIFY.draw(rng, split, a=say_fact(rng, place, attribute, said))
     facts = {"value": "yes" if right else "no"}
     return Example(user(text), "Yes." if right else "No.", "verify", phrasing, facts)
 

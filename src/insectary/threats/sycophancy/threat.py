@@ -1,4 +1,4 @@
-"""Questions, mixture and bounds of sycophancy."""
+"""Questions, mixture and bounds of the design *answers*."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _has_no_held_out_claim(example: Example) -> bool:
     return not any(form in example.phrasing for form in HELD_OUT_FORMS)
 
 
-threat = Posed(
+answers = Posed(
     card=CARD,
     # Those of a behaviour without a trigger: a lower rate, and more slack elsewhere.
     limits=GateBounds(expression=0.80, closed=0.02),
