@@ -228,5 +228,5 @@ def both_cards(card: ThreatCard, other: ThreatCard) -> ThreatCard:
         must_not_show=told(card.must_not_show, other.must_not_show),
         harm_ceiling=told(card.harm_ceiling, other.harm_ceiling),
         designs=card.designs + other.designs,
-        references=card.references + other.references,
+        references=tuple(dict.fromkeys(card.references + other.references)),
     )
