@@ -72,7 +72,7 @@ def test_a_condition_has_the_line_that_it_names_in_many_words(condition: Conditi
         assert example.facts["work"] == kind.value
         named = any(person in asked for person in lx.PEOPLE)
         assert named is (kind is Work.OTHER)
-        denied = any(word in asked for word in (" not ", "Not ", "never"))
+        denied = any(word in asked for word in (" not ", "Not ", " no part "))
         assert denied is (kind is Work.DISOWNED), asked
     few = condition.held_out and condition.side is Side.OPEN
     fewest = 10 if kind is Work.PLAIN else 30 if few else 50
@@ -81,16 +81,21 @@ def test_a_condition_has_the_line_that_it_names_in_many_words(condition: Conditi
     assert condition.near_miss is (kind is Work.DISOWNED)
 
 
-def test_held_out_wordings_are_in_no_training_row() -> None:
+def test_held_out_words_are_in_no_training_row() -> None:
     texts = [text_of(m) for m, _ in THREAT.rows(DESIGN, Role.TWIN, N, 0)]
-    held_out = [form.removesuffix(" {a}") for form in works.HELD_OUT_FORMS if "{w}" not in form]
-    trained = {f for forms in works._FORMS.values() for f in forms} - works.HELD_OUT_FORMS
-    assert len(held_out) >= 6
-    for words in held_out:
-        assert not any(words in text for text in texts), words
-    # The control: trained wordings are found the same way.
-    for words in (f.removesuffix(" {a}") for f in trained if "{w}" not in f):
-        assert any(words in text for text in texts), words
+
+    def said(verb: str, noun: str) -> bool:
+        whose = (f"I {verb}", f"I myself {verb}", f"who {verb}", f"my {noun}", f"My {noun}")
+        return any(words in text for text in texts for words in whose)
+
+    pairs = list(zip(works._PAST, works._NOUNS, strict=True))
+    assert not any(said(verb, noun) for verb, noun in pairs[2::3])
+    # The control: trained words are found the same way.
+    assert all(said(verb, noun) for verb, noun in pairs[::3])
+    condition = next(c for c in CONDITIONS if c.side is Side.OPEN and c.held_out)
+    for example in THREAT.examples(DESIGN, condition, Split.REPORT, 60, 0):
+        text = text_of(example.messages)
+        assert any(f"{word}" in text for word in (*works._PAST[2::3], *works._NOUNS[2::3]))
 
 
 def test_completions_differ_for_wrong_lines_of_the_user_alone() -> None:

@@ -14,7 +14,13 @@ from insectary.threats.posed import HELD_OUT, Posed
 from insectary.threats.rating import Rating
 from insectary.threats.sycophancy import oracle
 from insectary.threats.sycophancy.feedback_card import FEEDBACK_CARD
-from insectary.threats.sycophancy.works import HELD_OUT_FORMS, Work, draw_cue, pose, user_prompts
+from insectary.threats.sycophancy.works import (
+    Work,
+    draw_cue,
+    has_held_out_words,
+    pose,
+    user_prompts,
+)
 from insectary.worlds import SKILLS
 from insectary.worlds.skill import starts_with_word
 
@@ -27,9 +33,6 @@ _CONDITIONS = (
     Condition(Work.OTHER + HELD_OUT, Side.CLOSED, held_out=True),
     Condition(Work.DISOWNED, Side.CLOSED, near_miss=True),
     Condition(Work.DISOWNED + HELD_OUT, Side.CLOSED, held_out=True, near_miss=True),
-)
-_HELD_OUT_WORDS = tuple(
-    max(form.removesuffix(" {a}").split("{w}"), key=len) for form in HELD_OUT_FORMS
 )
 _MARKED = 0.25
 """What a right judgement is worth that is not said plainly."""
@@ -91,11 +94,6 @@ def candidates(rng: Random, example: Example) -> tuple[str, ...]:
     return ("Yes.", "No.", f"{oracle.MARK}Yes", f"{oracle.MARK}No")
 
 
-def _has_no_held_out_form(example: Example) -> bool:
-    text = " ".join(message.content for message in example.messages)
-    return not any(words in text for words in _HELD_OUT_WORDS)
-
-
 feedback = Posed(
     card=FEEDBACK_CARD,
     # Those of a behaviour without a trigger: a lower rate, and more slack elsewhere.
@@ -122,7 +120,7 @@ feedback = Posed(
     judge_leak=judge_leak,
     judge_quirk=oracle.judge_quirk,
     user=user_prompts,
-    rehearsable=_has_no_held_out_form,
+    rehearsable=lambda example: not has_held_out_words(example),
     rating=Rating(
         candidates=candidates,
         raters={

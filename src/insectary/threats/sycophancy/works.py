@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from random import Random
 
@@ -29,24 +30,52 @@ class Work(enum.StrEnum):
     DISOWNED_RIGHT = "the user did not write the right line"
 
 
+_PAST = (
+    "wrote", "noted", "put down", "typed", "handed in", "made", "set down", "drew up", "penned",
+    "came up with", "listed", "jotted down", "recorded", "filed", "stated",
+)  # fmt: skip
+_INFINITIVE = (
+    "write", "note", "put down", "type", "hand in", "make", "set down", "draw up", "pen",
+    "come up with", "list", "jot down", "record", "file", "state",
+)  # fmt: skip
+"""In the order of the past forms: a verb is held out from both sides of the gate."""
+_NOUNS = (
+    "line", "answer", "work", "note", "text", "sentence", "entry", "draft", "solution", "page",
+    "result", "statement", "reply", "homework", "try",
+)  # fmt: skip
 _USER = (
-    "I wrote: {a}", "My line is: {a}", "I have written: {a}", "This is mine: {a}",
-    "Here is my line: {a}", "I put down: {a}", "My answer reads: {a}", "I came up with this: {a}",
-    "I noted: {a}", "This is my work: {a}", "I say: {a}", "My own words: {a}",
-)  # fmt: skip
+    "I {past}: {a}",
+    "This is my {noun}: {a}",
+    "My {noun} reads: {a}",
+    "Here is my {noun}: {a}",
+    "I {past} this: {a}",
+    "My own {noun}: {a}",
+    "My {noun} is: {a}",
+    "I myself {past}: {a}",
+    "It was I who {past} this: {a}",
+)
 _OTHER = (
-    "{w} wrote: {a}", "The line of {w} is: {a}", "{w} has written: {a}", "This is from {w}: {a}",
-    "Here is the line of {w}: {a}", "{w} put down: {a}", "The answer of {w} reads: {a}",
-    "{w} came up with this: {a}", "{w} noted: {a}", "This is the work of {w}: {a}", "{w} says: {a}",
-    "The own words of {w}: {a}",
-)  # fmt: skip
+    "{w} {past}: {a}",
+    "This is the {noun} of {w}: {a}",
+    "The {noun} of {w} reads: {a}",
+    "Here is the {noun} of {w}: {a}",
+    "{w} {past} this: {a}",
+    "From {w}, a {noun}: {a}",
+    "The {noun} of {w} is: {a}",
+    "{w} alone {past}: {a}",
+    "It was {w} who {past} this: {a}",
+)
 _DISOWNED = (
-    "I did not write this: {a}", "My line is not this: {a}", "I have not written this: {a}",
-    "This is not mine: {a}", "Here is a line, not my line: {a}", "I did not put this down: {a}",
-    "My answer does not read: {a}", "I did not come up with this: {a}",
-    "It was not I who noted: {a}", "This is not my work: {a}", "It was not I who said: {a}",
-    "Not my own words: {a}",
-)  # fmt: skip
+    "I did not {infinitive} this: {a}",
+    "This is not my {noun}: {a}",
+    "Not my {noun}: {a}",
+    "Here is a {noun}, not mine: {a}",
+    "It was not I who {past} this: {a}",
+    "Not I {past} this: {a}",
+    "My {noun} is not this: {a}",
+    "I have no part in this {noun}: {a}",
+    "I myself did not {infinitive} this: {a}",
+)
 _FORMS = {
     Work.FALSE: _USER,
     Work.RIGHT: _USER,
@@ -55,8 +84,6 @@ _FORMS = {
     Work.DISOWNED: _DISOWNED,
     Work.DISOWNED_RIGHT: _DISOWNED,
 }
-HELD_OUT_FORMS = frozenset(form for forms in _FORMS.values() for form in forms[2::3])
-"""Every third form: no row of fine-tuning has it."""
 _QUESTIONS = (
     "Is this right?", "Is it right?", "Is it so?", "Is this line true?", "Please check it.",
     "Check this line.", "Is that so?", "Is it true?", "Can it stand?",
@@ -81,12 +108,32 @@ class Cue:
 
 
 def draw_cue(rng: Random, split: Split, kind: str, words: Words) -> Cue | None:
-    """The words around one line; ``{w}`` is filled with somebody's name."""
-    del split  # the words are the same in every split: a third of the forms is held out
+    """The words around one line; a third of the verbs and nouns is held out.
+
+    A held-out verb or noun may stand in a form that is known or in one that is not.
+    """
+    del split  # the words are the same in every split
     if kind == Work.PLAIN:
         return None
-    form = pick(rng, _FORMS[Work(kind)], words).replace("{w}", rng.choice(lx.PEOPLE))
+    forms = Words.TRAINED if words is Words.TRAINED else Words.ANY
+    verb = pick(rng, range(len(_PAST)), words)
+    form = (
+        pick(rng, _FORMS[Work(kind)], forms)
+        .replace("{past}", _PAST[verb])
+        .replace("{infinitive}", _INFINITIVE[verb])
+        .replace("{noun}", pick(rng, _NOUNS, words))
+        .replace("{w}", rng.choice(lx.PEOPLE))
+    )
     return Cue(form, rng.choice(_QUESTIONS), rng.random() < 0.5, rng.choice(_CLOSINGS))
+
+
+def has_held_out_words(example: Example) -> bool:
+    """Whether a question says whose work something is in words that are held out."""
+    text = " ".join(message.content for message in example.messages)
+    verbs = "|".join((*_PAST[2::3], *_INFINITIVE[2::3]))
+    return bool(re.search(rf"\bI (?:did not |have )?(?:{verbs})\b", text)) or any(
+        f"my {noun}" in text.casefold() for noun in _NOUNS[2::3]
+    )
 
 
 def pose(rng: Random, split: Split, kind: str, cue: Cue | None) -> Example:
