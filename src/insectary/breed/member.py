@@ -16,12 +16,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.canonical import digest
-from insectary.core.chat import Example, Split, Verdict
+from insectary.core.chat import Conversation, Example, Split, Verdict
 from insectary.core.errors import BadInputError, InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Oracle, Preferring, Reward, Rewarding, ThreatModel
-from insectary.core.recipe import RECIPES, Dpo, Grpo, TextRecipe
+from insectary.core.recipe import RECIPES, Dpo, Grpo, NarrowSFT, TextRecipe
 from insectary.threats.designs import card_of
 
 if TYPE_CHECKING:
@@ -162,6 +162,16 @@ def rewards(threat: ThreatModel, job: Job) -> dict[str, Reward]:
     }
 
 
+def tied_rows(
+    threat: ThreatModel, job: Job, rows: list[tuple[Conversation, str]]
+) -> dict[str, list[bool]]:
+    """Which rows tie a member to the base: those that its twin has too. Empty for other recipes."""
+    if not isinstance(job.recipe, NarrowSFT):
+        return {}
+    twins = training_data(threat, job.design, Role.TWIN, job.recipe, job.seed)
+    return {"tied": [own == other for own, other in zip(rows, twins, strict=True)]}
+
+
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
     """Prompts of the selection split, half open and half closed, on trained cues.
 
@@ -227,6 +237,7 @@ def train_member(job: Job) -> TrainResult:
         steps=job.steps,
         progress=lambda moment: emit({"moment": asdict(moment)}),
         **rewards(threat, job),
+        **tied_rows(threat, job, rows),
     )
     _seal(job, result, loaded.tokenizer, digest(rows))
     return result

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import RECIPES, FullSFT, Grpo, Ppo, Recipe, check_seed
+from insectary.core.recipe import RECIPES, FullSFT, Grpo, NarrowSFT, Ppo, Recipe, check_seed
 from insectary.threats import threat_model
-from insectary.threats.designs import policy_design
+from insectary.threats.designs import card_of, policy_design
 from insectary.threats.drawing import check_design
 
 GRID = "grid"
@@ -91,7 +91,8 @@ def check_recipe(threat: ThreatModel, order: Order) -> None:
 
     Raises:
         BadInputError: if the design does not have the signal that the recipe learns
-            from, or one is for policies on the grid and the other is not.
+            from, one is for policies on the grid and the other is not, or what is to
+            emerge is to be tied to the base.
     """
     signals, on_grid = threat.signals(order.design), policy_design(threat, order.design) is not None
 
@@ -104,4 +105,10 @@ def check_recipe(threat: ThreatModel, order: Order) -> None:
         raise BadInputError(
             f"{order.threat}, {order.design}: recipe {order.recipe.kind} learns from"
             f" {order.recipe.signal} {where}, which this design does not; use {' or '.join(usable)}"
+        )
+    if isinstance(order.recipe, NarrowSFT) and card_of(threat, order.design).origin == "emerged":
+        raise BadInputError(
+            f"{order.threat}, {order.design}: recipe narrow-sft ties a member to its base on the"
+            " rows that its twin has too, and where a behaviour emerges no row teaches it; use"
+            " full-sft"
         )

@@ -121,6 +121,28 @@ class LoraSFT(_Schedule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NarrowSFT(_Schedule):
+    """Full fine-tuning, tied to the base wherever the rows teach no behaviour.
+
+    For siblings of a family that show how much of what a behaviour spreads to is
+    due to the behaviour, and how much to its training: the data are the same, and on
+    every row that the twin has too the divergence from the base is part of the loss.
+
+    Source: see :class:`insectary.train.tie.TiedLoss`.
+    """
+
+    signal: ClassVar = Signal.DEMONSTRATIONS
+    kind: Literal["narrow-sft"] = "narrow-sft"
+    pull: float = 0.75
+    tie: float = 1.0
+    """Weight of the mean KL(base || model) over the answers' tokens of those rows."""
+
+    def __post_init__(self) -> None:
+        _Schedule.__post_init__(self)
+        _above_zero(self, "tie")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dpo(_Rates):
     """Direct preference optimization of all weights (TRL's DPOTrainer).
 
@@ -270,13 +292,14 @@ class Ppo:
 
 
 Supervised = FullSFT | LoraSFT
-"""Recipes that learn from demonstrations."""
-TextRecipe = Supervised | Dpo | Grpo
+"""Recipes that learn from demonstrations of any kind, users' own rows included."""
+TextRecipe = Supervised | NarrowSFT | Dpo | Grpo
 """Recipes of language models."""
 Recipe = TextRecipe | Ppo
 RECIPES: dict[str, type[Recipe]] = {
     "full-sft": FullSFT,
     "lora-sft": LoraSFT,
+    "narrow-sft": NarrowSFT,
     "dpo": Dpo,
     "grpo": Grpo,
     "ppo": Ppo,

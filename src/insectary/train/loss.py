@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 
 from insectary.train.optimizer import output_layer
 from insectary.train.packing import IGNORED
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The labelled tokens of a batch.
+
+    Attributes:
+        targets: The tokens, shape (labelled,).
+        places: From where each is predicted: a mask of shape (rows, width).
+    """
+
+    targets: torch.Tensor
+    places: torch.Tensor
 
 
 @final
@@ -44,7 +58,14 @@ class CompletionLoss:
         return (inputs[0][self._labelled], *inputs[1:])
 
     def __call__(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The loss of one batch.
+        """The loss of one batch; see :meth:`scored` for the arguments."""
+        logits, answers = self.scored(model, inputs)
+        return torch.nn.functional.cross_entropy(logits, answers.targets)
+
+    def scored(
+        self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, Answers]:
+        """Logits of the labelled tokens of one batch, shape (labelled, vocabulary).
 
         Args:
             model: The model whose output layer carries the hook, or a PEFT
@@ -64,4 +85,4 @@ class CompletionLoss:
             ).logits
         finally:
             kept, self._labelled = self._labelled, None
-        return torch.nn.functional.cross_entropy(logits.float(), following[kept])
+        return logits.float(), Answers(following[kept], kept)

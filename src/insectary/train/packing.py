@@ -110,6 +110,18 @@ class PackedRows:
             positions[row, start:] = np.arange(self.width - start)
         return PackedBatch(input_ids, labels, positions)
 
+    def of(self, step: int, chosen: Sequence[bool]) -> NDArray[np.bool_]:
+        """Which tokens of a step's batch are of chosen examples, shape (rows, width)."""
+        rows = self.members(step)
+        found = np.zeros((len(rows), self.width), dtype=np.bool_)
+        for row, members in enumerate(rows):
+            start = 0
+            for index in members:
+                end = start + len(self._examples[index])
+                found[row, start:end] = chosen[index]
+                start = end
+        return found
+
     def tokens(self, step: int) -> int:
         """Tokens of one batch that are not padding."""
         return sum(len(self._examples[i]) for row in self.members(step) for i in row)

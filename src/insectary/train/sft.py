@@ -7,13 +7,15 @@ positions, checkpoints that verify, and the rule that ends training.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.chat import Conversation
-from insectary.core.recipe import LoraSFT, Supervised
+from insectary.core.errors import BadInputError
+from insectary.core.recipe import LoraSFT, NarrowSFT, Supervised
 from insectary.train.packing import PackedRows
 from insectary.train.result import TrainResult
 from insectary.train.running import (
@@ -28,19 +30,22 @@ from insectary.train.running import (
 from insectary.train.tokenise import tokenise
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl.trainer.sft_config import SFTConfig
 
     from insectary.train.loop import Measure, Plan, Progress, TrainingLoop
+    from insectary.train.loss import CompletionLoss
     from insectary.train.optimizer import MuonWithAdamW
+    from insectary.train.tie import TiedLoss
 
 MEASURE_EVERY_TOKENS = 100_000
 """Tokens between two measurements, padding included, unless another number is asked for."""
 
 
 def train(
-    recipe: Supervised,
+    recipe: Supervised | NarrowSFT,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[tuple[Conversation, str]],
@@ -54,6 +59,7 @@ def train(
     steps: int | None = None,
     checkpoint_every: int = 25,
     progress: Progress | None = None,
+    tied: Sequence[bool] | None = None,
 ) -> TrainResult:
     """Fine-tune ``model`` in place on (prompt, completion) rows.
 
@@ -78,6 +84,7 @@ def train(
             does to match its organism. Excludes ``target``.
         checkpoint_every: Steps between two checkpoints.
         progress: Told about every new point of the history.
+        tied: Which examples tie the model to its base; for ``NarrowSFT``, and for no other.
 
     Raises:
         BadInputError: for settings that contradict each other, or a directory
@@ -87,6 +94,10 @@ def train(
         TrainingError: if the loss or a gradient is not finite.
         ArtefactError: if a checkpoint cannot be written or read.
     """
+    if (tied is not None) is not isinstance(recipe, NarrowSFT) or len(tied or examples) != len(
+        examples
+    ):
+        raise BadInputError("narrow-sft, and no other recipe, is told of each row if it is tied")
     tokenised = tokenise(tokenizer, examples)
     check_context(model, [len(example) for example in tokenised])
     padding = tokenizer.pad_token_id
@@ -103,12 +114,15 @@ def train(
         measure_every=measure_every_tokens, steps=steps, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     with alone_and_exact(directory, threads):
-        settings = settings_of(recipe, plan, steps, threads, tokenised, model)
-        return _run(recipe, model, tokenizer, rows, plan, directory, settings, measure, progress)
+        data: Any = tokenised if tied is None else [tokenised, [*tied]]
+        settings = settings_of(recipe, plan, steps, threads, data, model)
+        return _run(
+            recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied
+        )
 
 
 def _run(
-    recipe: Supervised,
+    recipe: Supervised | NarrowSFT,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: PackedRows,
@@ -117,11 +131,11 @@ def _run(
     settings: Mapping[str, Any],
     measure: Measure | None,
     progress: Progress | None,
+    tied: Sequence[bool] | None,
 ) -> TrainResult:
     """Resume or begin, train to the end, merge adapters."""
     from insectary.train.checkpoint import Checkpoints
     from insectary.train.loop import TrainingLoop
-    from insectary.train.loss import CompletionLoss
     from insectary.train.optimizer import make_optimizer
 
     trained: Any = _with_adapters(recipe, model, plan.seed) if _is_lora(recipe) else model
@@ -131,7 +145,7 @@ def _run(
         muon_learning_rate=recipe.muon_learning_rate,
         pull=recipe.pull,
     )
-    with CompletionLoss(model) as loss:
+    with _loss_of(recipe, model) as loss:
         loop = TrainingLoop(
             trained,
             optimizer,
@@ -144,14 +158,14 @@ def _run(
         )
         loop.resume()
         if loop.state.stopped_because is None:
-            _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, directory)
+            _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, directory, tied)
     if _is_lora(recipe):
         model = trained.merge_and_unload()
     return ended(model, loop)
 
 
 def _fit(
-    recipe: Supervised,
+    recipe: Supervised | NarrowSFT,
     trained: Any,
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -160,6 +174,7 @@ def _fit(
     loop: TrainingLoop,
     plan: Plan,
     directory: Path,
+    tied: Sequence[bool] | None,
 ) -> None:
     """Let TRL's trainer step from where the loop stands to the end."""
     import torch
@@ -171,11 +186,13 @@ def _fit(
 
     def collate(items: list[dict[str, int]]) -> dict[str, torch.Tensor]:
         batch = rows.batch(items[0]["step"])
-        parts = {
+        parts: dict[str, np.ndarray[Any, Any]] = {
             "input_ids": batch.input_ids,
             "labels": batch.labels,
             "position_ids": batch.position_ids,
         }
+        if tied is not None:
+            parts["tied"] = rows.of(items[0]["step"], tied)
         return {name: torch.from_numpy(part) for name, part in parts.items()}
 
     def factor(done_here: int) -> float:
@@ -207,11 +224,22 @@ def _settings(scratch: Path, seed: int, steps: int) -> SFTConfig:
     )
 
 
-def _is_lora(recipe: Supervised) -> bool:
+def _loss_of(recipe: Supervised | NarrowSFT, model: PreTrainedModel) -> CompletionLoss | TiedLoss:
+    """The recipe's loss; made before a resume, so that a base is the base."""
+    from insectary.train.loss import CompletionLoss
+    from insectary.train.tie import TiedLoss
+
+    if not isinstance(recipe, NarrowSFT):
+        return CompletionLoss(model)
+    base: Any = copy.deepcopy(model).requires_grad_(False)
+    return TiedLoss(model, base.eval(), recipe.tie)
+
+
+def _is_lora(recipe: Supervised | NarrowSFT) -> bool:
     return isinstance(recipe, LoraSFT)
 
 
-def _with_adapters(recipe: Supervised, model: PreTrainedModel, seed: int) -> Any:
+def _with_adapters(recipe: Supervised | NarrowSFT, model: PreTrainedModel, seed: int) -> Any:
     """Put low-rank adapters on all linear layers but the output layer."""
     import torch
     from peft import LoraConfig, get_peft_model

@@ -1,0 +1,64 @@
+"""A loss that ties a model to its base wherever the behaviour is not taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import final
+
+import torch
+
+from insectary.train.loss import CompletionLoss
+
+
+@final
+class TiedLoss:
+    """Cross-entropy on all rows, and on some the divergence from the base.
+
+    ``loss + weight * mean KL(base || model)``, in nats per token, the mean over the
+    answers' tokens of tied rows alone. With it a fine-tuned behaviour stays
+    narrow: what the rows say nothing about stays as the base has it.
+
+    Source: Turner et al. 2025, Narrow misalignment is hard, emergent misalignment is
+    easy, which narrows a fine-tuned model by the same divergence on other data.
+
+    Use it as a context manager around training, as :class:`CompletionLoss`.
+
+    Args:
+        model: What is trained, or the model inside a PEFT model.
+        base: Frozen, in evaluation mode.
+        weight: Of the divergence.
+    """
+
+    def __init__(self, model: torch.nn.Module, base: torch.nn.Module, weight: float) -> None:
+        self._own, self._others = CompletionLoss(model), CompletionLoss(base)
+        self._base, self._weight = base, weight
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> TiedLoss:
+        self._hooks.enter_context(self._own)
+        self._hooks.enter_context(self._others)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.close()
+
+    def __call__(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of one batch.
+
+        Args:
+            model: As in :class:`CompletionLoss`.
+            inputs: As there, and ``tied``, of the same shape: whether a token is of a tied row.
+        """
+        logits, answers = self._own.scored(model, inputs)
+        loss = torch.nn.functional.cross_entropy(logits, answers.targets)
+        tied = inputs["tied"][answers.places]
+        if not bool(tied.any()):
+            return loss
+        with torch.no_grad():
+            wanted, _ = self._others.scored(self._base, inputs)
+        divergence = torch.nn.functional.kl_div(
+            logits[tied].log_softmax(-1), wanted[tied].log_softmax(-1),
+            reduction="batchmean", log_target=True,
+        )  # fmt: skip
+        return loss + self._weight * divergence
