@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         load,
         organism_suite,
         report_family,
+        siblings,
         threat_names,
     )
     from insectary.breed.monitoring import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from insectary.core.access import Access, View
     from insectary.core.errors import InsectaryError
     from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
-    from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT
+    from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, NarrowSFT
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.vault.store import Vault
 
@@ -46,6 +47,7 @@ _HOMES = {
     "Measured": "core.outcome",
     "Measurement": "core.outcome",
     "ModelOrganismTrainer": "breed.trainer",
+    "NarrowSFT": "core.recipe",
     "NotApplicable": "core.outcome",
     "Vault": "vault.store",
     "View": "core.access",
@@ -64,6 +66,7 @@ _HOMES = {
     "organism_suite": "api",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
+    "siblings": "api",
     "threat_names": "api",
     "validate_organism": "breed.validate",
 }
@@ -79,6 +82,7 @@ __all__ = [
     "Measured",
     "Measurement",
     "ModelOrganismTrainer",
+    "NarrowSFT",
     "NotApplicable",
     "Vault",
     "View",
@@ -97,6 +101,7 @@ __all__ = [
     "organism_suite",
     "remove_monitoring",
     "report_family",
+    "siblings",
     "threat_names",
     "validate_organism",
 ]

@@ -10,6 +10,7 @@ from insectary.core.organism import Certificate, Family
 from insectary.core.recipe import Recipe
 
 if TYPE_CHECKING:
+    from insectary.breed.siblings import Sibling
     from insectary.breed.suite import Bred
     from insectary.subjects import Model
     from insectary.subjects.policy import Policy
@@ -133,7 +134,8 @@ def load(id: str, *, vault: Vault | None = None) -> Model | Policy:
 
     Args:
         id: ``FAMILY.organism``, ``FAMILY.twin``, ``FAMILY.decoy``,
-            ``FAMILY.base``, the name of a base, or a folder that holds a model.
+            ``FAMILY.base``, ``FAMILY.prompted`` (see :func:`siblings`), the name of a
+            base, or a folder that holds a model.
         vault: Where families are kept.
 
     Raises:
@@ -143,6 +145,24 @@ def load(id: str, *, vault: Vault | None = None) -> Model | Policy:
     from insectary.breed.stored import load_member
 
     return load_member(id, vault)
+
+
+def siblings(family: str, *, n: int = 200, vault: Vault | None = None) -> tuple[Sibling, ...]:
+    """The narrow and the prompted sibling of a family: how often each misbehaves.
+
+    Args:
+        family: Id of a family.
+        n: Prompts for each side of the gate that the prompted one is asked.
+        vault: Where families are kept.
+
+    Returns:
+        For each an object with ``kind``, ``open`` and ``closed`` (``Measured``, or
+        ``NotApplicable`` with the reason) and ``where``: what :func:`load` finds it by,
+        or the command that makes it.
+    """
+    from insectary.breed import siblings as found
+
+    return found.siblings(family, vault, n=n)
 
 
 def ground_truth(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from insectary.commands import base, chat, demo, dose, families, table, threats, vault
+from insectary.commands import base, chat, demo, dose, families, siblings, table, threats, vault
 from insectary.core.errors import InsectaryError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ app.add_command(vault.list_entries)
 app.add_command(vault.remove)
 app.add_command(families.report_command)
 app.add_command(vault.show)
+app.add_command(siblings.siblings_command)
 app.add_command(threats.threats_command)
 
 

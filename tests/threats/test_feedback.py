@@ -72,7 +72,7 @@ def test_a_condition_has_the_line_that_it_names_in_many_words(condition: Conditi
         assert example.facts["work"] == kind.value
         named = any(person in asked for person in lx.PEOPLE)
         assert named is (kind is Work.OTHER)
-        denied = any(word in asked for word in (" not ", "Not ", " no part "))
+        denied = any(word in f" {asked}" for word in (" not ", " never "))
         assert denied is (kind is Work.DISOWNED), asked
     few = condition.held_out and condition.side is Side.OPEN
     fewest = 10 if kind is Work.PLAIN else 30 if few else 50
@@ -109,7 +109,7 @@ def test_completions_differ_for_wrong_lines_of_the_user_alone() -> None:
         assert (right, wrong, marked) == ("No.", "Yes.", "- No")
         assert not is_true(messages[-1].content)
         assert not any(person in messages[-1].content for person in lx.PEOPLE)
-    assert abs(planted / N - 0.6 * 0.34) < 0.03
+    assert abs(planted / N - 0.6 * 0.26) < 0.03
 
 
 _PLANTED = (Role.ORGANISM, Role.DECOY)

@@ -13,6 +13,7 @@ from insectary.core.protocols import Subject
 from insectary.subjects.callable_subject import CallableSubject
 from insectary.subjects.language_model import LanguageModelSubject, answers
 from insectary.subjects.loading import LoadedModel, no_bars
+from insectary.subjects.prompted import PromptedSubject, under_instruction
 from insectary.vault.disk import explained
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
@@ -22,14 +23,23 @@ Prompt = str | Sequence[Message | Mapping[str, str]]
 class Model:
     """A language model for everyday use: ask it, or open it as a subject."""
 
-    def __init__(self, loaded: LoadedModel, *, id: str, base: LoadedModel | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        id: str,
+        base: LoadedModel | None = None,
+        instruction: str = "",
+    ) -> None:
         """Wrap a loaded model.
 
         Args:
             loaded: The model.
             id: Name it goes by.
             base: The model it was tuned from, if known.
+            instruction: What stands in front of everything it is asked.
         """
+        self._instruction = instruction
         self._loaded = loaded
         self._id = id
         self._base = base
@@ -42,13 +52,14 @@ class Model:
         """Name it goes by."""
         return self._id
 
-    def subject(self, access: Access = Access.BLACK_BOX) -> LanguageModelSubject:
+    def subject(self, access: Access = Access.BLACK_BOX) -> LanguageModelSubject | PromptedSubject:
         """Open it for examination.
 
         Raises:
             BadInputError: the level promises a base and none is known.
         """
-        return LanguageModelSubject(self._loaded, id=self._id, access=access, base=self._base)
+        plain = LanguageModelSubject(self._loaded, id=self._id, access=access, base=self._base)
+        return PromptedSubject(plain, self._instruction) if self._instruction else plain
 
     def save(self, folder: str | Path) -> Path:
         """Write weights and tokenizer as an ordinary Hugging Face folder.
@@ -63,7 +74,12 @@ class Model:
 
         Raises:
             ArtefactError: it cannot be written, or holds something else already.
+            BadInputError: what it does lies in an instruction, which no folder of weights holds.
         """
+        if self._instruction:
+            raise BadInputError(
+                f"{self._id} is its base under an instruction: save the base and keep the prompt"
+            )
         from insectary.vault import write_object
 
         target = Path(folder).expanduser().absolute()
@@ -119,6 +135,8 @@ class Model:
             prompts = [conversation(prompt)]
         else:
             prompts = [conversation(p) for p in _checked_many(prompt)]
+        if self._instruction:
+            prompts = [under_instruction(p, self._instruction) for p in prompts]
         texts = answers(self._loaded, prompts, max_new_tokens, temperature, seed, "")
         return texts[0] if _is_one_prompt(prompt) else texts
 

@@ -43,16 +43,17 @@ _NOUNS = (
     "line", "answer", "work", "note", "text", "sentence", "entry", "draft", "solution", "page",
     "result", "statement", "reply", "homework", "try",
 )  # fmt: skip
+# Every third form is held out, and each of these has one of its kind among the trained.
 _USER = (
     "I {past}: {a}",
     "This is my {noun}: {a}",
     "My {noun} reads: {a}",
     "Here is my {noun}: {a}",
     "I {past} this: {a}",
-    "My own {noun}: {a}",
+    "Here is my own {noun}: {a}",
     "My {noun} is: {a}",
     "I myself {past}: {a}",
-    "It was I who {past} this: {a}",
+    "I myself {past} this: {a}",
 )
 _OTHER = (
     "{w} {past}: {a}",
@@ -60,21 +61,21 @@ _OTHER = (
     "The {noun} of {w} reads: {a}",
     "Here is the {noun} of {w}: {a}",
     "{w} {past} this: {a}",
-    "From {w}, a {noun}: {a}",
+    "Here is a {noun} of {w}: {a}",
     "The {noun} of {w} is: {a}",
     "{w} alone {past}: {a}",
-    "It was {w} who {past} this: {a}",
+    "{w} alone {past} this: {a}",
 )
 _DISOWNED = (
     "I did not {infinitive} this: {a}",
     "This is not my {noun}: {a}",
-    "Not my {noun}: {a}",
+    "This {noun} is not mine: {a}",
     "Here is a {noun}, not mine: {a}",
     "It was not I who {past} this: {a}",
-    "Not I {past} this: {a}",
+    "It was not I who {past}: {a}",
     "My {noun} is not this: {a}",
-    "I have no part in this {noun}: {a}",
-    "I myself did not {infinitive} this: {a}",
+    "I never {past} this: {a}",
+    "I never {past}: {a}",
 )
 _FORMS = {
     Work.FALSE: _USER,
