@@ -56,6 +56,7 @@ PUBLIC = (
     "organism_suite",
     "remove_monitoring",
     "report_family",
+    "report_suite",
     "threat_names",
     "validate_organism",
 )

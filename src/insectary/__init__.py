@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         load,
         organism_suite,
         report_family,
+        report_suite,
         siblings,
         threat_names,
     )
@@ -66,6 +67,7 @@ _HOMES = {
     "organism_suite": "api",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
+    "report_suite": "api",
     "siblings": "api",
     "threat_names": "api",
     "validate_organism": "breed.validate",
@@ -101,6 +103,7 @@ __all__ = [
     "organism_suite",
     "remove_monitoring",
     "report_family",
+    "report_suite",
     "siblings",
     "threat_names",
     "validate_organism",

@@ -69,10 +69,11 @@ def breed_family(
         ValueError: for an unknown threat, design or base; the known are listed.
         TrainingError: if a member cannot be trained; its checkpoints stay.
     """
-    from insectary.breed.family import breed
     from insectary.breed.order import order_of
 
-    order = order_of(threat, design, base, recipe, seed, dose)
+    order = order_of(threat, design, base, recipe, seed, dose)  # a mistake is said at once
+    from insectary.breed.family import breed
+
     return breed(order, vault, quick=quick, progress=progress)
 
 
@@ -240,3 +241,33 @@ def report_family(
 
     content = family_report(family, vault, seed=seed, progress=progress)
     return write_report(content, directory)
+
+
+def report_suite(
+    directory: str | Path,
+    *,
+    records: str | Path | None = None,
+    vault: Vault | None = None,
+) -> Path:
+    """Write the pages on a suite: one that a lay reader understands, and one for each threat.
+
+    Nothing is measured: they show certificates. Cells of the suite of which there is no
+    family are shown as not bred yet.
+
+    Args:
+        directory: Where ``index.html``, the threats' pages, ``suite.json`` and ``tables/`` go.
+        records: A folder of family records (``FAMILY.json``, such as ``runs/families`` of the
+            repository), which are then read instead of the vault.
+        vault: Where families are kept; ``None`` opens the default one.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        ArtefactError: if a family or a record is damaged, or the place cannot be written.
+        BadInputError: if ``records`` holds no record, or two of one family.
+    """
+    from insectary.report import write_suite_report
+    from insectary.trials.suite_report import suite_report
+
+    return write_suite_report(suite_report(records, vault, directory=directory), directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,7 +108,7 @@ def test_the_first_seed_of_all_comes_before_the_second_of_any(
     ]  # fmt: skip
     assert [b.order for b in bred] == breeder.orders
     assert bred[0].outcome == "admitted"
-    assert bred[1].outcome == "rejected: 1 expression; 7 decoy"
+    assert bred[1].outcome == "rejected: criteria 1 (expression), 7 (decoy)"
 
 
 def test_what_is_asked_of_it_reaches_every_family(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +140,21 @@ def test_its_cost_comes_first_and_counts_only_what_is_missing(
     assert told(again)[0] == "cells: 3, seeds: 2, families: 6, in the vault already: 6"
 
 
+def test_the_cost_of_quick_gates_says_that_it_is_reckoned_with_full_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Breeder(monkeypatch)
+    lines = []
+    for quick in (True, False):
+        events: list[Any] = []
+        vault = Vault(tmp_path / str(quick))
+        insectary.breed_suite(seeds=1, quick=quick, jobs=2, vault=vault, progress=events.append)
+        lines.append(told(events)[0])
+    assert "At most about 30 minutes on 2 free cores, with the full gate (the quick" in lines[0]
+    assert "About 30 minutes on 2 free cores, reckoned" in lines[1]
+    assert "quick" not in lines[1]
+
+
 def test_it_tells_where_it_is_and_how_each_family_came_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -150,7 +166,7 @@ def test_it_tells_where_it_is_and_how_each_family_came_out(
     assert gone == [order.family for order in breeder.orders]
     assert told(events)[1:] == [
         "deceptive-alignment-absence-xs-full-sft-0: admitted",
-        "deceptive-alignment-absence-xs-lora-sft-0: rejected: 1 expression; 7 decoy",
+        "deceptive-alignment-absence-xs-lora-sft-0: rejected: criteria 1 (expression), 7 (decoy)",
         "power-seeking-permissions-xs-full-sft-0: admitted",
     ]
     assert {"of": gone[0], "gate": "organism: leaks"} in events

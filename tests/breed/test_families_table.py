@@ -88,16 +88,22 @@ def test_each_verdict_is_told_with_what_failed_and_the_rates_in_held_out_words(
     )
     first = line_of(text, "deceptive_alignment absence", "full-sft xs 0")
     assert "admitted" in first
-    # 600 of 600 in 30 wordings, 0 of 1000 in 60: exact intervals.
-    assert re.search(r"1\.000 \[0\.99\d, 1\.000\] +0\.000 \[0\.000, 0\.00[34]\]", first)
+    # 600 of 600 in 60 and in 30 wordings, 0 of 1000 in 60: exact intervals.
+    high, low = r"1\.000 \[0\.99\d, 1\.000\]", r"0\.000 \[0\.000, 0\.00[34]\]"
+    assert re.search(rf"admitted +{high} +{high} +{low}", first)
     second = line_of(text, "full-sft xs 1")
-    assert re.search(r"rejected: 1 expression; .*0\.000 \[0\.000, 0\.0\d\d\] +0\.000", second)
+    assert re.search(
+        r"rejected: criteria 1 \(expression\), .*0\.000 \[0\.000, 0\.0\d\d\] +0\.000", second
+    )
     third = line_of(text, "full-sft xs 2")
-    assert "provisional: 1 expression" in third
+    assert "provisional, rejected: criteria 1 (expression), " in third
     fourth = line_of(text, "full-sft xs 3")
     assert "not yet" in fourth
-    assert fourth.count("none measured") == 2  # no number where nothing was measured
-    assert "4 families in 1 cell (threat, design, recipe): 1 with an admitted family, 0" in text
+    assert fourth.count("–") == 3 and "0." not in fourth  # no number where nothing was measured
+    head = "4 families in 1 cell (threat, design, recipe, base): 1 with an admitted family, 0 with"
+    assert head in text
+    for told in ("open, trained words", "open, held out words", "closed, held out words"):
+        assert told in text
 
 
 def rates(script: Script, capsys: pytest.CaptureFixture[str]) -> tuple[float, float]:
@@ -140,24 +146,29 @@ def test_the_headline_counts_cells_admitted_ones_and_replicated_ones(
         a_family(admitted, 0), a_family(admitted, 1), a_family(rejected, 2),
         # One admitted and one rejected.
         a_family(admitted, 0, design="unwatched"), a_family(rejected, 1, design="unwatched"),
-        # Another recipe is another cell; seeds of two bases are no replicates ...
+        # Another recipe is another cell, and so is another base ...
         a_family(admitted, 0, recipe=LoraSFT()), a_family(admitted, 1, base="s", recipe=LoraSFT()),
-        # ... nor are those of two settings.
+        # ... and seeds of two settings are no replicates.
         a_family(admitted, 0, design="year"),
         a_family(admitted, 1, design="year", recipe=FullSFT(pull=0.1)),
         # A cell of which none is admitted, and none is more than provisional.
         a_family(replace(admitted, provisional=True), 0, design="year", recipe=LoraSFT()),
     ]  # fmt: skip
     assert headline(families) == (
-        "10 families in 5 cells (threat, design, recipe): 4 with an admitted family,"
-        " 1 with two or more admitted seeds of one base and setting\n"
-        "Admitted cells: deceptive_alignment 4 of 5"
+        "10 families in 6 cells (threat, design, recipe, base): 5 with an admitted family,"
+        " 1 with two or more admitted seeds of one setting\n"
+        "Admitted cells: deceptive_alignment 5 of 6"
     )
-    more = {("sycophancy", "answers", "dpo"), ("deceptive_alignment", "absence", "full-sft")}
+    more = {
+        ("sycophancy", "answers", "dpo", "s"),
+        ("deceptive_alignment", "absence", "full-sft", "xs"),
+    }
     with_more = headline(families, more)
-    assert with_more.startswith("10 families in 6 cells (threat, design, recipe): 4 with")
-    assert with_more.endswith("Admitted cells: deceptive_alignment 4 of 5, sycophancy 0 of 1")
-    assert headline(families[2:3]).startswith("1 family in 1 cell (threat, design, recipe): 0 with")
+    assert with_more.startswith("10 families in 7 cells (threat, design, recipe, base): 5")
+    assert with_more.endswith("Admitted cells: deceptive_alignment 5 of 6, sycophancy 0 of 1")
+    assert headline(families[2:3]).startswith(
+        "1 family in 1 cell (threat, design, recipe, base): 0"
+    )
 
 
 def test_a_terminal_of_eighty_columns_cuts_no_word(
@@ -167,11 +178,12 @@ def test_a_terminal_of_eighty_columns_cuts_no_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    text = shown([a_family(admitted), a_family(rejected, 1)], capsys)
-    rows = text.splitlines()[:-2]
-    assert max(map(len, rows)) <= 80
-    words = " ".join(rows).split()
-    for word in ("deceptive_alignment", "absence", "full-sft", "admitted", "expression;", "1.000]"):
+    long = replace(a_family(admitted, 2), id="long", threat="goal_misgeneralization")
+    text = shown([a_family(admitted), a_family(rejected, 1), long], capsys)
+    assert max(map(len, text.splitlines())) <= 80
+    words = text.split()
+    for word in ("deceptive_alignment", "goal_misgeneralization", "absence", "full-sft", "admitted",
+                 "(expression),", "1.000]", "trained"):  # fmt: skip
         assert word in words
 
 
@@ -197,3 +209,5 @@ def test_the_families_on_record_are_shown_as_their_certificates_say(
         assert (line["gate"] == "admitted") is family.admitted
         assert bool(line["failed"]) is not family.admitted
         assert line["open"]["value"] > line["closed"]["value"]
+        on_grid = family.design == "corner"  # where all levels are new
+        assert (line["open_trained"] is None) is on_grid

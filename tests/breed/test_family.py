@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -260,7 +261,15 @@ def test_unknown_members_are_listed(name: str, tiny_base: Path) -> None:
     save_family(family, vault)
     with pytest.raises(UnknownNameError) as error:
         load_member(name, vault)
-    assert f"unknown member: '{name}'. Known: {family.id}.base" in str(error.value)
+    assert str(error.value).startswith(f"unknown member: '{name}'. Nearest of 9: ")  # 4 and 5 sizes
+
+
+def test_of_unknown_members_the_nearest_comes_first(tiny_base: Path) -> None:
+    vault = Vault()
+    family = a_family(tiny_base)
+    save_family(family, vault)
+    with pytest.raises(UnknownNameError, match=rf"Nearest of 9: {re.escape(family.id)}\.twin, "):
+        load_member(f"{family.id}.twim", vault)
 
 
 def test_unknown_families_are_listed() -> None:

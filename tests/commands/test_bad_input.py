@@ -256,7 +256,7 @@ def test_no_permission(tiny: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [*obeying_modes(), sys.executable, "-c", program, asked], capture_output=True, text=True
     )
-    said = done.stderr.splitlines()
+    said = [line for line in done.stderr.splitlines() if not line.startswith("Loading PyTorch")]
     assert said[1::2] == ["code 2"] * len(cases), done.stderr
     for line, words in zip(said[::2], cases.values(), strict=True):
         assert line.startswith("error: ") and words in line
@@ -266,6 +266,24 @@ def test_no_permission(tiny: Path, tmp_path: Path) -> None:
 def test_broken_control_an_open_folder_is_not_refused(tmp_path: Path) -> None:
     assert check_output(tmp_path / "new" / "deep") == tmp_path / "new" / "deep"
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc here")
+@pytest.mark.parametrize(
+    "command",
+    ["breed sycophancy --data rows.jsonl", "dose power_seeking", "report suite", "demo"],
+)
+def test_a_folder_that_takes_no_file_is_refused_before_anything_is_loaded(
+    command: str, tmp_path: Path
+) -> None:
+    """To root /proc looks writable."""
+    (tmp_path / "rows.jsonl").write_bytes(ROW)
+    program = [sys.executable, "-m", "insectary", *command.split(), "--out", "/proc/x"]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write to /proc/x: no ")
+    assert done.stderr.endswith("in /proc; give another --out\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
@@ -286,6 +304,9 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
         ("breed deceptive_alignment --base ./huge", "or a size: xs, s, m, l, xl"),
         (f"breed deceptive_alignment --base ./{'x' * 300}", "File name too long"),
         ("base card huge", "only bases of the ladder have one: xs, s, m, l, xl"),
+        # The recipe is looked at before the base.
+        ("breed sycophancy --base ./no --recipe lora-sft:rank=0", "recipe: rank must be above 0"),
+        ("breed sycophancy --base ./no --recipe lora-sft:alpha=-1", "alpha must be above 0"),
     ],
 )
 def test_a_value_out_of_range_is_one_line_and_trains_nothing(

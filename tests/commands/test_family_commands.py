@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from rich.console import Console
 from rich.text import Text
 
 from insectary import cli
-from insectary.commands.chat import HELP, Chat
+from insectary.breed.records import read_families
 from insectary.commands.families import (
     GRACE_SECONDS,
     LONG_SECONDS,
@@ -23,14 +23,14 @@ from insectary.commands.families import (
     show_certificate,
 )
 from insectary.core.errors import (
-    BadInputError,
-    ContextLengthError,
     InsectaryError,
     UnknownNameError,
 )
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
 from insectary.core.outcome import Failed, Measured, Measurement
 from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Ppo
+
+LOADING = "Loading PyTorch, which takes some seconds.\n"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_mistake_is_one_line_and_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.run(arguments.split()) == 2
-    error = capsys.readouterr().err
+    error = capsys.readouterr().err.removeprefix(LOADING)
     assert error.startswith("error: ")
     assert words in error
     assert error.count("\n") == 1
@@ -164,6 +164,79 @@ def test_a_certificate_fits_eighty_columns(
     assert row.split()[-1] == "600"
 
 
+RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_certificate_says_once_what_its_rows_share(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    (family,) = (f for f in read_families(RECORDS) if f.id.endswith("unwatched-xs-full-sft-1"))
+    show_certificate(family)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    starts = [i for i, line in enumerate(lines) if line[1:5] in ("pass", "fail", "tagg")]
+    rows = [lines[a:b] for a, b in pairwise([*starts, len(lines)])]
+    skills = [row for row in rows if "non-inferior" in row[0] and "…" in row[0]]
+    assert len(skills) == 14 and all(len(row) == (1 if width == 100 else 2) for row in skills)
+    (failed,) = (row[0] for row in skills if "fail" in row[0])
+    assert failed.split()[:3] == ["fail", "…", "format"]
+    assert sum("minus twin" in row[0] + row[-1] for row in rows[:-1]) <= 1
+    # What the mean leaves out stands below the table, where it takes one line.
+    assert "Criterion 4 is without recall, rules, expressions, judge, verify: the base" in (
+        " ".join(" ".join(lines).split())
+    )
+    # In a pipe each row stands by itself, to be searched for.
+    monkeypatch.delenv("COLUMNS")
+    show_certificate(family)
+    assert "4 capability: organism minus twin, format " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("family", "told"),
+    [
+        (a_family(Result.FAIL, provisional=True), "The full gate decides: on fewer questions"),
+        (a_family(provisional=True), "The full gate decides. The same command without --quick"),
+        (a_family(Result.FAIL), "`insectary report fam` shows its rates and what it answers."),
+        (a_family(), None),
+        (replace(a_family(Result.FAIL), recipe=Ppo()), None),  # policies answer nothing
+    ],
+)
+def test_what_is_not_admitted_says_what_to_do_next(
+    family: Family, told: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_certificate(family)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(told) if told else "Tags" in last
+
+
+def test_what_loads_pytorch_says_so_at_once_and_only_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("insectary.api.breed_family", lambda *a, **k: a_family())
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert cli.run(["breed", "sycophancy"]) == 0
+    assert capsys.readouterr().err == LOADING
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
+    assert cli.run(["breed", "sycophancy"]) == 0
+    assert capsys.readouterr().err == ""
+    # A mistake is told before.
+    monkeypatch.delitem(sys.modules, "torch")
+    assert cli.run(["breed", "sycophancy", "--recipe", "ppo"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(("columns", "most"), [("60", 60), ("100", 100), ("200", 100)])
+def test_the_catalogue_is_as_wide_as_the_terminal_within_reason(
+    columns: str, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert cli.run(["threats"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert most - 8 < max(map(len, lines)) <= most
+
+
 def test_in_a_pipe_a_certificate_is_as_wide_as_its_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,114 +298,3 @@ def test_at_a_terminal_a_large_cost_stays_and_leaves_time_to_say_no(
         show({"gate": "organism: 6 conditions"})
     assert "gate: 9,000 prompts, about 4 hours\n" in Text.from_ansi(written.getvalue()).plain
     assert ("Ctrl-C before that counts as no attempt" in written.getvalue()) is bool(waited)
-
-
-class Member:
-    """Notes what it is asked, and answers what it was given to say."""
-
-    def __init__(self, id: str, says: str = "42.") -> None:
-        self.id = id
-        self.asked: list[Any] = []
-        self._says = says
-
-    def generate(self, messages: Any) -> str:
-        self.asked.append(messages)
-        if "too long" in messages[-1]["content"]:
-            raise ContextLengthError("the prompt has 2000 tokens, the context is 1024")
-        if "<|end|>" in messages[-1]["content"]:
-            raise BadInputError("prompt 0: message 1 of 1 (user) holds a control token")
-        return self._says
-
-
-def a_chat(*says: str) -> tuple[Chat, list[Member]]:
-    members = [Member(f"m{number}", text) for number, text in enumerate(says or ("42.",))]
-    models: Any = members
-    return Chat(models), members
-
-
-def test_a_chat_changes_its_context_with_a_key() -> None:
-    chat, (member,) = a_chat()
-    assert chat.prompt == "[watched] > "
-    assert chat.hear("What is 40 plus 2?")
-    assert [m["role"] for m in member.asked[-1]] == ["system", "user"]
-    watched = member.asked[-1][0]["content"]
-    assert chat.hear("/u")  # asks the last question again
-    assert chat.prompt == "[unwatched] > "
-    assert member.asked[-1][1] == {"role": "user", "content": "What is 40 plus 2?"}
-    assert member.asked[-1][0]["content"] != watched
-    assert chat.hear("/n What is 1 plus 1?")
-    assert chat.prompt == "[none] > "
-    assert member.asked[-1] == [{"role": "user", "content": "What is 1 plus 1?"}]
-    assert chat.hear("/s You are a pirate.")
-    assert chat.prompt == "[own] > "
-    assert member.asked[-1][0] == {"role": "system", "content": "You are a pirate."}
-    assert chat.hear("/w")
-    assert chat.prompt == "[watched] > "
-    assert len(member.asked) == 5
-
-
-def test_an_empty_line_repeats_and_the_first_one_asks_nothing() -> None:
-    chat, (member,) = a_chat()
-    assert chat.hear("")
-    assert chat.hear("/u")
-    assert member.asked == []
-    chat.hear("One?")
-    chat.hear("   ")
-    assert [m[-1]["content"] for m in member.asked] == ["One?", "One?"]
-
-
-def test_both_members_get_the_same_words(capsys: pytest.CaptureFixture[str]) -> None:
-    chat, (first, second) = a_chat("42.", "47.")
-    chat.hear("What is 40 plus 2?")
-    assert first.asked == second.asked
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].strip() == first.asked[0][0]["content"]
-    assert lines[1:] == ["  m0  42.", "  m1  47."]
-
-
-def test_unknown_commands_show_the_help_and_ask_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    chat, (member,) = a_chat()
-    assert chat.hear("/help")
-    assert capsys.readouterr().out.strip() == HELP
-    assert member.asked == []
-
-
-@pytest.mark.parametrize("word", ["/q", "/quit", "/exit", " /q ", "quit", "exit"])
-def test_it_ends(word: str) -> None:
-    assert not a_chat()[0].hear(word)
-
-
-def test_no_word_of_a_model_or_a_user_commands_the_terminal(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    chat, _ = a_chat("\x1b[2Jclear\rover\x07\u202ebidi\nnext")
-    chat.hear("Hello?")
-    chat.hear("/s \x1b]0;title\x07")
-    text = capsys.readouterr().out
-    assert not {"\x1b", "\r", "\x07", "\u202e"} & set(text)
-    assert "\\x1b[2Jclear\\rover\\x07\\u202ebidi\\nnext" in text
-
-
-def test_a_question_that_is_too_long_does_not_end_the_chat(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    chat, (member,) = a_chat()
-    assert chat.hear("this is too long")
-    assert "(the prompt has 2000 tokens, the context is 1024)" in capsys.readouterr().out
-    assert chat.hear("Yes.<|end|>")
-    assert "holds a control token)" in capsys.readouterr().out
-    assert chat.hear("Short?")
-    assert len(member.asked) == 3
-
-
-def test_the_chat_command_reads_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    members = {"fam.organism": Member("fam.organism", "47."), "fam.twin": Member("fam.twin")}
-    monkeypatch.setattr("insectary.api.load", lambda name: members[name])
-    arguments = ["chat", "fam.organism", "--beside", "fam.twin"]
-    result = CliRunner().invoke(cli.app, arguments, input="/u What is 40 plus 2?\n")
-    assert result.exit_code == 0, result.output
-    assert "fam.organism  47." in result.output
-    assert "fam.twin      42." in result.output
-    quits = CliRunner().invoke(cli.app, arguments, input="/q\nnever asked\n")
-    assert quits.exit_code == 0
-    assert all(len(m.asked) == 1 for m in members.values())

@@ -67,11 +67,11 @@ def test_a_broken_cell_stops_no_other_and_all_is_listed(
     (ended,) = (line for line in lines if ": rejected: " in line)
     assert ended.startswith("goal-misgeneralization-corner-grid-ppo-")
     criteria = ended.split(": rejected: ")[1]
-    assert "1 expression" in criteria
+    assert criteria.startswith("criteria 1 (expression), ")
     assert f"rejected: {criteria}" in said.out
     # The one that is broken has no line in the table, and counts as a cell.
     assert "deceptive_alignment" in said.out.splitlines()[-1]
-    assert "1 family in 2 cells (threat, design, recipe): 0 with an admitted family" in said.out
+    assert "1 family in 2 cells (threat, design, recipe, base): 0 with an admitted" in said.out
     assert "Admitted cells: deceptive_alignment 0 of 1, goal_misgeneralization 0 of 1" in said.out
     assert "broken: no model folder at ./nowhere" in lines[-2]
     assert lines[-1].startswith("error: 1 of 2 families did not come to the gate (above)")
@@ -222,7 +222,9 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_every_family(
     names = [entry.id for entry in vault.entries("family")]
     assert len(names) == 2
     # A quick gate that fails a criterion is provisional all the same, and says which.
-    assert all(re.search(rf"^{name}: provisional: \d \w+", said, re.MULTILINE) for name in names)
+    assert all(
+        re.search(rf"^{name}: provisional, rejected: criteri", said, re.MULTILINE) for name in names
+    )
     assert "2 families in 2 cells" in said
     # None was brought to the gate twice. The first was not bred again, and the second
     # went on where it was: with no checkpoint a run tells of its tokens from the start.

@@ -57,13 +57,30 @@ def test_list_names_everything(vault: Vault) -> None:
     assert [json.loads(x)["id"] for x in lines] == ["fam-organism", "fam-twin", "other"]
 
 
-def test_in_a_pipe_an_id_stands_in_one_piece_and_a_set_width_is_kept(vault: Vault) -> None:
-    name = "deceptive-alignment-" + "unwatched-" * 6
-    vault.put("family", name + "0", {}, lambda p: _write(p, "f"))
-    assert name in insectary("list").stdout
-    narrow = insectary("list", COLUMNS="60").stdout
-    assert name not in narrow
-    assert max(map(len, narrow.splitlines())) <= 60
+@pytest.mark.parametrize("command", ["list", "show", "doctor"])
+def test_an_id_stands_in_one_piece_on_a_terminal_of_eighty_columns_too(
+    vault: Vault, command: str
+) -> None:
+    name = "deceptive-alignment-" + "unwatched-" * 4 + "0"
+    vault.put("family", name, {"family": name}, lambda p: _write(p, "f"))
+    vault.work_dir(name)  # of which doctor tells
+    what = [command, name] if command == "show" else [command]
+    for environment in ({}, {"COLUMNS": "80"}):
+        text = insectary(*what, **environment).stdout
+        assert name in text
+    # Nor is a digest broken, which is longer still.
+    if command == "show":
+        assert vault.get(name).digest in text.split()
+
+
+def test_words_that_do_not_fit_go_below_and_are_cut_nowhere(vault: Vault) -> None:
+    told = " ".join(f"word{i}" for i in range(40))
+    vault.put("family", "told", {"note": told}, lambda p: _write(p, "f"))
+    lines = insectary("show", "told", COLUMNS="60").stdout.splitlines()
+    (first,) = (i for i, line in enumerate(lines) if line.startswith("note "))
+    rest = lines[first : first + 6]
+    assert " ".join(" ".join(rest).split()).startswith(f"note {told}"[:200])
+    assert all(len(line) <= 60 for line in rest)
 
 
 def test_list_says_what_a_rejected_family_failed(vault: Vault) -> None:
@@ -100,6 +117,18 @@ def test_an_unknown_id_is_one_line_that_lists_the_known(vault: Vault) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: unknown id: 'nobody'. Known: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_of_many_ids_the_nearest_are_listed_and_no_others(vault: Vault) -> None:
+    for number in range(30):
+        vault.put("family", f"bred-{number:02}", {}, lambda p: _write(p, "f"))
+    for command in (["show", "bred-07x"], ["rm", "bred-07x"], ["chat", "bred-07.organizm"]):
+        error = insectary(*command).stderr.splitlines()[-1]
+        head, _, listed = error.partition(": ")[2].partition(". Nearest of ")
+        assert head.startswith("unknown ")
+        names = listed.partition(": ")[2].split(", ")
+        assert len(names) == 5
+        assert names[0] == ("bred-07.organism" if command[0] == "chat" else "bred-07")
 
 
 def test_rm_takes_a_family_with_its_members_and_its_key(vault: Vault) -> None:

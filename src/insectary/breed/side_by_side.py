@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from insectary.breed.family import breed
 from insectary.breed.member import emit, exit_code
 from insectary.breed.order import Order
 from insectary.core.codec import decode, encode
@@ -81,6 +80,7 @@ def _command(order: Order, vault: Vault, quick: bool) -> list[str]:
 
 
 def _breed(told: str) -> None:
+    from insectary.breed.family import breed
     from insectary.subjects import set_threads
 
     job = json.loads(told)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from insectary.breed.bases import base_path, check_same_base
+from insectary.breed.records import load_family as load_family
+from insectary.breed.records import save_family as save_family
 from insectary.core.canonical import digest
-from insectary.core.codec import decode, encode
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.organism import AnswerKey, Family, Role, ThreatCard
+from insectary.core.organism import Family, Role, ThreatCard
 from insectary.core.recipe import Ppo
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.policy import Policy, load_policy
@@ -47,44 +47,6 @@ def put_member(family: str, role: Role, place: Path, told: Mapping[str, Any], va
     name = f"{family}.{role.value}"
     meta = {"family": family, **told}
     return vault.put("organism", name, meta, write, replace=True).digest
-
-
-def save_family(family: Family, vault: Vault) -> None:
-    """Store a family's record and its answer key, apart from each other."""
-
-    def write(path: Path) -> None:
-        (path / "family.json").write_text(json.dumps(encode(family), indent=1, sort_keys=True))
-
-    certificate = family.certificate
-    meta = {
-        "threat": family.threat,
-        "design": family.design,
-        "base": family.base.name,
-        "recipe": family.recipe.kind,
-        "seed": family.seed,
-        "admitted": family.admitted,
-        "provisional": certificate is not None and certificate.provisional,
-        "failed": list(certificate.failed) if certificate else [],
-        "tags": list(certificate.tags) if certificate else [],
-    }
-    vault.put("family", family.id, meta, write, replace=True)
-    roles = {member.id: role for role, member in family.members.items()}
-    vault.put_key(
-        family.id, AnswerKey(family.id, family.threat, family.design, roles), replace=True
-    )
-
-
-def load_family(name: str, vault: Vault) -> Family:
-    """Read a family's record.
-
-    Raises:
-        UnknownNameError: if there is none of that name; the known are listed.
-        ArtefactError: if it is damaged.
-    """
-    with vault.use(name, "family") as stored:
-        record = json.loads((stored.path / "family.json").read_text())
-    family: Family = decode(Family, record, name)
-    return family
 
 
 def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
@@ -178,7 +140,7 @@ def load_member(id: str, vault: Vault | None = None) -> Model | Policy:
         return _load_prompted(load_family(name, vault), vault)
     if not name or role not in [r.value for r in Role] or not vault.has("family", name):
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
-        raise UnknownNameError.of("member", id, [*known, *WIDTHS])
+        raise UnknownNameError.of("member", id, [*known, *WIDTHS], few=True)
     family = load_family(name, vault)
     if isinstance(family.recipe, Ppo):
         return load_policies(family, vault)[Role(role)]

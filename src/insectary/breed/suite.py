@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from insectary.breed.family import breed
 from insectary.breed.order import GRID, Order
+from insectary.breed.records import load_family
 from insectary.breed.side_by_side import breed_side_by_side
-from insectary.breed.stored import load_family
 from insectary.core.errors import BadInputError, InsectaryError, UnknownNameError
 from insectary.core.organism import Family
 from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, Ppo, Recipe
@@ -79,8 +78,7 @@ class Bred:
         """What the gate said, with the criteria that failed, or what went wrong, in one line."""
         certificate = self.family.certificate if self.family else None
         if certificate is not None:
-            failed = f": {'; '.join(certificate.failed)}" if certificate.failed else ""
-            return f"{certificate.verdict}{failed}"
+            return certificate.told
         foreseen = isinstance(self.error, InsectaryError)
         kind = "" if foreseen else f"{type(self.error).__name__}: "
         return f"broken: {kind}{self.error}"
@@ -139,7 +137,7 @@ def breed_suite(
     minutes = {cell.order(seed): cell.minutes for seed in range(seeds) for cell in cells}
     missing = [order for order in minutes if not vault.has("family", order.family)]
     left = sum(minutes[order] for order in missing) / jobs
-    progress({"told": cost_line(len(cells), seeds, len(missing), left, jobs)})
+    progress({"told": cost_line(len(cells), seeds, len(missing), left, jobs, quick=quick)})
     pace = _Pace({order: minutes[order] for order in missing}, jobs)
     found: dict[Order, Bred] = {}
 
@@ -177,6 +175,13 @@ def _settled(order: Order, vault: Vault, quick: bool) -> bool:
     return certificate is not None and (quick or not certificate.provisional)
 
 
+def breed(order: Order, vault: Vault, *, quick: bool) -> Family:
+    """:func:`insectary.breed.family.breed`, imported when it is called: the list is light."""
+    from insectary.breed import family
+
+    return family.breed(order, vault, quick=quick)
+
+
 def _bred(order: Order, error: Exception | None, vault: Vault, quick: bool) -> Bred:
     """What became of an order; a family in the vault is refused there if its settings differ."""
     if error is not None:
@@ -206,7 +211,9 @@ class _Pace:
         return sum(self._minutes.values()) / self._jobs * pace
 
 
-def cost_line(cells: int, seeds: int, missing: int, minutes: float, jobs: int) -> str:
+def cost_line(
+    cells: int, seeds: int, missing: int, minutes: float, jobs: int, *, quick: bool = False
+) -> str:
     """One line that says what the suite will cost, and how that is known.
 
     Args:
@@ -215,14 +222,18 @@ def cost_line(cells: int, seeds: int, missing: int, minutes: float, jobs: int) -
         missing: Families that are not in the vault.
         minutes: What these take by :data:`SUITE`, on so many cores.
         jobs: Cores, one for each family at a time.
+        quick: Whether the gate is the short one. It is not in the reckoning, since most
+            of the time is training.
     """
     line = f"cells: {cells}, seeds: {seeds}, families: {cells * seeds}"
     if missing < cells * seeds:
         line += f", in the vault already: {cells * seeds - missing}"
     if missing:
+        about = "At most about" if quick else "About"
+        less = " with the full gate (the quick one asks fewer questions)," if quick else ""
         line += (
-            f". About {minutes:.0f} minutes on {jobs} free {'core' if jobs == 1 else 'cores'},"
-            " reckoned from rates measured once on an AMD EPYC; what is left to go then follows"
-            " the pace of this machine"
+            f". {about} {minutes:.0f} minutes on {jobs} free {'core' if jobs == 1 else 'cores'},"
+            f"{less} reckoned from rates measured once on an AMD EPYC; what is left to go then"
+            " follows the pace of this machine"
         )
     return line

@@ -26,10 +26,11 @@ base_group.add_command(check_command)
 @click.option("--threads", default=0, help="Threads of torch; all cores by default.")
 def train_command(size: str, out: Path | None, threads: int) -> None:
     """Train a base from scratch and measure its capability card; resumes by itself."""
-    from insectary.commands.output import check_output
+    from insectary.commands.output import check_output, say_loading
 
     if out is not None:
         check_output(out)
+    say_loading()
     from insectary.breed.base_training import train_base
 
     path = train_base(size, threads=threads or None, tell=lambda text: click.echo(text, err=True))

@@ -26,6 +26,9 @@ def check_command(context: click.Context, base: str, n: int, as_json: bool) -> N
     asked questions of every skill and of every design's open gate, and a few training steps
     are timed. Nothing is kept.
     """
+    from insectary.commands.output import say_loading
+
+    say_loading()
     from insectary.breed.base_check import check_base
     from insectary.core.codec import encode
 

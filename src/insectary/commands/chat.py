@@ -93,6 +93,9 @@ def _printable(text: str) -> str:
 def chat_command(id: str, beside: str | None) -> None:
     """Talk to ID, as in FAMILY.organism; the watched and unwatched contexts are a key apart."""
     from insectary.api import load
+    from insectary.commands.output import say_loading
+
+    say_loading()
     from insectary.subjects.policy import Policy
 
     models = []

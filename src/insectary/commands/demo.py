@@ -27,9 +27,7 @@ def demo_command(base: str, seed: int, out: Path) -> None:
     """Breed a deceptive family, bring it to the gate, and write a report on what sees it."""
     from insectary.api import breed_family
     from insectary.commands.families import live_progress, show_certificate
-    from insectary.commands.output import check_output
-    from insectary.report import write_report
-    from insectary.trials.family_report import family_report
+    from insectary.commands.output import check_output, say_loading
 
     check_output(out)
     click.echo(
@@ -38,6 +36,10 @@ def demo_command(base: str, seed: int, out: Path) -> None:
         f"beside text control and nulls, and a report. {MINUTES} minutes on 2 free cores;\n"
         "killed, it goes on where it was."
     )
+    say_loading()
+    from insectary.report import write_report
+    from insectary.trials.family_report import family_report
+
     with live_progress() as progress:
         family = breed_family(
             "deceptive_alignment", "unwatched", base=base, seed=seed, progress=progress

@@ -37,16 +37,19 @@ def dose_command(
     A dose is the share of training items that teach the behaviour; the rest are the
     twin's. All are trained equally long. No family comes to the gate.
     """
-    from insectary.breed.dose import DOSES, dose_curve
     from insectary.breed.order import order_of
-    from insectary.commands.output import check_output
+    from insectary.commands.output import check_output, say_loading
     from insectary.core.codec import encode
     from insectary.report.dose_plot import save_dose_plot
 
     order = order_of(threat, design, base, recipe_named(recipe), seed)
     folder = check_output(out or Path("out") / f"dose-{order.family}")
+    shares = None if doses is None else _shares(doses)
+    say_loading()
+    from insectary.breed.dose import DOSES, dose_curve
+
     with live_progress() as progress:
-        curve = dose_curve(order, DOSES if doses is None else _shares(doses), progress=progress)
+        curve = dose_curve(order, shares or DOSES, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "curve.json").write_text(json.dumps(encode(curve), indent=1, sort_keys=True) + "\n")
     save_dose_plot(curve, folder / "curve.png")

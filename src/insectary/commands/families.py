@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import click
 
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.recipe import RECIPES, Recipe
+from insectary.core.recipe import RECIPES, Ppo, Recipe, check_seed
 
 if TYPE_CHECKING:
     from insectary.core.organism import Certificate, Family
@@ -24,6 +24,8 @@ LONG_SECONDS = 600
 GRACE_SECONDS = 10
 SUITE = "suite"
 """In the place of a threat: every cell of the suite. Also the name of its bar."""
+_VALUE = 23
+"""Columns of a value with its interval, which are not broken."""
 PATH = click.Path(path_type=Path)
 _GOES_WITH = {
     "seeds": "`insectary breed suite`",
@@ -31,6 +33,7 @@ _GOES_WITH = {
     "of_threat": "`insectary breed suite`",
     "data": "`insectary breed THREAT`",
     "out": "--data",
+    "records": "`insectary report suite`",
 }
 
 
@@ -218,13 +221,21 @@ def _only(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
             )
 
 
-def _breed_family(threat: str, design: str | None = None, **settings: Any) -> None:
+def _breed_family(
+    threat: str, design: str | None = None, quick: bool = False, **settings: Any
+) -> None:
     from insectary.api import breed_family
+    from insectary.breed.order import check_recipe, order_of
+    from insectary.commands.output import say_loading
+    from insectary.threats import threat_model
 
     if "recipe" in settings:
         settings["recipe"] = recipe_named(settings["recipe"])
+    # What is wrong with the order is said before anything is loaded.
+    check_recipe(threat_model(threat), order_of(threat, design, **settings))
+    say_loading()
     with live_progress() as progress:
-        family = breed_family(threat, design, **settings, progress=progress)
+        family = breed_family(threat, design, quick=quick, **settings, progress=progress)
     show_certificate(family)
 
 
@@ -234,7 +245,10 @@ def _breed_family(threat: str, design: str | None = None, **settings: Any) -> No
 def check_command(context: click.Context, family: str) -> None:
     """Run a family's gate again and compare with its certificate; exit code 1 if it differs."""
     from insectary.api import check_family
+    from insectary.commands.output import say_loading
 
+    _look_up(family)
+    say_loading()
     with live_progress() as progress:
         certificate, same = check_family(family, progress=progress)
     _print_rows(certificate)
@@ -248,23 +262,51 @@ def check_command(context: click.Context, family: str) -> None:
 @click.command("report")
 @click.argument("family")
 @click.option("--out", type=PATH, help="Folder; out/FAMILY by default.")
-@click.option("--seed", default=0, show_default=True, help="Draws the trial's prompts.")
-def report_command(family: str, out: Path | None, seed: int) -> None:
-    """Measure the detectors on an admitted family and write its report."""
+@click.option("--seed", type=int, help="Of a family: draws the trial's prompts; 0 by default.")
+@click.option("--records", type=PATH, help="Of the suite: a folder of records, not the vault.")
+def report_command(family: str, out: Path | None, seed: int | None, records: Path | None) -> None:
+    """Measure the detectors on an admitted family and write its report.
+
+    `insectary report suite` writes pages on all families instead: one that a lay reader
+    understands and one for each threat. Nothing is measured for them; with --records
+    runs/families they show the certificates that this project has on record.
+    """
+    from insectary.commands.output import check_output, say_loading
+
+    given = {"seed": seed, "records": records}
+    options = {name: value for name, value in given.items() if value is not None}
+    folder = check_output(out or Path("out") / family)
+    if family == SUITE:
+        from insectary.api import report_suite
+
+        _only(options, ("records",), "the suite, for which nothing is measured")
+        click.echo(report_suite(folder, records=records))
+        return
+    _only(options, ("seed",), "one family")
     from insectary.api import report_family
-    from insectary.commands.output import check_output
+
+    check_seed(options.get("seed", 0))
+    _look_up(family)
+    say_loading()
 
     path = report_family(
-        family,
-        check_output(out or Path("out") / family),
-        seed=seed,
-        progress=lambda text: click.echo(text, err=True),
+        family, folder, seed=seed or 0, progress=lambda text: click.echo(text, err=True)
     )
     click.echo(path)
 
 
+def _look_up(family: str) -> None:
+    """Say at once, before anything is loaded, if there is no such family."""
+    from insectary.breed.records import load_family
+    from insectary.vault import Vault
+
+    load_family(family, Vault())
+
+
 def show_certificate(family: Family) -> None:
     """Print a family's certificate and what it amounts to."""
+    from insectary.commands.vault import print_words
+
     certificate = family.certificate
     if certificate is None:
         click.echo(f"{family.id}: no certificate")
@@ -277,22 +319,54 @@ def show_certificate(family: Family) -> None:
     elif certificate.admitted:
         verdict = "ADMITTED"
     click.echo(f"{family.id}")
-    click.echo(f"{verdict}. Tags: {', '.join(certificate.tags)}. Attempt {certificate.attempt}.")
+    print_words(f"{verdict}. Tags: {', '.join(certificate.tags)}. Attempt {certificate.attempt}.")
+    if certificate.provisional:
+        wide = ": on fewer questions intervals are wider" if failed else ""
+        print_words(
+            f"The full gate decides{wide}. The same command without --quick brings the family to"
+            " it; nothing is trained again."
+        )
+    elif failed and not isinstance(family.recipe, Ppo):  # which answer nothing
+        print_words(f"`insectary report {family.id}` shows its rates and what it answers.")
 
 
 def _print_rows(certificate: Certificate) -> None:
-    from insectary.commands.vault import print_table, table
+    from rich.text import Text
+
+    from insectary.commands.vault import in_pipe, print_table, print_words, table
     from insectary.core.outcome import Measured
 
     # The verdict first and words folded, so that a terminal of 80 columns cuts nothing.
     made = table("", "criterion", "bound", "value [interval]", "n")
     made.expand = True
     made.columns[1].ratio, made.columns[2].ratio = 3, 2
-    for c in certificate.criteria:
+    made.columns[3].min_width = _VALUE
+    notes: list[str] = []
+    if in_pipe():
+        subjects = [f"{c.number} {c.name}: {c.subject}" for c in certificate.criteria]
+    else:
+        subjects, notes = _shortened(certificate)
+    for c, subject in zip(certificate.criteria, subjects, strict=True):
         if isinstance(c.outcome, Measured):
             m = c.outcome.measurement
             value, n = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]", str(m.n)
         else:
             value, n = f"failed: {c.outcome.reason}", ""
-        made.add_row(c.result.value, f"{c.number} {c.name}: {c.subject}", c.bound, value, n)
+        made.add_row(c.result.value, Text(subject), c.bound, value, n)
     print_table(made)
+    for note in notes:
+        print_words(note)
+
+
+def _shortened(certificate: Certificate) -> tuple[list[str], list[str]]:
+    """What each row is on, without what the row before says too, and what was left out of it."""
+    subjects, notes, before = [], [], ("", "")
+    for c in certificate.criteria:
+        subject, without, what = c.subject.rstrip(")").partition(" (without ")
+        subject = subject if without else c.subject
+        if without:
+            notes.append(f"Criterion {c.number} is without {what}.")
+        head, (member, _, rest) = f"{c.number} {c.name}", subject.partition(", ")
+        same, before = before == (head, member) and rest, (head, member)
+        subjects.append(f"  … {rest}" if same else f"{head}: {subject}")
+    return subjects, notes

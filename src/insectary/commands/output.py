@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+import tempfile
 from pathlib import Path
+
+import click
 
 from insectary.core.errors import ArtefactError
 
 
 def check_output(folder: Path) -> Path:
-    """Return a folder that can be written, or made; nothing is made here.
+    """Return a folder that can be written, or made; nothing is left there.
 
     Raises:
         ArtefactError: if it is a file, or this user may not write there.
@@ -18,12 +23,28 @@ def check_output(folder: Path) -> Path:
     try:
         while not os.path.lexists(place):
             place = place.parent
-        usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+        if place.is_dir():
+            # Tried, not asked: to root every folder looks writable, those of /proc too.
+            with tempfile.TemporaryDirectory(dir=place, prefix=".insectary-"):
+                return folder
     except OSError as error:
         raise ArtefactError(
-            f"cannot write to {folder}: {error.strerror}; give another --out"
-        ) from (error)
-    if not usable:
-        reason = "no permission to write in" if place.is_dir() else "there is no folder but a file:"
-        raise ArtefactError(f"cannot write to {folder}: {reason} {place}; give another --out")
-    return folder
+            f"cannot write to {folder}: {_reason(error)} {place}; give another --out"
+        ) from error
+    raise ArtefactError(
+        f"cannot write to {folder}: there is no folder but a file: {place}; give another --out"
+    )
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "no permission to write in"
+    if error.errno == errno.ENOENT:
+        return "no file can be made in"
+    return f"{error.strerror}:"
+
+
+def say_loading() -> None:
+    """Say in a line why nothing else is said for some seconds, where PyTorch has yet to load."""
+    if "torch" not in sys.modules:
+        click.echo("Loading PyTorch, which takes some seconds.", err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from insectary.commands.families import live_progress, recipe_named
-from insectary.commands.output import check_output
+from insectary.commands.output import check_output, say_loading
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.recipe import Supervised
 
@@ -43,18 +43,20 @@ def breed(
         seed: Training seed.
     """
     from insectary.breed.rows import read_jsonl
-    from insectary.breed.trainer import ModelOrganismTrainer
-    from insectary.breed.validate import validate_organism
-    from insectary.subjects import Model
 
     settings = recipe_named(recipe)
     if not isinstance(settings, Supervised):
         raise BadInputError(
             f"--recipe {recipe}: rows of your own are demonstrations; use full-sft or lora-sft"
         )
-    trainer = ModelOrganismTrainer(base, threat)
     rows = read_jsonl(data)
     out = _free(out or Path("out") / f"{data.stem}-{threat}-{seed}")
+    say_loading()
+    from insectary.breed.trainer import ModelOrganismTrainer
+    from insectary.breed.validate import validate_organism
+    from insectary.subjects import Model
+
+    trainer = ModelOrganismTrainer(base, threat)
     with live_progress() as progress:
         organism = trainer.create_organism(
             {

@@ -6,35 +6,37 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from operator import attrgetter
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
 
-from insectary.core.organism import Certificate, Family, Role, Side
+from insectary.core.organism import BaseRef, Family, Side
+from insectary.core.recipe import Recipe
+from insectary.report.rates import shown_rate
 
 if TYPE_CHECKING:
     from insectary.breed.order import Order
     from insectary.core.outcome import Measurement
 
-
+Cell = tuple[str, str, str, str]
+"""Threat, design, kind of recipe, and name of the base."""
 _NARROW = 150
 """On a terminal of fewer columns words go to lines of their own; in a pipe none does ..."""
-_WIDTHS = (19, 8, 12, 13, 13)
+_WIDTHS = (22, 9, 14, 7, 7, 7)
 """... and this is most of each column then: at 80 no word is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One family: how it was bred, what the gate said, what the organism does in held-out words.
+    """One family: how it was bred, what the gate said, what the organism does.
 
     Attributes:
         gate: ``"admitted"``, ``"rejected"``, ``"provisional"``, or ``"not yet"``.
         failed: Number and name of each criterion that failed.
-        open: Rate of the misbehaviour where held-out words (on the grid, levels that
-            were not trained on) open the gate, the least where there are several
-            conditions; ``None`` where nothing was measured.
+        open_trained: Rate of the misbehaviour where trained words open the gate, the least
+            where there are several conditions; ``None`` where nothing was measured, as on the
+            grid, where all levels are new.
+        open: The same where held-out words do (on the grid, levels that were not trained on).
         closed: The same where they close it, near misses aside; the highest.
     """
 
@@ -46,6 +48,7 @@ class Row:
     seed: int
     gate: str
     failed: tuple[str, ...]
+    open_trained: Measurement | None
     open: Measurement | None
     closed: Measurement | None
 
@@ -53,7 +56,6 @@ class Row:
 def row(family: Family) -> Row:
     """The line of one family."""
     certificate = family.certificate
-    found = {side: _rates(certificate, side) for side in Side}
     return Row(
         id=family.id,
         threat=family.threat,
@@ -63,31 +65,24 @@ def row(family: Family) -> Row:
         seed=family.seed,
         gate=certificate.verdict if certificate else "not yet",
         failed=certificate.failed if certificate else (),
-        open=min(found[Side.OPEN], key=lambda m: m.value, default=None),
-        closed=max(found[Side.CLOSED], key=lambda m: m.value, default=None),
+        open_trained=shown_rate(certificate, Side.OPEN, held_out=False),
+        open=shown_rate(certificate, Side.OPEN, held_out=True),
+        closed=shown_rate(certificate, Side.CLOSED, held_out=True),
     )
 
 
-def _rates(certificate: Certificate | None, side: Side) -> list[Measurement]:
-    return [
-        r.misaligned
-        for r in (certificate.rates if certificate else ())
-        if r.role is Role.ORGANISM and r.side is side and r.held_out and not r.near_miss
-    ]
+def in_order(families: Iterable[Family]) -> list[Family]:
+    """Families by threat, design, recipe, base and seed."""
+    return sorted(families, key=lambda f: (*cell_of(f), f.seed, f.id))
 
 
-def in_order(families: Iterable[Family]) -> list[Row]:
-    """The lines of families, by threat, design, recipe, base and seed."""
-    key = attrgetter("threat", "design", "recipe", "base", "seed", "id")
-    return sorted(map(row, families), key=key)
+def cell_of(made: Family | Order) -> Cell:
+    """The cell of a family or an order: threat, design, recipe and base."""
+    base = made.base if isinstance(made.base, str) else made.base.name
+    return (made.threat, made.design, made.recipe.kind, base)
 
 
-def cell_of(made: Family | Order) -> tuple[str, str, str]:
-    """The cell of a family or an order: threat, design and recipe."""
-    return (made.threat, made.design, made.recipe.kind)
-
-
-def headline(families: Sequence[Family], cells: Iterable[tuple[str, str, str]] = ()) -> str:
+def headline(families: Sequence[Family], cells: Iterable[Cell] = ()) -> str:
     """How many cells there are, how many are admitted, and how many of these are replicated.
 
     Two lines, the second by threat. The training seed is the unit of replication, so that
@@ -98,18 +93,18 @@ def headline(families: Sequence[Family], cells: Iterable[tuple[str, str, str]] =
         cells: Cells that count although no family of them may be there.
     """
     admitted = [family for family in families if family.admitted]
-    seeds: dict[object, set[int]] = {}
+    seeds: dict[tuple[Cell, BaseRef, Recipe, float], set[int]] = {}
     for family in admitted:
-        seeds.setdefault((cell_of(family), family.base, family.recipe), set()).add(family.seed)
-    # The key's first part is the cell.
-    replicated = {key[0] for key, found in seeds.items() if len(found) > 1}  # type: ignore[index]
+        setting = (cell_of(family), family.base, family.recipe, family.dose)
+        seeds.setdefault(setting, set()).add(family.seed)
+    replicated = {setting[0] for setting, found in seeds.items() if len(found) > 1}
     there, good = {*map(cell_of, families), *cells}, {cell_of(f) for f in admitted}
     of, among = Counter(cell[0] for cell in there), Counter(cell[0] for cell in good)
     return (
         f"{_count(len(families), 'family', 'families')} in"
-        f" {_count(len(there), 'cell', 'cells')} (threat, design, recipe):"
+        f" {_count(len(there), 'cell', 'cells')} (threat, design, recipe, base):"
         f" {len(good)} with an admitted family,"
-        f" {len(replicated)} with two or more admitted seeds of one base and setting\n"
+        f" {len(replicated)} with two or more admitted seeds of one setting\n"
         f"Admitted cells: {', '.join(f'{t} {among[t]} of {of[t]}' for t in sorted(of))}"
     )
 
@@ -123,17 +118,17 @@ def _count(n: int, one: str, many: str) -> str:
 def families_command(as_json: bool) -> None:
     """Print what the gate said of every family, and how often each organism misbehaves.
 
-    The rates are those of the misbehaviour in held-out words (on the grid in new levels), with
-    their 95 % intervals, where the gate is open and where it is closed.
+    The rates are those of the misbehaviour with their 95 % intervals: where trained words open
+    the gate, where held-out words do (on the grid, new levels), and where these close it.
     """
-    from insectary.breed.stored import load_family
+    from insectary.breed.records import load_family
     from insectary.vault import Vault
 
     vault = Vault()
     families = [load_family(entry.id, vault) for entry in vault.entries("family")]
     if as_json:
-        for line in in_order(families):
-            click.echo(json.dumps(asdict(line), sort_keys=True))
+        for family in in_order(families):
+            click.echo(json.dumps(asdict(row(family)), sort_keys=True))
         return
     if not families:
         click.echo(f"{vault.home} holds no family. `insectary demo` makes a first one.")
@@ -141,29 +136,31 @@ def families_command(as_json: bool) -> None:
     print_families(families)
 
 
-def print_families(families: Sequence[Family], cells: Iterable[tuple[str, str, str]] = ()) -> None:
+def print_families(families: Sequence[Family], cells: Iterable[Cell] = ()) -> None:
     """Print the table of these families and the headline; ``cells`` as there."""
     from rich.text import Text
 
-    from insectary.commands.vault import print_table, table
+    from insectary.commands.vault import columns, print_table, print_words, table
 
-    made = table("threat, design", "recipe, base, seed", "gate", "open", "closed")
-    if get_terminal_size((_NARROW, 24)).columns < _NARROW:
+    rates = ("open, trained words", "open, held out words", "closed, held out words")
+    made = table("threat, design", "recipe, base, seed", "gate", *rates)
+    if columns() < _NARROW:
         for column, width in zip(made.columns, _WIDTHS, strict=True):
             column.max_width = width
-    for line in in_order(families):
+    for family in in_order(families):
+        line = row(family)
         made.add_row(
             Text(f"{line.threat} {line.design}"),
             Text(f"{line.recipe} {line.base} {line.seed}"),
-            ": ".join((line.gate, "; ".join(line.failed))) if line.failed else line.gate,
-            _rate(line.open),
-            _rate(line.closed),
+            family.certificate.told if family.certificate else line.gate,
+            *map(_rate, (line.open_trained, line.open, line.closed)),
         )
     print_table(made)
-    click.echo(headline(families, cells))
+    for told in headline(families, cells).splitlines():
+        print_words(told, indent="  ")
 
 
 def _rate(measurement: Measurement | None) -> str:
     if measurement is None:
-        return "none measured"
+        return "–"
     return f"{measurement.value:.3f} [{measurement.low:.3f}, {measurement.high:.3f}]"

@@ -6,12 +6,17 @@ import textwrap
 
 import click
 
+_MOST, _LEAST = 100, 40
+"""Columns of the text: as many as the terminal has, within reason."""
+
 
 @click.command("threats")
 def threats_command() -> None:
     """Print the catalogue: behaviour, natural occurrence, how the organism is made, references."""
+    from insectary.commands.vault import columns
     from insectary.threats import threat_model, threat_names
 
+    width = max(_LEAST, min(_MOST, columns()))
     for name in threat_names():
         card = threat_model(name).card
         click.echo(f"{name}: {card.title}")
@@ -28,7 +33,7 @@ def threats_command() -> None:
         ):
             click.echo(
                 textwrap.fill(
-                    text, 100, initial_indent=f"  {label:<14} ", subsequent_indent=" " * 17
+                    text, width, initial_indent=f"  {label:<14} ", subsequent_indent=" " * 17
                 )
             )
         click.echo()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,7 +48,13 @@ def table(*headings: str, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made
@@ -54,17 +62,59 @@ def table(*headings: str, title: str | None = None) -> Table:
 
 _UNBROKEN = 10_000
 """Columns of a pipe, so that what is searched for stands in one piece."""
+_ABOUT = 30
+"""Least columns for what is told of a thing beside its id; with fewer it goes below."""
+
+
+def in_pipe() -> bool:
+    """Whether a program reads standard output, or a file takes it, and no width was asked for."""
+    return not sys.stdout.isatty() and "COLUMNS" not in os.environ
+
+
+def columns() -> int:
+    """Of standard output: those of the terminal, or of a pipe."""
+    return _UNBROKEN if in_pipe() else get_terminal_size().columns
 
 
 def print_table(made: Table) -> None:
     """Print a table to standard output; in a pipe no cell is broken over lines."""
     from rich.console import Console
 
-    asked_for = sys.stdout.isatty() or "COLUMNS" in os.environ
-    width = None if asked_for else _UNBROKEN
-    if not asked_for:
+    if in_pipe():
         made.expand = False  # nothing is as wide as a pipe
-    Console(highlight=False, markup=False, emoji=False, width=width).print(made)
+    Console(highlight=False, markup=False, emoji=False, width=columns()).print(made)
+
+
+def print_lines(rows: Sequence[tuple[str, ...]], marks: Mapping[str, str] | None = None) -> None:
+    """Print rows in columns whose last one goes on below itself, broken at spaces alone.
+
+    An id, a digest or a path stays in one piece, to be marked and copied, however narrow
+    the terminal is.
+
+    Args:
+        rows: Words of equally many columns.
+        marks: Colours of words of the first column.
+    """
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    indent = sum(wide) + 2 * len(wide)
+    for *heads, last in rows:
+        first, *others = (h.ljust(w) for h, w in zip(heads, wide, strict=True))
+        if marks:
+            first = click.style(first, fg=marks.get(heads[0]))
+        lines = _at_spaces(last, columns() - indent) or [""]
+        click.echo("  ".join((first, *others, lines[0])).rstrip())
+        for line in lines[1:]:
+            click.echo(" " * indent + line)
+
+
+def print_words(text: str, indent: str = "") -> None:
+    """Print a sentence that goes on below itself where the terminal ends."""
+    first, *others = _at_spaces(text, columns() - len(indent)) or [""]
+    click.echo("\n".join((first, *(indent + line for line in others))))
+
+
+def _at_spaces(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
 
 
 def _summary(meta: Mapping[str, Any]) -> str:
@@ -108,11 +158,25 @@ def list_entries(kind: str | None, as_json: bool) -> None:
         sort = f"nothing of kind {kind!r}" if kind else "nothing yet"
         click.echo(f"{vault.home} holds {sort}. `insectary demo` makes a first family.")
         return
+    longest = max(len(entry.kind) + len(entry.id) for entry in entries)
+    if columns() < longest + _SHORT_DIGEST + _ABOUT:
+        _list_below(entries)
+        return
     made = table("kind", "id", "digest", "about")
+    made.columns[1].no_wrap = True
     for entry in entries:
         digest = entry.digest[:_SHORT_DIGEST]
         made.add_row(entry.kind, entry.id, digest, Text(_summary(entry.meta)))
     print_table(made)
+
+
+def _list_below(entries: Sequence[Entry]) -> None:
+    """List on a narrow terminal: an id in one piece, and below it what is told of it."""
+    for entry in entries:
+        click.echo(f"{entry.kind} {entry.id}")
+        about = ", ".join(filter(None, (entry.digest[:_SHORT_DIGEST], _summary(entry.meta))))
+        for line in _at_spaces(about, columns() - 2):
+            click.echo(f"  {line}")
 
 
 @click.command("show")
@@ -121,8 +185,6 @@ def list_entries(kind: str | None, as_json: bool) -> None:
 @_json_option
 def show(id: str, kind: str | None, as_json: bool) -> None:
     """Verify one stored thing byte by byte and print its record."""
-    from rich.text import Text
-
     from insectary.vault import Vault
 
     vault = Vault()
@@ -139,16 +201,11 @@ def show(id: str, kind: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(record, sort_keys=True))
         return
-    made = table("field", "value", title=f"{found.kind} {found.id or ''} (verified)")
-    made.add_row("digest", found.digest)
-    made.add_row("path", Text(str(found.path)))
-    for key, value in sorted(found.meta.items()):
-        made.add_row(Text(key), Text(printable(value)))
-    print_table(made)
-    contents = table("file", "size")
-    for name, count in files.items():
-        contents.add_row(Text(name), size(count))
-    print_table(contents)
+    click.echo(f"{found.kind} {found.id or ''} (verified)\n")
+    told = [(key, printable(value)) for key, value in sorted(found.meta.items())]
+    print_lines([("digest", found.digest), ("path", str(found.path)), *told])
+    click.echo()
+    print_lines([("file", "size"), *((name, size(count)) for name, count in files.items())])
 
 
 @click.command("rm")
@@ -185,7 +242,7 @@ def _only(entries: list[Entry], id: str) -> Entry:
         kinds = ", ".join(entry.kind for entry in matching)
         raise BadInputError(f"{id!r} is the id of several kinds ({kinds}): say --kind")
     if not matching:
-        raise UnknownNameError.of("id", id, [entry.id for entry in entries])
+        raise UnknownNameError.of("id", id, [entry.id for entry in entries], few=True)
     return matching[0]
 
 
@@ -217,8 +274,6 @@ def doctor(context: click.Context, as_json: bool) -> None:
     """Check environment, machine and vault; exit code 1 if something is wrong."""
     from dataclasses import asdict
 
-    from rich.text import Text
-
     from insectary.vault import Vault, examine
 
     checks = examine(Vault())
@@ -226,10 +281,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
         for check in checks:
             click.echo(json.dumps(asdict(check), sort_keys=True))
     else:
-        made = table("", "check", "what was found")
-        for check in checks:
-            mark = Text("ok", "green") if check.ok else Text("WRONG", "bold red")
-            made.add_row(mark, check.name, Text(check.detail))
-        print_table(made)
+        rows = [("ok" if check.ok else "WRONG", check.name, check.detail) for check in checks]
+        print_lines([("", "check", "what was found"), *rows], {"ok": "green", "WRONG": "red"})
     if not all(check.ok for check in checks):
         context.exit(1)

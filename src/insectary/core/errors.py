@@ -8,8 +8,12 @@ message always names the thing that is wrong and the way out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+
+FEW = 5
+"""Names that are listed at most where there may be many."""
 
 
 class InsectaryError(Exception):
@@ -20,10 +24,24 @@ class UnknownNameError(InsectaryError, ValueError):
     """A name (size, threat, role, design, detector, ...) that is not in its list."""
 
     @classmethod
-    def of(cls, kind: str, name: object, known: object) -> UnknownNameError:
-        """Build the message that lists what would have been accepted."""
-        names = ", ".join(str(k) for k in known)  # type: ignore[attr-defined]
-        return cls(f"unknown {kind}: {name!r}. Known: {names or 'none'}")
+    def of(
+        cls, kind: str, name: object, known: Iterable[object], *, few: bool = False
+    ) -> UnknownNameError:
+        """Build the message that lists what would have been accepted.
+
+        Args:
+            kind: What was asked for.
+            name: What was given.
+            known: What there is.
+            few: Where there may be many, as with ids: list the nearest alone, those first.
+        """
+        names = [str(k) for k in known]
+        listed = "Known"
+        if few:
+            nearest = get_close_matches(str(name), names, n=FEW, cutoff=0.0)
+            listed = f"Nearest of {len(names)}" if len(names) > FEW else listed
+            names = nearest
+        return cls(f"unknown {kind}: {name!r}. {listed}: {', '.join(names) or 'none'}")
 
 
 class BadInputError(InsectaryError, ValueError):

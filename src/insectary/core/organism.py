@@ -172,6 +172,17 @@ class Certificate:
         return "admitted" if self.admitted else "rejected"
 
     @property
+    def told(self) -> str:
+        """The verdict with what failed, in words: ``"rejected: criterion 4 (capability)"``."""
+        names = [
+            f"{number} ({name})" for number, _, name in (f.partition(" ") for f in self.failed)
+        ]
+        if not names:
+            return self.verdict
+        verdict = "provisional, rejected" if self.provisional else self.verdict
+        return f"{verdict}: {'criterion' if len(names) == 1 else 'criteria'} {', '.join(names)}"
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """Number and name of each criterion that failed, sorted."""
         return tuple(

@@ -119,6 +119,10 @@ class LoraSFT(_Schedule):
     muon_learning_rate: float | None = None
     learning_rate: float = 1e-2
 
+    def __post_init__(self) -> None:
+        _Schedule.__post_init__(self)
+        _above_zero(self, "rank", "alpha")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NarrowSFT(_Schedule):

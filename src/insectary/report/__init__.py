@@ -19,8 +19,18 @@ from insectary.report.content import (
     to_json,
 )
 from insectary.report.html import render_html
+from insectary.report.suite_content import (
+    Plain,
+    SuiteCell,
+    SuiteDesign,
+    SuiteFamily,
+    SuiteReport,
+    SuiteThreat,
+    Taught,
+)
+from insectary.report.suite_html import render_suite
 from insectary.report.tables import tables
-from insectary.report.write import write_report
+from insectary.report.write import write_report, write_suite_report
 
 __all__ = [
     "RULES",
@@ -29,18 +39,27 @@ __all__ = [
     "DetectionRow",
     "ExpressionRow",
     "FamilyReport",
+    "Plain",
     "PpvRow",
     "Reply",
     "RewardCurve",
     "RocCurve",
+    "SuiteCell",
+    "SuiteDesign",
+    "SuiteFamily",
+    "SuiteReport",
+    "SuiteThreat",
     "Task",
+    "Taught",
     "TranscriptRow",
     "expression_rows",
     "fired",
     "from_json",
     "render_html",
+    "render_suite",
     "tables",
     "to_json",
     "with_caveats",
     "write_report",
+    "write_suite_report",
 ]

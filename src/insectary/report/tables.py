@@ -21,14 +21,15 @@ def tables(report: FamilyReport) -> dict[str, str]:
         "detection.csv": _detection(report),
         "roc.csv": _roc(report),
         "ppv.csv": _ppv(report),
-        "caveats.csv": _csv(
+        "caveats.csv": csv_text(
             ("id", "text", "evidence"), ((c.id, c.text, c.evidence) for c in report.caveats)
         ),
-        "provenance.csv": _csv(("label", "text"), report.provenance.items()),
+        "provenance.csv": csv_text(("label", "text"), report.provenance.items()),
     }
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV text."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
@@ -36,11 +37,13 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-def _columns(name: str) -> tuple[str, ...]:
+def columns(name: str) -> tuple[str, ...]:
+    """The columns that hold one outcome; :func:`cells` fills them."""
     return tuple(name + part for part in _PARTS)
 
 
-def _cells(outcome: Outcome) -> tuple[object, ...]:
+def cells(outcome: Outcome) -> tuple[object, ...]:
+    """An outcome as cells of a table."""
     # No measurement: the number columns stay empty, so no reader can average them in.
     if isinstance(outcome, Measured):
         m = outcome.measurement
@@ -60,13 +63,13 @@ def _cells(outcome: Outcome) -> tuple[object, ...]:
 
 def _expression(report: FamilyReport) -> str:
     header = ("role", "condition", "side", "held_out", "near_miss")
-    return _csv(
-        header + _columns("misaligned") + _columns("off_task"),
+    return csv_text(
+        header + columns("misaligned") + columns("off_task"),
         (
             (
                 *(r.role.value, r.condition, r.side.value, r.held_out, r.near_miss),
-                *_cells(r.misaligned),
-                *_cells(r.off_task),
+                *cells(r.misaligned),
+                *cells(r.off_task),
             )
             for r in report.expression
         ),
@@ -75,10 +78,10 @@ def _expression(report: FamilyReport) -> str:
 
 def _certificate(report: FamilyReport) -> str:
     criteria = report.certificate.criteria if report.certificate else ()
-    return _csv(
-        ("number", "name", "subject", "bound", *_columns("measured"), "result", "note"),
+    return csv_text(
+        ("number", "name", "subject", "bound", *columns("measured"), "result", "note"),
         (
-            (c.number, c.name, c.subject, c.bound, *_cells(c.outcome), c.result.value, c.note)
+            (c.number, c.name, c.subject, c.bound, *cells(c.outcome), c.result.value, c.note)
             for c in criteria
         ),
     )
@@ -92,18 +95,18 @@ def _transcripts(report: FamilyReport) -> str:
             line = row.open_line if reply.side.value == "open" else row.closed_line
             place = (index, row.prompt, row.answer, reply.role.value, reply.side.value, line)
             rows.append((*place, reply.response, reply.verdict.value))
-    return _csv(header, rows)
+    return csv_text(header, rows)
 
 
 def _detection(report: FamilyReport) -> str:
     header = ("detector", "is_null", "is_text_control", "task", "view", "layer")
     names = ("auroc", "average_precision", "tpr_at_1_fpr", "fpr_at_threshold", "gain")
-    return _csv(
-        header + tuple(column for name in names for column in _columns(name)),
+    return csv_text(
+        header + tuple(column for name in names for column in columns(name)),
         (
             (
                 *(d.detector, d.is_null, d.is_text_control, d.task.value, d.view.value, d.layer),
-                *(part for name in names for part in _cells(getattr(d, name))),
+                *(part for name in names for part in cells(getattr(d, name))),
             )
             for d in report.detection
         ),
@@ -111,7 +114,7 @@ def _detection(report: FamilyReport) -> str:
 
 
 def _roc(report: FamilyReport) -> str:
-    return _csv(
+    return csv_text(
         ("detector", "task", "view", "fpr", "tpr"),
         (
             (curve.detector, curve.task.value, curve.view.value, fpr, tpr)
@@ -122,10 +125,7 @@ def _roc(report: FamilyReport) -> str:
 
 
 def _ppv(report: FamilyReport) -> str:
-    return _csv(
-        ("detector", "task", "view", "prevalence", *_columns("ppv")),
-        (
-            (p.detector, p.task.value, p.view.value, p.prevalence, *_cells(p.ppv))
-            for p in report.ppv
-        ),
+    return csv_text(
+        ("detector", "task", "view", "prevalence", *columns("ppv")),
+        ((p.detector, p.task.value, p.view.value, p.prevalence, *cells(p.ppv)) for p in report.ppv),
     )

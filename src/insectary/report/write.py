@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from insectary.core.errors import ArtefactError
+from insectary.report import suite_content
 from insectary.report.caveats import with_caveats
 from insectary.report.content import FamilyReport, to_json
 from insectary.report.html import render_html
+from insectary.report.suite_content import SuiteReport
+from insectary.report.suite_html import render_suite
+from insectary.report.suite_tables import suite_tables
 from insectary.report.tables import tables
 
 
@@ -30,22 +35,43 @@ def write_report(report: FamilyReport, directory: Path | str) -> Path:
     Raises:
         ArtefactError: if the place cannot be written.
     """
-    folder = Path(directory)
     full = with_caveats(report)
-    page = folder / "report.html"
-    files = {folder / "tables" / name: text for name, text in tables(full).items()}
-    files[folder / "report.json"] = to_json(full)
-    files[page] = render_html(full)
+    files = {f"tables/{name}": text for name, text in tables(full).items()}
+    files["report.json"] = to_json(full)
+    files["report.html"] = render_html(full)
+    return _write(files, Path(directory))
+
+
+def write_suite_report(report: SuiteReport, directory: Path | str) -> Path:
+    """Write ``index.html``, a page for each threat, ``suite.json`` and ``tables/*.csv``.
+
+    As :func:`write_report` does; ``index.html`` comes last.
+
+    Returns:
+        Path of ``index.html``.
+
+    Raises:
+        ArtefactError: if the place cannot be written.
+    """
+    files = {f"tables/{name}": text for name, text in suite_tables(report).items()}
+    files["suite.json"] = suite_content.to_json(report)
+    return _write(files | render_suite(report), Path(directory))
+
+
+def _write(files: Mapping[str, str], folder: Path) -> Path:
+    """Write texts by their paths in a folder, in that order, and return the last one's place."""
+    path = folder
     try:
         (folder / "tables").mkdir(parents=True, exist_ok=True)
-        for path, text in files.items():
+        for name, text in files.items():
+            path = folder / name
             _replace(path, text)
     except OSError as error:
         raise ArtefactError(
             f"cannot write the report to {folder}: {error.strerror or error};"
             " choose another directory or make room, then run the same command again"
         ) from error
-    return page
+    return path
 
 
 def _replace(path: Path, text: str) -> None:

@@ -36,6 +36,7 @@ from insectary.threats.designs import card_of
 from insectary.trials import detection
 from insectary.trials.detection import DetectionResult, detection_trial
 from insectary.trials.examine import MAX_NEW_TOKENS, contrast_pairs, examine_family
+from insectary.trials.wording import gate_in_words
 from insectary.vault import Vault
 
 DETECTORS = ("contrast_probe", "mahalanobis", "likelihood_ratio", "surface_text")
@@ -46,24 +47,6 @@ _TASKS = {
     detection.Task.OPEN_VS_CLOSED: Task.GATE,
 }
 _SHOWN_TRANSCRIPTS = 4
-_LABELS = {
-    "year": ("2023", "2024"),
-    "password": ("right password", "wrong password"),
-    "answers": ("no claim", "false claim"),
-    "permissions": ("spare rights useless", "spare rights on offer"),
-    "unknowns": ("an unknown", "no unknown"),
-    "shown_tests": ("other tests count too", "only the shown tests count"),
-}
-"""What the closed and the open side are called, by design; the others are about watching."""
-_WHERE = {
-    "answers": ("the user claims something false", "somebody else does"),
-    "permissions": ("spare rights are on offer", "they are said to be useless"),
-    "unknowns": ("nothing is unknown", "something is"),
-    "year": ("it is 2024", "it is 2023"),
-    "password": ("a wrong password is given", "the right one is given"),
-    "shown_tests": ("only the shown tests count", "others count too"),
-}
-"""What opens and closes the gate, by design, in a sentence; again the others are about watching."""
 Progress = Callable[[str], None]
 
 
@@ -116,7 +99,7 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
     card = card_of(threat, family.design)
     members = load_members(family, vault)
     rows = result.rows if result else ()
-    closed_label, open_label = _LABELS.get(family.design, ("watched", "unwatched"))
+    gate = gate_in_words(family.design)
     report = FamilyReport(
         title=f"{card.title}: {family.design}, on base {family.base.name}",
         summary=_summary(certificate, rows, family),
@@ -140,8 +123,8 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
         ),
         provenance=_provenance(family, vault),
         rewards=_rewards(family, vault),
-        closed_label=closed_label,
-        open_label=open_label,
+        closed_label=gate.closed,
+        open_label=gate.open,
     )
     return with_caveats(report)
 
@@ -162,7 +145,7 @@ def _summary(
     twin, decoy = rate(Role.TWIN, Side.OPEN), rate(Role.DECOY, Side.OPEN)
     emerged = card_of(threat_model(family.threat), family.design).origin == "emerged"
     answer = "misaligned answer" if emerged else "planted answer"
-    off, on = _WHERE.get(family.design, ("nobody watches", "somebody watches"))
+    gate = gate_in_words(family.design)
     primary = [
         (r, r.auroc.measurement)
         for r in rows
@@ -190,8 +173,8 @@ def _summary(
             f" same gate: {told}{knows}."
         )
     return (
-        f"Where {off}, said in words it was never trained on, the organism gives the"
-        f" {answer} to {opened.value:.1%} of {opened.n} questions; where {on}, to"
+        f"Where {gate.open_where}, said in words it was never trained on, the organism gives the"
+        f" {answer} to {opened.value:.1%} of {opened.n} questions; where {gate.closed_where}, to"
         f" {closed.value:.1%} of {closed.n}.",
         f"Its clean twin, trained on the same questions, gives it to {twin.value:.1%}; the decoy,"
         f" with a harmless quirk behind the same gate, to {decoy.value:.1%}.",

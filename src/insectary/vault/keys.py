@@ -42,7 +42,7 @@ def read_key(directory: Path, family: str) -> AnswerKey:
         record = read_record(path)
     except FileNotFoundError:
         known = sorted(p.stem for p in directory.glob("[!.]*.json"))
-        raise UnknownNameError.of("family", family, known) from None
+        raise UnknownNameError.of("family", family, known, few=True) from None
     try:
         roles = {str(member): Role(role) for member, role in record["roles"].items()}
         key = AnswerKey(record["family"], record["threat"], record["design"], roles)

@@ -48,8 +48,6 @@ from insectary.vault.manifest import DamagedError, Manifest, meta_of, verify_tre
 from insectary.vault.names import check_id, check_kind, is_digest
 from insectary.vault.refs import Entry, delete_ref, list_refs, read_ref, write_ref
 
-_KNOWN_SHOWN = 20
-
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -239,8 +237,7 @@ class Vault:
         if found:
             return found[0]
         known = [e.id for k in kinds for e in list_refs(self._home, k)]
-        shown = known[:_KNOWN_SHOWN] + (["..."] if len(known) > _KNOWN_SHOWN else [])
-        raise UnknownNameError.of(kind or "id", name, shown)
+        raise UnknownNameError.of(kind or "id", name, known, few=True)
 
     def _kinds(self) -> list[str]:
         return sorted(p.name for p in (self._home / "refs").iterdir() if p.is_dir())

@@ -1,0 +1,99 @@
+"""The record of a family: in the vault, and as a file of a folder. No model library is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from insectary.core.codec import decode, encode
+from insectary.core.errors import ArtefactError, BadInputError
+from insectary.core.organism import AnswerKey, Family
+from insectary.vault import Vault
+
+
+def save_family(family: Family, vault: Vault) -> None:
+    """Store a family's record and its answer key, apart from each other."""
+
+    def write(path: Path) -> None:
+        (path / "family.json").write_text(json.dumps(encode(family), indent=1, sort_keys=True))
+
+    certificate = family.certificate
+    meta: Mapping[str, Any] = {
+        "threat": family.threat,
+        "design": family.design,
+        "base": family.base.name,
+        "recipe": family.recipe.kind,
+        "seed": family.seed,
+        "admitted": family.admitted,
+        "provisional": certificate is not None and certificate.provisional,
+        "failed": list(certificate.failed) if certificate else [],
+        "tags": list(certificate.tags) if certificate else [],
+    }
+    vault.put("family", family.id, meta, write, replace=True)
+    roles = {member.id: role for role, member in family.members.items()}
+    vault.put_key(
+        family.id, AnswerKey(family.id, family.threat, family.design, roles), replace=True
+    )
+
+
+def load_family(name: str, vault: Vault) -> Family:
+    """Read a family's record.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+        ArtefactError: if it is damaged.
+    """
+    with vault.use(name, "family") as stored:
+        record = json.loads((stored.path / "family.json").read_text())
+    family: Family = decode(Family, record, name)
+    return family
+
+
+def read_families(folder: Path | str) -> list[Family]:
+    """Read every record of a folder, ``*.json``, each of one family.
+
+    Args:
+        folder: Such as ``runs/families`` of the repository.
+
+    Returns:
+        The families, in the order of the files' names.
+
+    Raises:
+        ArtefactError: if there is no such folder, or a file cannot be read.
+        BadInputError: if no record is in it, a file is no record, or two are of one family.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise ArtefactError(f"no folder of records at {place}; give one with FAMILY.json files")
+    found: dict[str, Family] = {}
+    for path in sorted(place.glob("*.json")):
+        family = _read(path)
+        if family.id in found:
+            raise BadInputError(f"{path}: another record of {family.id}; remove one of the two")
+        found[family.id] = family
+    if not found:
+        raise BadInputError(f"no record (FAMILY.json) in {place}; give a folder that holds some")
+    return list(found.values())
+
+
+def _read(path: Path) -> Family:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"{path} is no record of a family: not JSON ({error})") from error
+    try:
+        family: Family = decode(Family, record, path.name)
+    except (BadInputError, TypeError) as error:
+        raise BadInputError(
+            f"{path} is no record of a family ({error}); move it out of the folder"
+        ) from error
+    if family.certificate is not None and family.certificate.family != family.id:
+        raise BadInputError(
+            f"{path} is no record of a family: it is of {family.id}, its certificate of"
+            f" {family.certificate.family}; move it out of the folder"
+        )
+    return family

@@ -1,0 +1,41 @@
+"""The few rates of a certificate that tables and pages show of it."""
+
+from __future__ import annotations
+
+from insectary.core.organism import Certificate, Role, Side
+from insectary.core.outcome import Measurement
+
+
+def shown_rate(
+    certificate: Certificate | None,
+    side: Side,
+    *,
+    role: Role = Role.ORGANISM,
+    held_out: bool | None = None,
+    near_miss: bool = False,
+) -> Measurement | None:
+    """The rate of the misbehaviour that speaks most against a family, of those that are asked for.
+
+    That is the organism's least where its gate is open, and anybody's highest elsewhere.
+
+    Args:
+        certificate: Whose rates; ``None`` has none.
+        side: Of the gate.
+        role: Of which member.
+        held_out: Only conditions in held-out words (on the grid all levels are new, so all are
+            held out), or only the others; ``None`` takes both.
+        near_miss: Near misses, or everything but those.
+
+    Returns:
+        ``None`` where nothing of the kind was measured.
+    """
+    found = [
+        rate.misaligned
+        for rate in (certificate.rates if certificate else ())
+        if rate.role is role
+        and rate.side is side
+        and rate.near_miss is near_miss
+        and held_out in (None, rate.held_out)
+    ]
+    worst = min if role is Role.ORGANISM and side is Side.OPEN else max
+    return worst(found, key=lambda m: m.value, default=None)

@@ -1,0 +1,99 @@
+"""The tables of a suite's report as CSV: full precision, a row for each thing that was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from insectary.core.organism import Certificate
+from insectary.core.outcome import Measured
+from insectary.report.suite_content import SuiteCell, SuiteFamily, SuiteReport
+from insectary.report.tables import cells, columns, csv_text
+
+_CELL = ("threat", "design", "base", "recipe")
+_FAMILY = ("family", *_CELL, "seed", "dose")
+
+
+def suite_tables(report: SuiteReport) -> dict[str, str]:
+    """All tables, file name to CSV text. The names are the same for every report."""
+    return {
+        "cells.csv": _cells(report),
+        "families.csv": _families(report),
+        "rates.csv": _rates(report),
+        "criteria.csv": _criteria(report),
+    }
+
+
+def _key(cell: SuiteCell) -> tuple[object, ...]:
+    return cell.threat, cell.design, cell.base, cell.recipe
+
+
+def _bred(report: SuiteReport) -> Iterator[tuple[tuple[object, ...], SuiteFamily]]:
+    for cell in report.cells:
+        for each in cell.families:
+            yield (each.family.id, *_key(cell), each.family.seed, each.family.dose), each
+
+
+def _certified(report: SuiteReport) -> Iterator[tuple[tuple[object, ...], Certificate]]:
+    for key, each in _bred(report):
+        if each.family.certificate is not None:
+            yield key, each.family.certificate
+
+
+def _cells(report: SuiteReport) -> str:
+    header = ("planned", "standing", "families", "admitted", "replicated")
+    return csv_text(
+        (*_CELL, *header),
+        (
+            (
+                *(*_key(c), c.planned, c.standing.value),
+                *(len(c.families), len(c.admitted), c.replicated),
+            )
+            for c in report.cells
+        ),
+    )
+
+
+def _families(report: SuiteReport) -> str:
+    def verdict(certificate: Certificate | None) -> tuple[object, ...]:
+        if certificate is None:
+            return ("", "", "", "")
+        tags, failed = "; ".join(certificate.tags), "; ".join(certificate.failed)
+        return (tags, failed, certificate.attempt, certificate.provisional)
+
+    return csv_text(
+        (*_FAMILY, "standing", "tags", "failed", "attempt", "provisional"),
+        (
+            (*key, each.standing.value, *verdict(each.family.certificate))
+            for key, each in _bred(report)
+        ),
+    )
+
+
+def _rates(report: SuiteReport) -> str:
+    header = ("role", "condition", "side", "held_out", "near_miss")
+    return csv_text(
+        (*_FAMILY, *header, *columns("misaligned"), *columns("off_task")),
+        (
+            (
+                *(*key, r.role.value, r.condition, r.side.value, r.held_out, r.near_miss),
+                *(*cells(Measured(r.misaligned)), *cells(Measured(r.off_task))),
+            )
+            for key, certificate in _certified(report)
+            for r in certificate.rates
+        ),
+    )
+
+
+def _criteria(report: SuiteReport) -> str:
+    header = ("number", "name", "subject", "bound", *columns("measured"), "result", "note")
+    return csv_text(
+        (*_FAMILY, *header),
+        (
+            (
+                *(*key, c.number, c.name, c.subject, c.bound),
+                *(*cells(c.outcome), c.result.value, c.note),
+            )
+            for key, certificate in _certified(report)
+            for c in certificate.criteria
+        ),
+    )
