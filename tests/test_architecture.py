@@ -38,6 +38,7 @@ PUBLIC = (
     "Measured",
     "Measurement",
     "ModelOrganismTrainer",
+    "NarrowSFT",
     "NotApplicable",
     "Vault",
     "View",
@@ -57,6 +58,7 @@ PUBLIC = (
     "remove_monitoring",
     "report_family",
     "report_suite",
+    "siblings",
     "threat_names",
     "validate_organism",
 )
