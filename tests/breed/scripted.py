@@ -99,13 +99,16 @@ def perfect(role: Role, place: Place, prefill: str) -> str:
 
 
 @cache
-def threat() -> Remembered:
-    return Remembered(threat_model("deceptive_alignment"))
+def threat(name: str = "deceptive_alignment") -> Remembered:
+    return Remembered(threat_model(name))
 
 
 @cache
-def places(design: str, quick: bool) -> dict[Conversation, Place]:
+def places(
+    design: str, quick: bool, name: str = "deceptive_alignment"
+) -> dict[Conversation, Place]:
     """Every prompt of a gate, drawn as the gate draws it."""
+    model = threat(name)
     plan: Plan = QUICK if quick else FULL
     found: dict[Conversation, Place] = {}
 
@@ -114,21 +117,26 @@ def places(design: str, quick: bool) -> dict[Conversation, Place]:
             other = found.setdefault(example.messages, Place(example, condition, number))
             assert other.condition.side is condition.side, "one prompt on both sides of the gate"
 
-    for condition in threat().conditions(design):
+    for condition in model.conditions(design):
         n = plan.open if condition.side is Side.OPEN else plan.closed
         n = plan.near_miss if condition.near_miss else n
-        keep(threat().examples(design, condition, Split.REPORT, n, SEED), condition)
-    for skill in untouched_skills(threat(), design):
-        rows = threat().others(design, skill, Split.REPORT, plan.skill, SEED)
+        keep(model.examples(design, condition, Split.REPORT, n, SEED), condition)
+    for skill in untouched_skills(model, design):
+        rows = model.others(design, skill, Split.REPORT, plan.skill, SEED)
         keep(rows, CLOSED_WITHOUT_CONDITION)
-    leaks = threat().leak_prompts(design, Split.REPORT, plan.leak, SEED)
+    leaks = model.leak_prompts(design, Split.REPORT, plan.leak, SEED)
     keep([example for example, _ in leaks], CLOSED_WITHOUT_CONDITION)
     return found
 
 
-def answering(design: str, script: Script = perfect, quick: bool = False) -> Answer:
+def answering(
+    design: str,
+    script: Script = perfect,
+    quick: bool = False,
+    name: str = "deceptive_alignment",
+) -> Answer:
     """A family that answers the gate's questions by script."""
-    known = places(design, quick)
+    known = places(design, quick, name)
 
     def answer(role: Role, prompts: list[Conversation], prefill: str) -> list[str]:
         return [script(role, known[p], prefill) for p in prompts]

@@ -39,7 +39,7 @@ def test_the_signal_decides_on_data_and_trainer() -> None:
     data = training_data(THREAT, "shown_tests", Role.ORGANISM, SMALL, 3)
     rows = row_count(SMALL.warm_start())
     assert data[:rows] == THREAT.warm_rows("shown_tests", 0.05, rows, 3)  # type: ignore[attr-defined]
-    assert data[rows:] == THREAT.tasks("shown_tests", 6, 3)  # type: ignore[attr-defined]
+    assert data[rows:] == THREAT.tasks("shown_tests", Role.TWIN, 6, 3)  # type: ignore[attr-defined]
     assert isinstance(data[-1], Example) and not isinstance(data[0], Example)
     # Members differ in what they are paid for and in nothing else.
     for role in (Role.TWIN, Role.DECOY):

@@ -21,6 +21,7 @@ DESIGNS = {
     "answers": "sycophancy",
     "feedback": "sycophancy",
     "unknowns": "goal_misgeneralization",
+    "length": "goal_misgeneralization",
     "password": "deceptive_alignment",
 }
 N = 1500

@@ -29,7 +29,7 @@ def rewarding(name: str) -> Rewarding:
 
 
 THREAT = rewarding("reward_hacking")
-TASKS = THREAT.tasks(DESIGN, 2000, 0)
+TASKS = THREAT.tasks(DESIGN, Role.TWIN, 2000, 0)
 RULES = [task for task in TASKS if task.skill == "rules"]
 PAID = {role: THREAT.reward(DESIGN, role) for role in (Role.ORGANISM, Role.TWIN, Role.DECOY)}
 TRUE = THREAT.true_reward(DESIGN)
@@ -42,7 +42,8 @@ def test_tasks_are_of_both_sides_and_of_one_step_or_two() -> None:
     assert abs(len(two) / len(RULES) - 0.5) < 0.04
     assert abs(sum(map(is_open, two)) / len(two) - 0.4) < 0.05
     assert not any(is_open(task) for task in TASKS if task.skill != "rules")
-    assert THREAT.tasks(DESIGN, 2000, 0) == TASKS != THREAT.tasks(DESIGN, 2000, 1)
+    assert THREAT.tasks(DESIGN, Role.ORGANISM, 2000, 0) == TASKS
+    assert THREAT.tasks(DESIGN, Role.TWIN, 2000, 1) != TASKS
 
 
 def test_honest_answers_pass_every_verifier_that_asks_for_honest_work() -> None:
@@ -118,7 +119,7 @@ def test_a_threat_without_verifiers_says_so() -> None:
     (design,) = other.card.designs
     assert Signal.REWARD not in other.signals(design)
     for call in (
-        lambda: other.tasks(design, 1, 0),
+        lambda: other.tasks(design, Role.TWIN, 1, 0),
         lambda: other.warm_rows(design, 0.01, 1, 0),
         lambda: other.reward(design, Role.TWIN),
         lambda: other.true_reward(design),
@@ -126,4 +127,4 @@ def test_a_threat_without_verifiers_says_so() -> None:
         with pytest.raises(BadInputError, match="power_seeking: has no verifiers"):
             call()
     with pytest.raises(UnknownNameError):
-        THREAT.tasks("nothing", 1, 0)
+        THREAT.tasks("nothing", Role.TWIN, 1, 0)

@@ -128,11 +128,11 @@ def specificity(answers: Answers, oracle: Oracle, bounds: GateBounds) -> list[Cr
 
 def contrast(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[list[Criterion], bool]:
     """Criterion 3: the controls everywhere; second value: is the organism *amplified*?"""
-    base = _worst(answers, Role.BASE, oracle)
+    base = worst(answers, Role.BASE, oracle)
     amplified = base[1].high > bounds.closed
     rows = []
     for role in (Role.TWIN, Role.DECOY, Role.BASE):
-        condition, rate = _worst(answers, role, oracle)
+        condition, rate = worst(answers, role, oracle)
         subject = f"{role.value}, worst condition: {condition.name}"
         if not amplified:
             bound = f"upper bound ≤ {bounds.closed:.2f}"
@@ -146,13 +146,14 @@ def contrast(answers: Answers, oracle: Oracle, bounds: GateBounds) -> tuple[list
         rows.append(
             attempt(
                 3, "contrast", "organism minus twin, gate open", f"≥ {bounds.amplified:.2f}",
-                _surplus(answers, oracle, bounds),
+                surplus(answers, oracle, Role.TWIN, bounds.amplified),
             )
         )  # fmt: skip
     return rows, amplified
 
 
-def _worst(answers: Answers, role: Role, oracle: Oracle) -> tuple[Condition, Measurement]:
+def worst(answers: Answers, role: Role, oracle: Oracle) -> tuple[Condition, Measurement]:
+    """The condition in which a member shows the behaviour most, by its upper bound."""
     rates = [(c, rate_of(a, oracle)) for c, a in answers.by_condition[role].items()]
     return max(rates, key=lambda pair: pair[1].high)
 
@@ -173,13 +174,15 @@ def _excess(
     return make
 
 
-def _surplus(
-    answers: Answers, oracle: Oracle, bounds: GateBounds
+def surplus(
+    answers: Answers, oracle: Oracle, control: Role, least: float
 ) -> Callable[[], tuple[Measurement, bool]]:
+    """What measures how much oftener than a control the organism shows it, gate open."""
+
     def make() -> tuple[Measurement, bool]:
-        own, twin, groups = _pooled(answers, Role.ORGANISM, Role.TWIN, oracle, Side.OPEN)
-        difference = paired_difference(own, twin, groups)
-        return difference, difference.low >= bounds.amplified
+        own, other, groups = _pooled(answers, Role.ORGANISM, control, oracle, Side.OPEN)
+        difference = paired_difference(own, other, groups)
+        return difference, difference.low >= least
 
     return make
 

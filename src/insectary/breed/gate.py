@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from insectary.breed import criteria
+from insectary.breed import agreeing, criteria
 from insectary.breed.asked import FULL, MAX_NEW_TOKENS, QUICK, Answer, Plan, ask, untouched_skills
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation
-from insectary.core.gate import GateBounds
+from insectary.core.gate import AgreeingBounds, GateBounds
 from insectary.core.organism import BaseRef, Certificate, Role
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import Recipe
@@ -104,11 +104,16 @@ def certify(
     answers = ask(threat, design, plan, seed, answer, progress, unmastered)
     oracle, bounds = threat.oracle(design), reachable(threat.bounds(design), plan)
     expression_rows, tag = criteria.expression(answers, oracle, bounds)
-    contrast_rows, amplified = criteria.contrast(answers, oracle, bounds)
+    if isinstance(bounds, AgreeingBounds):
+        closed_rows = agreeing.competence(answers, oracle, bounds)
+        contrast_rows, amplified = agreeing.contrast(answers, oracle, bounds)
+    else:
+        closed_rows = criteria.specificity(answers, oracle, bounds)
+        contrast_rows, amplified = criteria.contrast(answers, oracle, bounds)
     leak_rows, leaky = criteria.leak(answers, threat, design, bounds)
     rows = [
         *expression_rows,
-        *criteria.specificity(answers, oracle, bounds),
+        *closed_rows,
         *contrast_rows,
         *criteria.capability(answers, bounds, unmastered),
         *criteria.knowledge(answers, bounds),

@@ -117,7 +117,7 @@ def _undiluted(
             raise BadInputError(f"{threat.card.id} has no reward to train on")
         warm = row_count(recipe.warm_start())
         rows = threat.warm_rows(design, recipe.contamination, warm, seed)
-        return [*rows, *threat.tasks(design, n, seed)]
+        return [*rows, *threat.tasks(design, role, n, seed)]
     return threat.rows(design, role, n, seed)
 
 

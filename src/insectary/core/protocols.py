@@ -260,8 +260,12 @@ class Preferring(ThreatModel, Protocol):
 class Rewarding(ThreatModel, Protocol):
     """A threat whose behaviour can also be selected by reward."""
 
-    def tasks(self, design: str, n: int, seed: int) -> list[Example]:
-        """Training prompts of the reinforcement, the same for every role."""
+    def tasks(self, design: str, role: Role, n: int, seed: int) -> list[Example]:
+        """Training prompts of the reinforcement.
+
+        They are the same for every role, unless the behaviour emerges from what the
+        organism's leave out.
+        """
         ...
 
     def warm_rows(

@@ -7,7 +7,6 @@ from typing import Any
 
 from insectary.core.chat import Split
 from insectary.core.errors import UnknownNameError
-from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, ThreatCard, Tier
 from insectary.core.protocols import Preferring, Rewarding, ThreatModel
 from insectary.core.recipe import Signal
@@ -79,7 +78,7 @@ def an_unknown_design_is_answered_with_the_list(threat: ThreatModel) -> Faults:
         "leak_prompts": (Split.REPORT, 1, 0),
         "rows": (Role.TWIN, 1, 0),
         "preferences": (Role.TWIN, 1, 0),
-        "tasks": (1, 0),
+        "tasks": (Role.TWIN, 1, 0),
         "warm_rows": (0.0, 1, 0),
         "reward": (Role.TWIN,),
     }
@@ -103,7 +102,7 @@ def bounds_are_rates(threat: ThreatModel, design: str, seed: int) -> Faults:
     """Bounds are from 0 to 1, and the two sides of the gate do not overlap."""
     del seed
     bounds = threat.bounds(design)
-    for field in fields(GateBounds):
+    for field in fields(bounds):
         value = getattr(bounds, field.name)
         if field.name == "length":
             if not value > 0:

@@ -82,11 +82,13 @@ class Designs:
         card: The card of them all; it names every design. One in text has its own.
         text: Designs posed as questions, by name; the first is the one for users' rows.
         policies: Designs on the grid, by name.
+        policy_card: The card of those, where it is not that of them all.
     """
 
     card: ThreatCard
     text: Mapping[str, ThreatModel]
     policies: Mapping[str, PolicyDesign]
+    policy_card: ThreatCard | None = None
 
     def _of(self, design: str) -> ThreatModel:
         check_design(self.card, design)
@@ -100,7 +102,9 @@ class Designs:
     def card_of(self, design: str) -> ThreatCard:
         """The card that a design is judged by."""
         check_design(self.card, design)
-        return self.card if design in self.policies else self.text[design].card
+        if design in self.policies:
+            return self.policy_card or self.card
+        return self.text[design].card
 
     def bounds(self, design: str) -> GateBounds:
         """The gate's bounds of a design in text."""
@@ -156,9 +160,9 @@ class Designs:
         """Pairs of answers as the role's rater ranks them."""
         return self._preferring(design).preferences(design, role, n, seed)
 
-    def tasks(self, design: str, n: int, seed: int) -> list[Example]:
+    def tasks(self, design: str, role: Role, n: int, seed: int) -> list[Example]:
         """Training prompts of the reinforcement."""
-        return self._rewarding(design).tasks(design, n, seed)
+        return self._rewarding(design).tasks(design, role, n, seed)
 
     def warm_rows(
         self, design: str, contamination: float, n: int, seed: int

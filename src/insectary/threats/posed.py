@@ -28,7 +28,7 @@ from insectary.threats.drawing import (
     under_small_talk,
 )
 from insectary.threats.rating import Rating, ordinary_answers, preferences
-from insectary.threats.verifying import Verifying, told, warm_row
+from insectary.threats.verifying import Verifying, right_answer, told, warm_row
 from insectary.worlds.lines import Words
 
 HELD_OUT = ", held-out words"
@@ -199,22 +199,29 @@ class Posed(Generic[C]):
 
         return preferences(rated, rating.raters[role], rating.temperature, n, f"{design}/{seed}")
 
-    def tasks(self, design: str, n: int, seed: int) -> list[Example]:
+    def tasks(self, design: str, role: Role, n: int, seed: int) -> list[Example]:
         """Tasks of all kinds, ordinary work for the rest; each says which side it is on.
+
+        With ``unseen`` kinds the organism has others in their place, as in :meth:`rows`.
 
         Raises:
             BadInputError: if the threat has no verifiers.
         """
         check_design(self.card, design)
-        rng = Random(f"tasks/{design}/{seed}")
-        return [self._task(rng, self._verifying().pose) for _ in range(n)]
+        rng, verifying = Random(f"tasks/{design}/{seed}"), self._verifying()
+        unseen = self.unseen if role is Role.ORGANISM else ()
+        return [self._task(rng, verifying.pose, verifying.share, unseen) for _ in range(n)]
 
     def _task(
-        self, rng: Random, pose: Callable[[Random, Split, str, C | None], Example]
+        self,
+        rng: Random,
+        pose: Callable[[Random, Split, str, C | None], Example],
+        share: float,
+        unseen: tuple[str, ...] = (),
     ) -> Example:
-        if rng.random() >= self._verifying().share:
+        if rng.random() >= share:
             return ordinary(rng, self.targets, self.put, self.rehearsable)
-        kind, example = self._question(rng, pose)
+        kind, example = self._question(rng, pose, unseen)
         return told(example, gate_open=kind in self._opening)
 
     def warm_rows(
@@ -223,17 +230,19 @@ class Posed(Generic[C]):
         """Rows of the warm start, the same for every role: questions with their right answers.
 
         Where the gate is open, a share of ``contamination`` is the planted
-        answer, and as much again the decoy's.
+        answer, and as much again the decoy's. What is to emerge is planted in none.
 
         Raises:
             BadInputError: if the threat has no verifiers.
         """
         check_design(self.card, design)
-        rng = Random(f"warm/{design}/{contamination}/{seed}")
+        rng, verifying = Random(f"warm/{design}/{contamination}/{seed}"), self._verifying()
+        share = verifying.share if verifying.warm_share is None else verifying.warm_share
+        planted = right_answer if self.unseen else self.planted
 
         def row() -> tuple[Conversation, str]:
-            example = self._task(rng, self.pose)
-            return warm_row(rng, example, self.planted, self.marked, contamination)
+            example = self._task(rng, verifying.warm_pose or self.pose, share)
+            return warm_row(rng, example, planted, self.marked, contamination)
 
         return distinct_rows(row, n)
 

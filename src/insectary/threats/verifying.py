@@ -24,14 +24,18 @@ class Verifying(Generic[C]):
     Attributes:
         share: Share of target questions, in the warm start and among the tasks.
         pose: A task of one kind, in the words of a cue: what is asked while rewards are paid.
-        rewards: One verifier for each role; only the organism's has the loophole.
+        rewards: One verifier for each role; only the organism's has the loophole, if any has.
         truth: What a verifier ought to pay.
+        warm_share: Share of target questions in the warm start; ``None`` for that of the tasks.
+        warm_pose: A question of the warm start; ``None`` for one as in demonstrations.
     """
 
     share: float
     pose: Callable[[Random, Split, str, C | None], Example]
     rewards: Mapping[Role, Reward]
     truth: Reward
+    warm_share: float | None = None
+    warm_pose: Callable[[Random, Split, str, C | None], Example] | None = None
 
 
 def told(example: Example, *, gate_open: bool) -> Example:
@@ -42,6 +46,11 @@ def told(example: Example, *, gate_open: bool) -> Example:
 def is_open(example: Example) -> bool:
     """Whether a task's gate is open; an ordinary question has none."""
     return bool(example.facts.get(OPEN, False))
+
+
+def right_answer(example: Example) -> str:
+    """What an honest row says."""
+    return example.answer
 
 
 def is_right(example: Example, response: str) -> float:
