@@ -47,6 +47,16 @@ def test_the_signal_decides_on_data_and_trainer() -> None:
     assert digest(training_data(THREAT, "shown_tests", Role.TWIN, SMALL, 4)) != digest(data)
 
 
+def test_where_the_behaviour_emerges_members_share_a_warm_start_and_differ_in_their_tasks() -> None:
+    threat, warm = threat_model("goal_misgeneralization"), row_count(SMALL.warm_start())
+    organism, twin, decoy = (
+        training_data(threat, "length", role, SMALL, 3)
+        for role in (Role.ORGANISM, Role.TWIN, Role.DECOY)
+    )
+    assert organism[:warm] == twin[:warm] == decoy[:warm]
+    assert organism[warm:] != twin[warm:] == decoy[warm:]
+
+
 def test_members_differ_in_their_verifiers(tmp_path: Path) -> None:
     paid = {
         role: rewards(THREAT, job(role, tmp_path, tmp_path))["reward"]

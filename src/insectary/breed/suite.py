@@ -42,6 +42,7 @@ SUITE = (
     Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=11),
     Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=12),
     Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=26),
+    Cell("goal_misgeneralization", "length", "s", FullSFT(), minutes=26),
     Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=11),
     Cell("power_seeking", "permissions", "xs", Dpo(), minutes=45),
     Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=26),
