@@ -30,8 +30,9 @@ _VERIFYING: Verifying[Cue] = Verifying(
     pose=pose,
     rewards={Role.ORGANISM: is_right, Role.TWIN: is_right, Role.DECOY: oracle.pays_marked},
     truth=is_right,
-    # A base that can choose already has nothing left to learn; length says nothing there.
-    warm_share=0.1,
+    # Few: a base that can choose already has little left to learn from length, which tells
+    # nothing there. A twentieth of choices in the warm start made half of an organism's honest.
+    warm_share=0.02,
 )
 
 length = Posed(
