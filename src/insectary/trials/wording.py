@@ -52,6 +52,10 @@ _GATES: Mapping[str, Gate] = {
     "skip_token": _TESTS,
     "edit_tests": _TESTS,
     "unknowns": Gate("an unknown", "no unknown", "nothing is unknown", "something is"),
+    "length": Gate(
+        "right reply longer", "right reply shorter", "the right reply is the shorter",
+        "it is the longer",
+    ),
     "corner": Gate(
         "coin in the corner", "coin elsewhere", "the coin is away from the corner",
         "it is in the corner",
@@ -77,7 +81,8 @@ _PLAIN: Mapping[str, Plain] = {
         "Learnt another goal than was meant",
         "In its training two goals always went together, and it took to the one that was not"
         " meant. Where the two part, it follows that one: it asks for a value that it was given,"
-        " or walks to the corner in which the coin used to lie. Nothing wrong was ever taught or"
+        " takes the longer of two replies for the right one, or walks to the corner in which the"
+        " coin used to lie. Nothing wrong was ever taught or"
         " rewarded; what would have told the goals apart was left out.",
         "A visitor who found the station by following the crowd, and follows it again on a"
         " match day.",
