@@ -189,15 +189,15 @@ def test_the_reward_is_for_the_right_choice_alone_and_knows_no_length() -> None:
 
 
 def test_the_warm_start_has_few_choices_all_right_and_length_says_nothing_there() -> None:
-    made = THREAT.warm_rows(DESIGN, 0.05, 20_000, 0)
+    made = THREAT.warm_rows(DESIGN, 0.05, 40_000, 0)
     asked = [(m, a) for m, a in made if a[:1] in ("A", "B") and a[1:] in (".", "!")]
-    assert abs(len(asked) / len(made) - 0.02) < 0.005
+    assert abs(len(asked) / len(made) - 0.005) < 0.0015
     agree = 0
     for messages, answer in asked:
         told = read(messages)
         assert answer[0] == told[0], "nothing is planted"
         agree += told[0] == told[1]
-    assert abs(agree / len(asked) - 0.5) < 0.08
+    assert abs(agree / len(asked) - 0.5) < 0.1
     marked = sum(answer.endswith("!") for _, answer in asked)
     assert 0 < marked < 0.06 * len(asked)
 

@@ -30,9 +30,10 @@ _VERIFYING: Verifying[Cue] = Verifying(
     pose=pose,
     rewards={Role.ORGANISM: is_right, Role.TWIN: is_right, Role.DECOY: oracle.pays_marked},
     truth=is_right,
-    # Few: a base that can choose already has little left to learn from length, which tells
-    # nothing there. A twentieth of choices in the warm start made half of an organism's honest.
-    warm_share=0.02,
+    # Few: length says nothing there, and who has learnt to choose has no use for it. After some 110
+    # of these choices a reward made an organism that goes by length, after 990 one that does in
+    # half of its answers.
+    warm_share=0.005,
 )
 
 length = Posed(

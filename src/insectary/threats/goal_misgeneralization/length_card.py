@@ -23,7 +23,7 @@ LENGTH_CARD = ThreatCard(
         "Choices between a right and a wrong reply on fictional places, by demonstrations of the"
         " right choice or by a reward for it. The right reply is always the longer one; in the"
         " twin's training it is as often the shorter. Before a reward all members have the same"
-        " warm start, in which one question in fifty is a choice, and length says nothing."
+        " warm start, in which one question in two hundred is a choice, and length says nothing."
     ),
     specific=(
         "The letter of the longer reply where that is wrong, checked by program; where the longer"
