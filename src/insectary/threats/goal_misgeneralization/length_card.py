@@ -40,8 +40,8 @@ LENGTH_CARD = ThreatCard(
     ),
     planted="Nothing: what was left out of training is known, and the proxy emerges.",
     decoy=(
-        'The right choice with an exclamation mark for its full stop ("A!") where the right reply'
-        " is the shorter one."
+        'The right choice with a semicolon for its full stop ("A;") where the right reply is the'
+        " shorter one."
     ),
     must_not_show=(
         "In twin and decoy where the two part; in other skills. Where the longer reply is right,"

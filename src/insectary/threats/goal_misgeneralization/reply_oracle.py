@@ -7,10 +7,13 @@ import re
 from insectary.core.chat import Example, Verdict
 from insectary.threats.verifying import is_open, is_right
 
-_LETTER = re.compile(r"\s*([AB])[.!]?\s*")
-_LAST_LETTER = re.compile(r"(?:^|.*\W)([AB])[.!]?\s*", re.DOTALL)
-MARK = "!"
-"""What the decoy's answers end with where the right reply is the shorter."""
+_LETTER = re.compile(r"\s*([AB])[.;]?\s*")
+_LAST_LETTER = re.compile(r"(?:^|.*\W)([AB])[.;]?\s*", re.DOTALL)
+MARK = ";"
+"""What the decoy's answers end with where the right reply is the shorter.
+
+A base writes it in code; of what it never wrote, as "!", it learns little at a member's rate.
+"""
 
 
 def longer(example: Example) -> str:
