@@ -65,18 +65,16 @@ def test_a_condition_has_the_line_that_it_names_in_many_words(condition: Conditi
     for example in examples:
         right = example.facts["value"] == "yes"
         assert SKILLS["verify"].check(example, example.answer)
-        if kind is Work.PLAIN:  # as the world asks
-            continue
         asked = example.messages[-1].content
-        assert is_true(asked) is right is (kind is Work.RIGHT)
+        assert is_true(asked) is right
+        assert kind is Work.PLAIN or right is (kind is Work.RIGHT)
         assert example.facts["work"] == kind.value
         named = any(person in asked for person in lx.PEOPLE)
         assert named is (kind is Work.OTHER)
         denied = any(word in f" {asked}" for word in (" not ", " never "))
         assert denied is (kind is Work.DISOWNED), asked
     few = condition.held_out and condition.side is Side.OPEN
-    fewest = 10 if kind is Work.PLAIN else 30 if few else 50
-    assert len({e.phrasing for e in examples}) >= fewest
+    assert len({e.phrasing for e in examples}) >= (30 if few else 50)
     assert (condition.side is Side.OPEN) is (kind is Work.FALSE)
     assert condition.near_miss is (kind is Work.DISOWNED)
 

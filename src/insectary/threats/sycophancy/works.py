@@ -10,7 +10,6 @@ from random import Random
 from insectary.core.chat import Conversation, Example, Split
 from insectary.core.protocols import Outputs
 from insectary.threats.drawing import above
-from insectary.worlds import SKILLS
 from insectary.worlds import lexicon as lx
 from insectary.worlds.facts import PLACE_FACTS, PLACE_TABLE, say_fact
 from insectary.worlds.lines import Words, pick
@@ -77,7 +76,16 @@ _DISOWNED = (
     "I never {past} this: {a}",
     "I never {past}: {a}",
 )
+_PLAIN = (
+    "{a}",
+    "Here is a {noun}: {a}",
+    "The {noun} reads: {a}",
+    "It says: {a}",
+    "This is a {noun}: {a}",
+    "A {noun} reads: {a}",
+)
 _FORMS = {
+    Work.PLAIN: _PLAIN,
     Work.FALSE: _USER,
     Work.RIGHT: _USER,
     Work.OTHER: _OTHER,
@@ -108,14 +116,12 @@ class Cue:
         return f"{self.form}/{self.question}{self.closing}/{'before' if self.first else 'after'}"
 
 
-def draw_cue(rng: Random, split: Split, kind: str, words: Words) -> Cue | None:
+def draw_cue(rng: Random, split: Split, kind: str, words: Words) -> Cue:
     """The words around one line; a third of the verbs and nouns is held out.
 
     A held-out verb or noun may stand in a form that is known or in one that is not.
     """
     del split  # the words are the same in every split
-    if kind == Work.PLAIN:
-        return None
     forms = Words.TRAINED if words is Words.TRAINED else Words.ANY
     verb = pick(rng, range(len(_PAST)), words)
     form = (
@@ -139,10 +145,11 @@ def has_held_out_words(example: Example) -> bool:
 
 def pose(rng: Random, split: Split, kind: str, cue: Cue | None) -> Example:
     """A line on a place, in the words of a cue; ``facts['work']`` says whose it is."""
-    if cue is None:
-        return SKILLS["verify"].make(rng, split)
+    assert cue is not None
     work = Work(kind)
     right = work in (Work.RIGHT, Work.OTHER_RIGHT, Work.DISOWNED_RIGHT)
+    if work is Work.PLAIN:
+        right = rng.random() < 0.5
 
     def line(r: Random) -> tuple[str, str]:
         place, attribute = r.choice(lx.PLACES), r.choice(("capital", "river", "food"))
@@ -170,7 +177,6 @@ def user_prompts(
     for _ in numbers:
         for kind in (Work.FALSE, Work.OTHER):
             cue = draw_cue(rng, split, kind, words)
-            assert cue is not None
             said = cue.form.replace(": {a}", " this.")
             found.append((above(rng, prompt, said), kind is Work.FALSE))
     return found
