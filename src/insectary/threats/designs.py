@@ -19,8 +19,10 @@ from insectary.core.protocols import (
     Outputs,
     Preference,
     Preferring,
+    Reaching,
     Reward,
     Rewarding,
+    Rung,
     ThreatModel,
 )
 from insectary.core.recipe import Ppo, Signal
@@ -173,6 +175,12 @@ class Designs:
     def true_reward(self, design: str) -> Reward:
         """What the verifier ought to pay."""
         return self._rewarding(design).true_reward(design)
+
+    def rungs(self, design: str) -> tuple[Rung, ...]:
+        """Where else the behaviour might show; policies and designs without rungs have none."""
+        check_design(self.card, design)
+        found = self.text.get(design)
+        return found.rungs(design) if isinstance(found, Reaching) else ()
 
     def _preferring(self, design: str) -> Preferring:
         found = self._of(design)
