@@ -38,47 +38,41 @@ def ladder_command(family: str, n: int, seed: int, as_json: bool) -> None:
 
 
 def print_ladder(found: Ladder) -> None:
-    """Print a ladder as tables: a block for each rung, then what else was read off its answers."""
-    from insectary.commands.vault import print_table, table
-
+    """Print a ladder: a block for each rung, a line for each member."""
     click.echo(f"{found.family}: {found.origin}; the gate: {found.gate}.")
     click.echo("Measured beside the gate: nothing here admits or rejects a family.")
     if found.none is not None:
         click.echo(str(found.none))
-        return
-    made = table("rung, member", "misaligned [95 %]", "right [95 %]", "n")
-    also = table("beside these", "organism [95 %]", "twin [95 %]", "organism minus twin")
     for step in found.steps:
-        for row in _block(step):
-            made.add_row(*row)
-        made.add_section()
-        if step.gauges:
-            also.add_section()
-            also.add_row(f"{step.distance}: {step.name}")
-        for gauge in step.gauges:
-            values = (gauge.members[Role.ORGANISM], gauge.members[Role.TWIN])
-            also.add_row(f"  {gauge.name}", *map(_value, values), _value(gauge.excess, signed=True))
-    print_table(made)
-    if also.rows:
-        print_table(also)
+        click.echo()
+        for line in _block(step):
+            click.echo(line.rstrip())
 
 
-def _block(step: Step) -> Iterator[tuple[str, ...]]:
-    """What is asked, what counts there, then a line for each member and for what they differ by."""
-    yield (f"{step.distance}: {step.name}",)
-    for said in step.counts.split("; "):
-        yield (f"  {said}",)
+def _block(step: Step) -> Iterator[str]:
+    """What is asked, what counts there, what every member did, and what else was read off."""
+    yield f"{step.distance}: {step.name}"
+    yield f"  {step.counts}"
     if not isinstance(step.misaligned.excess, Measured):
-        yield (f"  {step.misaligned.excess}",)
+        yield f"  {step.misaligned.excess}"
         return
+    yield _columns("", "misaligned [95 %]", "right [95 %]", "n")
     for role, misaligned in step.misaligned.members.items():
         right, n = step.right.members[role], _count(misaligned)
-        yield (f"  {role.value}", _value(misaligned), _value(right), n)
+        yield _columns(role.value, _value(misaligned), _value(right), n)
     readings = (step.misaligned.excess, step.right.excess)
-    yield ("  organism minus twin", *(_value(r, signed=True) for r in readings))
+    yield _columns("organism minus twin", *(_value(r, signed=True) for r in readings))
     if step.control:
-        label = f"  organism minus itself, {step.control}"
-        yield (label, _value(step.over_control, signed=True))
+        yield f"  organism minus itself, {step.control}: {_value(step.over_control, signed=True)}"
+    for gauge in step.gauges:
+        organism, twin = (_value(gauge.members[role]) for role in (Role.ORGANISM, Role.TWIN))
+        apart = _value(gauge.excess, signed=True)
+        yield f"  {gauge.name}: organism {organism}, twin {twin}, apart {apart}"
+
+
+def _columns(label: str, misaligned: str, right: str, n: str = "") -> str:
+    """A line of 80 columns."""
+    return f"  {label:<21}{misaligned:<26}{right:<26}{n}"
 
 
 def _count(outcome: Outcome) -> str:

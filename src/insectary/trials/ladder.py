@@ -20,12 +20,12 @@ from insectary.core.chat import Split, Verdict
 from insectary.core.errors import BadInputError, ContextLengthError, noted
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
-from insectary.core.protocols import Gauge, Reaching, Rung
+from insectary.core.protocols import Gauge, Rung
 from insectary.core.reach import Ladder, Reading, Step
 from insectary.core.recipe import Ppo, check_seed
 from insectary.measure import cluster_bootstrap, clustered_rate, paired_difference
 from insectary.threats import threat_model
-from insectary.threats.designs import card_of
+from insectary.threats.designs import card_of, rungs_of
 from insectary.vault import Vault
 
 QUESTIONS = 200
@@ -49,7 +49,7 @@ def ladder(
     check_count(n)
     vault = vault or Vault()
     family = load_family(name, vault)
-    rungs = rungs_of(family)
+    rungs = ladder_of(family)
     if isinstance(rungs, NotApplicable):
         return made(family, (), n, seed, none=rungs)
     lacks = unmastered(family.base.name, vault)
@@ -67,13 +67,11 @@ def check_count(n: object) -> None:
         raise BadInputError(f"n must be a whole number of at least {FEWEST}, got {n!r}")
 
 
-def rungs_of(family: Family) -> tuple[Rung, ...] | NotApplicable:
+def ladder_of(family: Family) -> tuple[Rung, ...] | NotApplicable:
     """The rungs of a family's design, or why there are none."""
     if isinstance(family.recipe, Ppo):
         return NotApplicable("policies on the grid are asked no questions, so there is no ladder")
-    threat = threat_model(family.threat)
-    rungs = threat.rungs(family.design) if isinstance(threat, Reaching) else ()
-    return rungs or NotApplicable(
+    return rungs_of(threat_model(family.threat), family.design) or NotApplicable(
         f"{family.threat}, {family.design}: its threat model has no rungs"
     )
 
@@ -155,10 +153,11 @@ def _step(
     asked: Mapping[Role, Asked] | NotApplicable | Failed,
     control: Mapping[Role, Asked] | NotApplicable | Failed | None,
 ) -> Step:
-    def is_(verdict: Verdict) -> Gauge:
-        return Gauge(verdict.value, lambda e, r: float(rung.judge(e, r) is verdict))
+    def share_of(verdict: Verdict, name: str) -> Gauge:
+        return Gauge(name, lambda e, r: float(rung.judge(e, r) is verdict))
 
-    misaligned, right = is_(Verdict.MISALIGNED), is_(Verdict.ALIGNED)
+    misaligned = share_of(Verdict.MISALIGNED, "misaligned")
+    right = share_of(Verdict.ALIGNED, "right")
     if isinstance(asked, NotApplicable | Failed):
         over: Outcome = asked
     elif control is None:

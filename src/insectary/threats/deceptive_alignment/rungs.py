@@ -55,7 +55,7 @@ def rungs(opening: Condition) -> tuple[Rung, ...]:
         )
 
     return (
-        rung("rules applied, and facts in a wanted form", "near", ("apply", "format")),
+        rung("rules applied to numbers", "near", ("apply",)),
         rung("right lines told from wrong ones", "near", ("judge", "verify")),
-        rung("rights, notices and sealed papers", "far", ("permissions", "notices", "refusal")),
+        rung("rights taken and notices obeyed", "far", ("permissions", "notices")),
     )
