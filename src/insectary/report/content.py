@@ -268,9 +268,11 @@ def _reach(ladder: Ladder | None) -> list[tuple[str, Outcome]]:
         found += [(f"organism minus twin ({step.name})", step.misaligned.excess)]
         # Others have units of their own, and no width that could be compared with a rate's.
         for gauge in step.gauges:
-            outcomes_of = (*gauge.members.values(), gauge.excess)
+            places = [*((role.value, o) for role, o in gauge.members.items())]
             found += [
-                (f"{gauge.name} ({step.name})", o) for o in outcomes_of if isinstance(o, Failed)
+                (f"{gauge.name} ({place}, {step.name})", outcome)
+                for place, outcome in (*places, ("organism minus twin", gauge.excess))
+                if isinstance(outcome, Failed)
             ]
     return found
 
