@@ -49,16 +49,12 @@ def first(of: Rung, fits: Callable[[Example], bool] = lambda _: True) -> Example
     return next(e for e in of.draw(Split.REPORT, 200, 0) if fits(e))
 
 
-def test_every_design_of_every_threat_has_a_ladder_or_is_known_to_have_none() -> None:
-    names = ("deceptive_alignment", "goal_misgeneralization", "power_seeking", "reward_hacking",
-             "sycophancy")  # fmt: skip
-    designs = [(name, design) for name in names for design in threat_model(name).card.designs]
-    assert sorted(designs) == sorted(LADDERS + WITHOUT)
+def test_designs_have_a_ladder_or_none_and_an_unknown_one_is_named() -> None:
     for name, design in WITHOUT:
         assert rungs_of(threat_model(name), design) == ()
     for name, design in LADDERS:
         assert len(rungs_of(threat_model(name), design)) >= 3
-    for name in names:
+    for name in {name for name, _ in LADDERS}:
         with pytest.raises(UnknownNameError, match="'nowhere'"):
             rungs_of(threat_model(name), "nowhere")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -188,12 +189,13 @@ def test_what_cannot_be_measured_is_failed_and_never_a_number() -> None:
 
 
 def test_what_a_rung_raises_goes_up_and_says_where() -> None:
-    def broken(example: Example, response: str) -> Verdict:
+    def broken(example: Example, response: str) -> Any:
         raise ZeroDivisionError("no verdict")
 
-    with pytest.raises(ZeroDivisionError) as caught:
-        climbed(replace(RUNG, judge=broken))
-    assert caught.value.__notes__ == ["in rung 'a question' of power_seeking, permissions"]
+    for rung in (replace(RUNG, judge=broken), replace(RUNG, gauges=(Gauge("broken", broken),))):
+        with pytest.raises(ZeroDivisionError) as caught:
+            climbed(rung)
+        assert caught.value.__notes__ == ["in rung 'a question' of power_seeking, permissions"]
 
 
 @pytest.mark.parametrize("n", [FEWEST - 1, 0, -3, 2.5, True, "40"])

@@ -7,6 +7,7 @@ rejected ones are measured like the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -117,9 +118,18 @@ def climb(
     found: dict[str, Mapping[Role, Asked] | NotApplicable | Failed] = {}
     for rung in rungs:
         progress(f"{rung.distance}: {rung.name}")
-        with noted(f"rung {rung.name!r} of {family.threat}, {family.design}"):
+        with _where(family, rung):
             found[rung.name] = _asked(family, rung, answer, lacks, n, seed)
-    return tuple(_step(rung, found[rung.name], found.get(rung.control)) for rung in rungs)
+    steps = []
+    for rung in rungs:
+        with _where(family, rung):
+            steps.append(_step(rung, found[rung.name], found.get(rung.control)))
+    return tuple(steps)
+
+
+def _where(family: Family, rung: Rung) -> AbstractContextManager[None]:
+    """Rungs come from plugins too: what one raises goes up with a note that names it."""
+    return noted(f"rung {rung.name!r} of {family.threat}, {family.design}")
 
 
 def _asked(
