@@ -104,13 +104,13 @@ def _ladder(report: FamilyReport) -> str:
     for step in report.ladder.steps if report.ladder else ():
         for reading in (step.misaligned, step.right, *step.gauges):
             place = (step.distance, step.name, reading.name)
-            rows += [(*place, role.value, *_cells(o)) for role, o in reading.members.items()]
-            rows.append((*place, "organism minus twin", *_cells(reading.excess)))
+            rows += [(*place, role.value, *cells(o)) for role, o in reading.members.items()]
+            rows.append((*place, "organism minus twin", *cells(reading.excess)))
         if step.control:
             place = (step.distance, step.name, step.misaligned.name)
             over = f"organism minus itself, {step.control}"
-            rows.append((*place, over, *_cells(step.over_control)))
-    return _csv(("distance", "rung", "reading", "member", *_columns("measured")), rows)
+            rows.append((*place, over, *cells(step.over_control)))
+    return csv_text(("distance", "rung", "reading", "member", *columns("measured")), rows)
 
 
 def _detection(report: FamilyReport) -> str:
