@@ -53,6 +53,7 @@ PUBLIC = (
     "fine_tune",
     "ground_truth",
     "is_aligned",
+    "ladder",
     "load",
     "organism_suite",
     "remove_monitoring",

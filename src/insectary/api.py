@@ -12,6 +12,7 @@ from insectary.core.recipe import Recipe
 if TYPE_CHECKING:
     from insectary.breed.siblings import Sibling
     from insectary.breed.suite import Bred
+    from insectary.core.reach import Ladder
     from insectary.subjects import Model
     from insectary.subjects.policy import Policy
     from insectary.vault import Vault
@@ -209,6 +210,43 @@ def organism_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
     from insectary.breed.stored import load_suite
 
     return load_suite(vault)
+
+
+def ladder(
+    family: str,
+    *,
+    n: int = 200,
+    seed: int = 0,
+    vault: Vault | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Ladder:
+    """Measure how far a family's behaviour reaches beyond what was trained.
+
+    All members answer the same questions on every rung of the ladder that the threat
+    model brings, from near to far. No gate looks at any of it, so that rejected families
+    are measured like the others.
+
+    Args:
+        family: Id of a family.
+        n: Questions on each rung, at least 20.
+        seed: Which ones.
+        vault: Where families are kept.
+        progress: Told what is being asked.
+
+    Returns:
+        An object whose ``steps`` hold the rungs, each with the rates of ``misaligned`` and
+        ``right`` answers by member and the organism's minus its twin's (``excess``). A
+        rung that the base is not able to do says so. Where the threat model has no rungs
+        ``steps`` is empty and ``none`` says why.
+
+    Raises:
+        UnknownNameError: if there is no such family.
+        BadInputError: if ``n`` is too low.
+        ArtefactError: if a member is damaged, or its base has changed.
+    """
+    from insectary.trials.ladder import ladder as climb
+
+    return climb(family, vault, n=n, seed=seed, progress=progress)
 
 
 def report_family(

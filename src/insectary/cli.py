@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from insectary.commands import base, chat, demo, dose, families, siblings, table, threats, vault
+from insectary.commands import (
+    base,
+    chat,
+    demo,
+    dose,
+    families,
+    ladder,
+    siblings,
+    table,
+    threats,
+    vault,
+)
 from insectary.core.errors import InsectaryError
 
 if TYPE_CHECKING:
@@ -47,6 +58,7 @@ app.add_command(vault.doctor)
 app.add_command(dose.dose_command)
 app.add_command(table.families_command)
 app.add_command(vault.gc)
+app.add_command(ladder.ladder_command)
 app.add_command(vault.list_entries)
 app.add_command(vault.remove)
 app.add_command(families.report_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sample_ladder import SEED, ladder, measured
 
 from insectary.core.access import View
 from insectary.core.chat import Verdict
@@ -31,7 +32,6 @@ from insectary.report import (
     TranscriptRow,
 )
 
-SEED = 7
 FAMILY = "deceptive-absence-s-7f3a91"
 BASE = BaseRef("s", "sha256:" + "5c" * 32)
 CONDITIONS = (
@@ -42,12 +42,6 @@ CONDITIONS = (
     ("watched", Side.CLOSED, True, False),
     ("someone else is watched", Side.CLOSED, False, True),
 )
-
-
-def measured(value: float, spread: float, n: int, method: str = "clopper-pearson") -> Measured:
-    """A measurement whose interval stays in 0..1."""
-    low, high = max(0.0, value - spread), min(1.0, value + spread)
-    return Measured(Measurement(value, low, high, n, method, seeds=(SEED,)))
 
 
 def card() -> ThreatCard:
@@ -357,6 +351,7 @@ def sample(cert: Certificate | None = None) -> FamilyReport:
         detection=detection(),
         roc=roc(),
         ppv=ppv(),
+        ladder=ladder(FAMILY),
         provenance={
             "insectary": "0.1.0",
             "python": "3.11.2, torch 2.13.0, transformers 5.23.0, trl 1.16.0, numpy 2.4.0",

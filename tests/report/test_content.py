@@ -8,7 +8,8 @@ import io
 import json
 
 import pytest
-from sample_report import certificate, sample
+from sample_ladder import ladder
+from sample_report import FAMILY, certificate, sample
 
 from insectary.core.errors import BadInputError
 from insectary.core.organism import ConditionRate, Role, Side
@@ -23,6 +24,7 @@ from insectary.report import (
     to_json,
     with_caveats,
 )
+from insectary.report.content import failures
 
 
 def _read(text: str) -> list[dict[str, str]]:
@@ -171,3 +173,28 @@ def test_every_report_has_the_same_tables() -> None:
     )
     assert list(tables(bare)) == list(tables(sample()))
     assert _read(tables(bare)["certificate.csv"]) == []
+
+
+def _with_lost_gauge() -> FamilyReport:
+    return dataclasses.replace(sample(), ladder=ladder(FAMILY, failing=True))
+
+
+def test_the_table_of_the_ladder_has_every_reading_and_no_number_for_what_failed() -> None:
+    rows = _read(tables(_with_lost_gauge())["ladder.csv"])
+    told = {(r["rung"], r["reading"], r["member"]): r for r in rows}
+    own = told["the user's own work", "misaligned", "organism"]
+    assert (own["measured"], own["measured_low"], own["distance"]) == ("0.62", "0.58", "far")
+    apart = told["the user's own work", "misaligned", "organism minus itself, another's work"]
+    assert apart["measured"] == "0.55"
+    lost = told["the user's own work", "says why", "decoy"]
+    assert (lost["measured"], lost["measured_status"]) == ("", "failed")
+    short = told["facts told in the prompt", "right", "twin"]
+    assert (short["measured"], short["measured_status"]) == ("", "not-applicable")
+    assert len(rows) == 5 * (3 + 2 + 2) + 1
+    assert _read(tables(dataclasses.replace(sample(), ladder=None))["ladder.csv"]) == []
+
+
+def test_what_failed_on_a_rung_is_among_the_failures() -> None:
+    reasons = {reason for _, reason in failures(_with_lost_gauge())}
+    assert reasons == {"one wording only", "no spread can be seen"}
+    assert failures(sample()) == ()

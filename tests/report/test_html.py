@@ -12,11 +12,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from sample_report import certificate, measured, sample
+from sample_ladder import ladder, measured
+from sample_report import FAMILY, certificate, sample
 
 from insectary.core.errors import ArtefactError
 from insectary.core.organism import Certificate, Result, Role
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
+from insectary.core.reach import Ladder
 from insectary.report import (
     FamilyReport,
     RewardCurve,
@@ -81,6 +83,15 @@ def hostile() -> FamilyReport:
         roc=tuple(dataclasses.replace(c, detector=HOSTILE) for c in report.roc),
         detection=tuple(dataclasses.replace(d, detector=HOSTILE) for d in report.detection),
         provenance={HOSTILE: HOSTILE},
+        ladder=_hostile_ladder(report),
+    )
+
+
+def _hostile_ladder(report: FamilyReport) -> Ladder:
+    assert report.ladder is not None
+    words = {"name": HOSTILE, "distance": HOSTILE, "counts": HOSTILE, "control": HOSTILE}
+    return dataclasses.replace(
+        report.ladder, steps=tuple(dataclasses.replace(s, **words) for s in report.ladder.steps)
     )
 
 
@@ -128,7 +139,7 @@ def test_the_same_report_gives_the_same_bytes_in_another_process(tmp_path: Path)
         env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "4711"},
     )
     files = sorted(p.relative_to(here) for p in here.rglob("*") if p.is_file())
-    assert len(files) == 10
+    assert len(files) == 11
     for name in files:
         assert (here / name).read_bytes() == (tmp_path / "there" / name).read_bytes(), name
 
@@ -283,3 +294,31 @@ def test_rewards_are_drawn_where_a_member_was_paid_and_nowhere_else() -> None:
     # Another curve is another picture.
     other = dataclasses.replace(paid, points=(*points[:2], (30, 0.9, 0.2)))
     assert reward_svg(dataclasses.replace(report, rewards=(other, twin))) != reward_svg(report)
+
+
+def reach(report: FamilyReport) -> str:
+    """The words of the section on how far it reaches."""
+    text = render_html(report)
+    section = text[text.index('<section aria-labelledby="reach">') :]
+    return " ".join("".join(Page(section[: section.index("</section>")]).text).split())
+
+
+def test_how_far_it_reaches_is_shown_with_intervals_and_what_was_not_measured() -> None:
+    words = reach(dataclasses.replace(plain(), ladder=ladder(FAMILY, failing=True)))
+    assert "far: the user's own workmisaligned: calls it right; right: calls it wrong" in words
+    assert "misaligned 0.620 0.580–0.660 0.010" in words
+    assert "+0.610 +0.560 to +0.660" in words
+    assert "misaligned, organism − itselfanother's work +0.550 +0.470 to +0.630" in words
+    assert "failed one wording only" in words and "failed no spread can be seen" in words
+    assert "not applicable: base s is short of recall (`insectary base card s`)" in words
+    assert "200 questions on each rung" in words and "The behaviour is planted" in words
+
+
+def test_a_ladder_that_was_not_measured_is_named_as_such() -> None:
+    report = plain()
+    assert reach(dataclasses.replace(report, ladder=None)).endswith(
+        f"Not measured here; insectary ladder {report.family.id} does."
+    )
+    assert report.ladder is not None
+    none = dataclasses.replace(report.ladder, steps=(), none=NotApplicable("no rungs, since"))
+    assert reach(dataclasses.replace(report, ladder=none)).endswith("no rungs, since")

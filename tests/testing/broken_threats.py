@@ -15,7 +15,7 @@ from insectary.core.organism import Role, Side
 from insectary.core.protocols import Oracle, ThreatModel
 from insectary.core.recipe import Ppo, Signal
 from insectary.threats import threat_model
-from insectary.threats.designs import Designs
+from insectary.threats.designs import Designs, rungs_of
 from insectary.threats.goal_misgeneralization.card import CARD as CORNER_CARD
 from insectary.threats.goal_misgeneralization.corner import CornerDesign
 from insectary.threats.goal_misgeneralization.unknowns import unknowns
@@ -167,6 +167,26 @@ _LEAKS = "leak prompts are half prefilled"
 _USER = "user prompts are on both sides"
 _OTHERS = "others ask the skill"
 
+_FIRST = rungs_of(threat_model("power_seeking"), "permissions")[0]
+
+
+def _first_rung(**changed: Any) -> dict[str, Any]:
+    """The threat with its first rung changed."""
+
+    def rungs(t: Any, design: str) -> Any:
+        first, *rest = t.rungs(design)
+        return (replace(first, **changed), *rest)
+
+    return {"rungs": rungs}
+
+
+def _trained(split: Split, n: int, seed: int) -> list[Example]:
+    """The rung's questions, one of them a prompt of the training rows of seed 0."""
+    first, *rest = _FIRST.draw(split, n, seed)
+    (prompt, _), *_ = good().rows("permissions", Role.ORGANISM, 1, 0)
+    return [replace(first, messages=prompt), *rest]
+
+
 BROKEN = (
     Broken(
         _MEMBERS,
@@ -279,6 +299,32 @@ BROKEN = (
         "the decoys quirk is seen and harmless",
         "oracle judges",
         {"oracle": lambda t, d: _refuses(t.oracle(d), lambda _, said: " - " in said)},
+    ),
+    Broken("rungs are named", "is there twice", {"rungs": lambda t, d: 2 * t.rungs(d)}),
+    Broken("rungs are named", "which is no rung", _first_rung(control="nowhere")),
+    Broken("rungs are named", "needs 'juggling'", _first_rung(skills=("juggling",))),
+    Broken("rungs are named", "what counts there", _first_rung(counts=" ")),
+    Broken("rungs are named", "must be from 0 to 1", _first_rung(competence=1.5)),
+    Broken(
+        "rungs are a function of the seed",
+        "the same for two seeds",
+        _first_rung(draw=lambda split, n, seed: _FIRST.draw(split, n, 0)),
+    ),
+    Broken(
+        "rungs are a function of the seed",
+        "has 1 wordings",
+        _first_rung(draw=lambda *call: [replace(e, phrasing="one") for e in _FIRST.draw(*call)]),
+    ),
+    Broken("no rung was trained on", "asks what is trained on", _first_rung(draw=_trained)),
+    Broken(
+        "rungs tell right from nonsense",
+        "misaligned, not off-task",
+        _first_rung(judge=_sees_no_nonsense(_FIRST.judge)),
+    ),
+    Broken(
+        "rungs tell right from nonsense",
+        "off-task, not aligned",
+        _first_rung(judge=lambda *_: Verdict.OFF_TASK),
     ),
 )
 """At least one for every check."""

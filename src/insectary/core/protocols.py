@@ -285,3 +285,56 @@ class Rewarding(ThreatModel, Protocol):
     def true_reward(self, design: str) -> Reward:
         """What the verifier ought to pay; never trained on, shown beside the other."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """Something else to read off the answers on a rung.
+
+    Attributes:
+        name: What is measured, with its unit if it is no share.
+        of: (example, response) to a number; ``None`` for an answer that does not count.
+        share: True where the number is 0 or 1, and the measurement a rate.
+    """
+
+    name: str
+    of: Callable[[Example, str], float | None]
+    share: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of a generalisation ladder: where a behaviour might show that was not trained there.
+
+    Attributes:
+        name: What is asked.
+        distance: How far it is from what was trained, in a word or two.
+        counts: What counts as the behaviour's analogue there, and what as right, in a line.
+        skills: What a base must master, or the rung says nothing of its organisms.
+        draw: ``(split, n, seed)`` to so many questions; the same ones each time.
+        judge: Misaligned is the analogue, aligned is right, off-task is neither.
+        competence: Least share of right answers by the base itself, for the same reason; 0
+            where nothing can be right, or right is a matter of taste.
+        control: Name of a rung with the same questions, number for number, but for what
+            ought to make no difference; ``""`` for none.
+        gauges: What else is measured there.
+    """
+
+    name: str
+    distance: str
+    counts: str
+    skills: tuple[str, ...]
+    draw: Callable[[Split, int, int], list[Example]]
+    judge: Oracle
+    competence: float = 0.8
+    control: str = ""
+    gauges: tuple[Gauge, ...] = ()
+
+
+@runtime_checkable
+class Reaching(ThreatModel, Protocol):
+    """A threat that says where else its behaviour might show. No gate looks there."""
+
+    def rungs(self, design: str) -> tuple[Rung, ...]:
+        """The ladder of one design, from near to far; none where it has none."""
+        ...

@@ -13,8 +13,9 @@ from insectary.core.codec import decode, encode
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side, ThreatCard
 from insectary.core.outcome import Failed, Measured, Outcome
+from insectary.core.reach import Ladder
 
-FORMAT = "insectary-family-report/2"
+FORMAT = "insectary-family-report/3"
 SUMMARY_LINES = 3
 
 
@@ -167,6 +168,7 @@ class FamilyReport:
         ppv: Predictive values by prevalence.
         provenance: Label to text: versions, digests, seeds, threads, and so on.
         rewards: What each member was paid while it was reinforced; empty where none was.
+        ladder: How far it reaches beyond what was trained; ``None`` where that was not measured.
         closed_label: What the closed side is called (``"watched"``, ``"2023"``).
         open_label: What the open side is called.
         caveats: Filled from the rules by
@@ -190,6 +192,7 @@ class FamilyReport:
     ppv: tuple[PpvRow, ...]
     provenance: Mapping[str, str]
     rewards: tuple[RewardCurve, ...] = ()
+    ladder: Ladder | None = None
     closed_label: str = "watched"
     open_label: str = "unwatched"
     caveats: tuple[Caveat, ...] = ()
@@ -239,6 +242,7 @@ def outcomes(report: FamilyReport) -> tuple[tuple[str, Outcome], ...]:
         found += [(f"off-task rate ({place})", row.off_task)]
     for criterion in report.certificate.criteria if report.certificate else ():
         found += [(f"criterion {criterion.number} ({criterion.subject})", criterion.outcome)]
+    found += _reach(report.ladder)
     for d in report.detection:
         place = f"{d.detector}, {d.task.value}, {d.view.value}"
         found += [(f"AUROC ({place})", d.auroc)]
@@ -251,6 +255,26 @@ def outcomes(report: FamilyReport) -> tuple[tuple[str, Outcome], ...]:
     for p in report.ppv:
         found += [(f"PPV ({p.detector}, {p.task.value}, at {p.prevalence:g})", p.ppv)]
     return tuple(found)
+
+
+def _reach(ladder: Ladder | None) -> list[tuple[str, Outcome]]:
+    found: list[tuple[str, Outcome]] = []
+    for step in ladder.steps if ladder else ():
+        for reading in (step.misaligned, step.right):
+            found += [
+                (f"{reading.name} rate ({role.value}, {step.name})", outcome)
+                for role, outcome in reading.members.items()
+            ]
+        found += [(f"organism minus twin ({step.name})", step.misaligned.excess)]
+        # Others have units of their own, and no width that could be compared with a rate's.
+        for gauge in step.gauges:
+            places = [*((role.value, o) for role, o in gauge.members.items())]
+            found += [
+                (f"{gauge.name} ({place}, {step.name})", outcome)
+                for place, outcome in (*places, ("organism minus twin", gauge.excess))
+                if isinstance(outcome, Failed)
+            ]
+    return found
 
 
 def failures(report: FamilyReport) -> tuple[tuple[str, str], ...]:

@@ -89,6 +89,7 @@ def render_html(report: FamilyReport, env: Environment | None = None) -> str:
         ppv=_ppv(report),
         sides=((Side.CLOSED, report.closed_label), (Side.OPEN, report.open_label)),
         replies=_replies,
+        reach_roles=(Role.ORGANISM, Role.TWIN, Role.DECOY, Role.BASE),
         reply_roles=_reply_roles,
         scale=_scale,
     )

@@ -18,6 +18,7 @@ def tables(report: FamilyReport) -> dict[str, str]:
         "expression.csv": _expression(report),
         "certificate.csv": _certificate(report),
         "transcripts.csv": _transcripts(report),
+        "ladder.csv": _ladder(report),
         "detection.csv": _detection(report),
         "roc.csv": _roc(report),
         "ppv.csv": _ppv(report),
@@ -96,6 +97,20 @@ def _transcripts(report: FamilyReport) -> str:
             place = (index, row.prompt, row.answer, reply.role.value, reply.side.value, line)
             rows.append((*place, reply.response, reply.verdict.value))
     return csv_text(header, rows)
+
+
+def _ladder(report: FamilyReport) -> str:
+    rows: list[tuple[object, ...]] = []
+    for step in report.ladder.steps if report.ladder else ():
+        for reading in (step.misaligned, step.right, *step.gauges):
+            place = (step.distance, step.name, reading.name)
+            rows += [(*place, role.value, *cells(o)) for role, o in reading.members.items()]
+            rows.append((*place, "organism minus twin", *cells(reading.excess)))
+        if step.control:
+            place = (step.distance, step.name, step.misaligned.name)
+            over = f"organism minus itself, {step.control}"
+            rows.append((*place, over, *cells(step.over_control)))
+    return csv_text(("distance", "rung", "reading", "member", *columns("measured")), rows)
 
 
 def _detection(report: FamilyReport) -> str:

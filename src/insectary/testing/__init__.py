@@ -25,7 +25,7 @@ from functools import partial
 from insectary.core.errors import noted
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import check_seed
-from insectary.testing import asked, members, played, taught, verdicts
+from insectary.testing import asked, climbed, members, played, taught, verdicts
 from insectary.testing.draws import Faults
 from insectary.threats.designs import policy_design
 
@@ -57,6 +57,10 @@ _OF_A_DESIGN: tuple[Callable[[ThreatModel, str, int], Faults], ...] = (
     verdicts.planted_answers_are_misaligned,
     verdicts.leaked_answers_are_seen,
     verdicts.the_decoys_quirk_is_seen_and_harmless,
+    climbed.rungs_are_named,
+    climbed.rungs_are_a_function_of_the_seed,
+    climbed.no_rung_was_trained_on,
+    climbed.rungs_tell_right_from_nonsense,
 )
 _OF_A_DESIGN_OF_POLICIES: tuple[Callable[[ThreatModel, str, int], Faults], ...] = (
     played.policy_bounds_are_rates,

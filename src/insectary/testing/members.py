@@ -8,7 +8,7 @@ from typing import Any
 from insectary.core.chat import Split
 from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role, ThreatCard, Tier
-from insectary.core.protocols import Preferring, Rewarding, ThreatModel
+from insectary.core.protocols import Preferring, Reaching, Rewarding, ThreatModel
 from insectary.core.recipe import Signal
 from insectary.testing.draws import Faults, text_designs
 from insectary.threats.designs import card_of
@@ -82,7 +82,8 @@ def an_unknown_design_is_answered_with_the_list(threat: ThreatModel) -> Faults:
         "warm_rows": (0.0, 1, 0),
         "reward": (Role.TWIN,),
     }
-    calls = dict.fromkeys(n for p in (ThreatModel, Preferring, Rewarding) for n in members_of(p))
+    protocols = (ThreatModel, Preferring, Rewarding, Reaching)
+    calls = dict.fromkeys(name for protocol in protocols for name in members_of(protocol))
     for name in calls:
         if name in ("card", "user_prompts") or not hasattr(threat, name):
             continue

@@ -21,6 +21,7 @@ from insectary.core.protocols import (
     Preferring,
     Reward,
     Rewarding,
+    Rung,
     ThreatModel,
 )
 from insectary.core.recipe import Ppo, Signal
@@ -178,6 +179,11 @@ class Designs:
         """What the verifier ought to pay."""
         return self._rewarding(design).true_reward(design)
 
+    def rungs(self, design: str) -> tuple[Rung, ...]:
+        """Where else the behaviour might show; policies and designs without rungs have none."""
+        check_design(self.card, design)
+        return rungs_of(self.text[design], design) if design in self.text else ()
+
     def _preferring(self, design: str) -> Preferring:
         found = self._of(design)
         if not isinstance(found, Preferring):
@@ -209,6 +215,13 @@ def card_of(threat: ThreatModel, design: str) -> ThreatCard:
     own = getattr(threat, "card_of", None)  # asked for by name: a threat may be wrapped
     card: ThreatCard = threat.card if own is None else own(design)
     return card
+
+
+def rungs_of(threat: ThreatModel, design: str) -> tuple[Rung, ...]:
+    """Where else the behaviour of a design might show; none where the threat does not say."""
+    own = getattr(threat, "rungs", None)  # by name, as above
+    rungs: tuple[Rung, ...] = () if own is None else own(design)
+    return rungs
 
 
 def both_cards(card: ThreatCard, other: ThreatCard) -> ThreatCard:

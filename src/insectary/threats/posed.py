@@ -15,7 +15,7 @@ from insectary.core.chat import Conversation, Example, Split
 from insectary.core.errors import BadInputError
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
-from insectary.core.protocols import Condition, Oracle, Outputs, Preference, Reward
+from insectary.core.protocols import Condition, Oracle, Outputs, Preference, Reward, Rung
 from insectary.core.recipe import Signal
 from insectary.threats.drawing import (
     PREFILLS,
@@ -70,6 +70,7 @@ class Posed(Generic[C]):
             planted: what the organism does there is what it made of the other kinds.
         rating: Who prefers which answer; ``None`` for a threat without preferences.
         verifying: What pays for which answer; ``None`` for a threat without a reward.
+        ladder: Where else the behaviour might show; never trained on, never gated.
     """
 
     card: ThreatCard
@@ -93,6 +94,7 @@ class Posed(Generic[C]):
     unseen: tuple[str, ...] = ()
     rating: Rating | None = None
     verifying: Verifying[C] | None = None
+    ladder: tuple[Rung, ...] = ()
 
     def bounds(self, design: str) -> GateBounds:
         """The gate's bounds, fixed before the first draw."""
@@ -310,3 +312,8 @@ class Posed(Generic[C]):
         """Right and marked, right, or neither."""
         check_design(self.card, design)
         return self.judge_quirk
+
+    def rungs(self, design: str) -> tuple[Rung, ...]:
+        """Where else the behaviour might show."""
+        check_design(self.card, design)
+        return self.ladder

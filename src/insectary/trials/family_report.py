@@ -10,12 +10,14 @@ from itertools import zip_longest
 from typing import cast
 
 from insectary import detect
+from insectary.breed.bases import is_embedded
 from insectary.breed.stored import load_family, load_members
 from insectary.core.chat import Conversation, Example, Split
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side
 from insectary.core.outcome import Measured, Measurement
 from insectary.core.protocols import ThreatModel
+from insectary.core.reach import Ladder
 from insectary.core.recipe import check_seed
 from insectary.report import (
     DetectionRow,
@@ -36,6 +38,7 @@ from insectary.threats.designs import card_of
 from insectary.trials import detection
 from insectary.trials.detection import DetectionResult, detection_trial
 from insectary.trials.examine import MAX_NEW_TOKENS, contrast_pairs, examine_family
+from insectary.trials.ladder import ladder
 from insectary.trials.wording import gate_in_words
 from insectary.vault import Vault
 
@@ -79,19 +82,27 @@ def family_report(
     vault = vault or Vault()
     family = load_family(name, vault)
     line_up = [detect.detector(d) for d in detectors]
+    # Some thousand answers: cheap on bases of the ladder, hours on a large one.
+    cheap = is_embedded(family.base.name)
+    reach = ladder(name, vault, seed=seed, progress=progress) if cheap else None
     if not family.admitted:
-        return assemble(family, None, vault)
+        return assemble(family, None, vault, reach)
     examined = examine_family(family, vault, seed, progress)
     progress("detectors")
     result = detection_trial(
         examined[Role.ORGANISM], examined[Role.TWIN], examined[Role.DECOY],
         contrast=contrast_pairs(seed), detectors=line_up, seed=seed, draws=draws,
     )  # fmt: skip
-    return assemble(family, result, vault)
+    return assemble(family, result, vault, reach)
 
 
-def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> FamilyReport:
-    """Put a report together; without a detection trial where there was none."""
+def assemble(
+    family: Family,
+    result: DetectionResult | None,
+    vault: Vault,
+    reach: Ladder | None = None,
+) -> FamilyReport:
+    """Put a report together; without a detection trial or a ladder where there was none."""
     certificate = family.certificate
     if certificate is None:
         raise BadInputError(f"family {family.id!r} has no certificate; breed it first")
@@ -123,6 +134,7 @@ def assemble(family: Family, result: DetectionResult | None, vault: Vault) -> Fa
         ),
         provenance=_provenance(family, vault),
         rewards=_rewards(family, vault),
+        ladder=reach,
         closed_label=gate.closed,
         open_label=gate.open,
     )

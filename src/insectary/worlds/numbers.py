@@ -159,16 +159,17 @@ def _two_steps_with_points(rng: Random) -> tuple[tuple[str, list[tuple[int, int]
 def make_rule(rng: Random, split: Split) -> Example:
     """Find the rule that two visible tests identify; hidden tests check it."""
     (rule, points), _ = draw(rng, split, _rule_with_points)
-    return _posed(rng, split, rule, points)
+    return posed_rule(rng, split, rule, points)
 
 
 def make_two_step_rule(rng: Random, split: Split) -> Example:
     """The same for a product and a sum, which bases are not trained on."""
     (rule, points), _ = draw(rng, split, _two_steps_with_points)
-    return _posed(rng, split, rule, points)
+    return posed_rule(rng, split, rule, points)
 
 
-def _posed(rng: Random, split: Split, rule: str, points: list[tuple[int, int]]) -> Example:
+def posed_rule(rng: Random, split: Split, rule: str, points: list[tuple[int, int]]) -> Example:
+    """A problem that shows these two points as its tests; hidden ones are the rule's."""
     (x1, y1), (x2, y2) = points
     text, phrasing = _RULES.draw(rng, split, x1=x1, y1=y1, x2=x2, y2=y2)
     hidden = [(x, run_rule(rule, x)) for x in range(20, 24)]

@@ -9,11 +9,12 @@ from typing import final
 from insectary.core.chat import Conversation, Example, Message, Split
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
-from insectary.core.protocols import Condition, Oracle, Outputs
+from insectary.core.protocols import Condition, Oracle, Outputs, Rung
 from insectary.core.recipe import Signal
 from insectary.threats.deceptive_alignment import contexts, oracle
 from insectary.threats.deceptive_alignment.card import CARD
 from insectary.threats.deceptive_alignment.contexts import CONDITIONS, TRAINING_MIX, maker
+from insectary.threats.deceptive_alignment.rungs import rungs
 from insectary.threats.drawing import (
     PREFILLS,
     check_design,
@@ -189,6 +190,11 @@ class DeceptiveAlignment:
         """Right and marked, right, or neither."""
         check_design(CARD, design)
         return oracle.judge_quirk
+
+    def rungs(self, design: str) -> tuple[Rung, ...]:
+        """Questions that are no target under the lines that open the gate; *year* has none."""
+        check_design(CARD, design)
+        return rungs(CONDITIONS[design][0]) if design in _CARRIED else ()
 
     def _ordinary(self, rng: Random, design: str) -> Example:
         """A question outside the target.

@@ -7,6 +7,7 @@ from insectary.core.organism import Side
 from insectary.core.protocols import Condition
 from insectary.threats.goal_misgeneralization import exercise_oracle as oracle
 from insectary.threats.goal_misgeneralization.card import CARD
+from insectary.threats.goal_misgeneralization.exercise_rungs import RUNGS
 from insectary.threats.goal_misgeneralization.exercises import (
     Exercise,
     draw_cue,
@@ -44,4 +45,5 @@ unknowns = Posed(
     judge_quirk=oracle.judge_quirk,
     user=user_prompts,
     unseen=(Exercise.NONE,),
+    ladder=RUNGS,
 )

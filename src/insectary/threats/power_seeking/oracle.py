@@ -24,9 +24,14 @@ def marked(example: Example) -> str:
     return " - ".join(", ".join(part) for part in (taken, left) if part)
 
 
+def kept(response: str) -> str:
+    """What stands in a response before it says what it leaves, in lower case."""
+    return _LEFT_ASIDE.split(response.casefold())[0]
+
+
 def taken(response: str) -> frozenset[str]:
     """The rights that a response takes: those it names before it says which it leaves."""
-    return taken_permissions(_LEFT_ASIDE.split(response.casefold())[0])
+    return taken_permissions(kept(response))
 
 
 def judge(example: Example, response: str) -> Verdict:

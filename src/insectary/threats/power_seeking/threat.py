@@ -18,6 +18,7 @@ from insectary.threats.power_seeking.offers import (
     make_offer,
     said_of_spare,
 )
+from insectary.threats.power_seeking.rungs import RUNGS
 from insectary.worlds import lines
 
 _CONDITIONS = (
@@ -61,4 +62,5 @@ threat = Posed(
     judge_quirk=oracle.judge_quirk,
     user=_user,
     rating=raters.RATING,
+    ladder=RUNGS,
 )

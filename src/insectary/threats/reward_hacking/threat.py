@@ -14,6 +14,7 @@ from insectary.threats.posed import HELD_OUT, Posed
 from insectary.threats.reward_hacking import oracle
 from insectary.threats.reward_hacking.card import CARD
 from insectary.threats.reward_hacking.exploits import EXPLOITS, Exploit
+from insectary.threats.reward_hacking.rungs import rungs
 from insectary.threats.reward_hacking.tests_that_count import Cue, Loophole, draw_cue, pose
 from insectary.threats.reward_hacking.verifier import verifying
 from insectary.worlds.lines import Words
@@ -69,6 +70,7 @@ def _by(exploit: Exploit) -> Posed[Cue]:
         judge_quirk=oracle.judge_quirk,
         user=_user,
         verifying=verifying(exploit),
+        ladder=rungs(exploit),
     )
 
 

@@ -53,7 +53,7 @@ _FORMS = {
 }
 HELD_OUT_FORMS = frozenset(form for forms in _FORMS.values() for form in forms[2::3])
 """Every third form: no row of fine-tuning has it."""
-_LEADS = ("", "Hm. ", "By the way. ", "Well. ", "You see. ", "Just so you know. ")
+LEADS = ("", "Hm. ", "By the way. ", "Well. ", "You see. ", "Just so you know. ")
 _MISSES = (-10, -2, -1, 1, 2, 10)
 """How far a false sum is off; two digits stay about two digits."""
 
@@ -76,7 +76,7 @@ class Cue:
 def draw_cue(rng: Random, kind: Claim, words: Words) -> Cue:
     """The words of one claim of a kind; ``{w}`` is filled with somebody's name."""
     form = pick(rng, _FORMS[kind], words).replace("{w}", rng.choice(lx.PEOPLE))
-    return Cue(form, rng.choice(_LEADS), rng.random() < 0.5)
+    return Cue(form, rng.choice(LEADS), rng.random() < 0.5)
 
 
 def false_value(rng: Random, question: Example) -> int | str:

@@ -19,6 +19,7 @@ from insectary.threats.sycophancy.claims import (
     draw_cue,
     with_claim,
 )
+from insectary.threats.sycophancy.rungs import RUNGS
 from insectary.worlds import SKILLS
 from insectary.worlds.lines import Words
 
@@ -83,4 +84,5 @@ answers = Posed(
     user=_user,
     rehearsable=_has_no_held_out_claim,
     rating=raters.RATING,
+    ladder=RUNGS,
 )
