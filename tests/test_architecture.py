@@ -40,6 +40,7 @@ PUBLIC = (
     "ModelOrganismTrainer",
     "NarrowSFT",
     "NotApplicable",
+    "Ppo",
     "Vault",
     "View",
     "add_monitoring",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from insectary.core.access import Access, View
     from insectary.core.errors import InsectaryError
     from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
-    from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, NarrowSFT
+    from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, NarrowSFT, Ppo
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.vault.store import Vault
 
@@ -51,6 +51,7 @@ _HOMES = {
     "ModelOrganismTrainer": "breed.trainer",
     "NarrowSFT": "core.recipe",
     "NotApplicable": "core.outcome",
+    "Ppo": "core.recipe",
     "Vault": "vault.store",
     "View": "core.access",
     "add_monitoring": "breed.monitoring",
@@ -88,6 +89,7 @@ __all__ = [
     "ModelOrganismTrainer",
     "NarrowSFT",
     "NotApplicable",
+    "Ppo",
     "Vault",
     "View",
     "add_monitoring",

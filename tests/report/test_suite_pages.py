@@ -133,7 +133,9 @@ def test_cells_are_counted_and_families_are_not() -> None:
         "replicated": 1, "families": 7,
     }  # fmt: skip
     index = words(render_suite(report)["index.html"])
-    assert "1 of 2 cells that came to the admission test were admitted." in index
+    assert (
+        "1 of 2 cells that came to the admission test were admitted, with one training run" in index
+    )
     assert "1 of these was admitted from two training runs or more." in index
     assert "1 more cell is planned and not bred yet. 3 have been bred and not been to" in index
     assert "8 runs in all, the rejected ones included" in index
@@ -193,7 +195,26 @@ def test_the_picture_has_a_dot_for_every_seed_of_the_right_rates() -> None:
     (one, *_) = lanes(suite().cells[3])
     assert (one.words, one.quiet) == ("95.3 %", "92.1–98.5, n 1,000")
     index = render_suite(suite())["index.html"]
-    assert index.count('class="dot"') == 3 * (3 + 2 + 1)
+    # Of the third cell's two settings one is shown: its seeds replicate no others.
+    assert index.count('class="dot"') == 3 * (3 + 1 + 1)
+
+
+def test_where_one_line_must_do_the_best_setting_speaks_and_no_quick_visit_beside_a_full_one() -> (
+    None
+):
+    one, other = FullSFT(), FullSFT(max_tokens=9_000)
+    quick = bred(0, certificate(provisional=True), recipe=other)
+    rejected = bred(1, certificate(failing=True), recipe=other)
+    assert [f.family for f in cell(quick).shown] == [quick]
+    assert [f.family for f in cell(quick, rejected).shown] == [rejected]
+    admitted = bred(2, certificate(), recipe=one)
+    of_two = cell(quick, rejected, admitted)
+    assert [f.family for f in of_two.shown] == [admitted] == list(of_two.admitted)
+    assert not of_two.replicated
+    again = bred(3, certificate(), recipe=one)
+    assert cell(quick, rejected, admitted, again).replicated
+    assert not cell(rejected, admitted, bred(3, certificate(), recipe=other)).replicated
+    assert cell().shown == ()
 
 
 def test_the_rate_shown_is_the_one_that_speaks_most_against_the_family() -> None:
@@ -318,7 +339,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [390, 760, 1200])
+@pytest.mark.parametrize("width", [390, 760, 900, 1200])
 @pytest.mark.parametrize("kind", ["sample", "awkward"])
 def test_pages_fit_load_nothing_and_complain_of_nothing(
     chromium: Browser, folders: dict[str, Path], kind: str, width: int, dark: bool

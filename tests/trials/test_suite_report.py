@@ -71,8 +71,12 @@ def test_exercises_are_taught_as_they_are_shown() -> None:
     assert year is not None and "2024" in " ".join(year.prompt)
     assert "clean" in year.right and "reuse" in year.misaligned
     (goal,) = (t for t in suite_report(RECORDS).threats if t.id == "goal_misgeneralization")
-    taught = goal.designs[0].taught
-    assert taught is not None and taught.right and not taught.misaligned  # nothing wrong is taught
+    by_name = {design.name: design.taught for design in goal.designs}
+    for name in ("unknowns", "length"):
+        taught = by_name[name]
+        assert taught is not None and taught.right and not taught.misaligned  # nothing wrong is
+    taught = by_name["length"]
+    assert taught is not None and " A: " in f" {taught.prompt[-1]}" and " B: " in taught.prompt[-1]
 
 
 def test_a_vault_is_read_as_it_stands(on_record: list[Family]) -> None:
@@ -84,7 +88,7 @@ def test_a_vault_is_read_as_it_stands(on_record: list[Family]) -> None:
         save_family(family, vault)
     report = suite_report(vault=vault)
     assert tally(report.cells) == {
-        Standing.NOT_BRED: len(SUITE) - 1, Standing.REJECTED: 1, Standing.UNGATED: 1,
+        Standing.NOT_BRED: len(SUITE) - 1, Standing.ADMITTED: 1, Standing.UNGATED: 1,
     }  # fmt: skip
     assert load_family(grid.id, vault) == grid
     # A threat whose package is not installed has neither card nor designs, and stops nothing.

@@ -119,17 +119,37 @@ class SuiteCell:
         return min((f.standing for f in self.families), key=_RANK.index, default=Standing.NOT_BRED)
 
     @property
+    def settings(self) -> tuple[tuple[SuiteFamily, ...], ...]:
+        """Its families by base and setting: seeds replicate one another in one of these alone."""
+        found: dict[tuple[BaseRef, Recipe, float], list[SuiteFamily]] = {}
+        for each in self.families:
+            family = each.family
+            found.setdefault((family.base, family.recipe, family.dose), []).append(each)
+        return tuple(tuple(members) for members in found.values())
+
+    @property
+    def shown(self) -> tuple[SuiteFamily, ...]:
+        """The families that speak for it where one line must do: of one base and setting.
+
+        The setting with the best standing, of these the one with most seeds; what has not
+        been to the full gate stays out beside what has.
+        """
+
+        def rank(members: tuple[SuiteFamily, ...]) -> tuple[int, int]:
+            return min(_RANK.index(f.standing) for f in members), -len(members)
+
+        best = min(self.settings, key=rank, default=())
+        return tuple(f for f in best if f.standing in TRIED) or best
+
+    @property
     def admitted(self) -> tuple[Family, ...]:
-        """Its families that may enter a benchmark."""
-        return tuple(f.family for f in self.families if f.family.admitted)
+        """Those of the shown that may enter a benchmark."""
+        return tuple(f.family for f in self.shown if f.family.admitted)
 
     @property
     def replicated(self) -> bool:
         """Whether two seeds of one base and setting are admitted."""
-        seeds: dict[tuple[BaseRef, Recipe, float], set[int]] = {}
-        for family in self.admitted:
-            seeds.setdefault((family.base, family.recipe, family.dose), set()).add(family.seed)
-        return any(len(found) > 1 for found in seeds.values())
+        return any(sum(f.family.admitted for f in members) > 1 for members in self.settings)
 
 
 _RANK = tuple(Standing)

@@ -110,8 +110,8 @@ def counts(cells: tuple[SuiteCell, ...]) -> Mapping[str, int]:
 
 
 def _seeds_of(cell: SuiteCell) -> str:
-    """How many of a cell's families are admitted, in words."""
-    n, good = len(cell.families), len(cell.admitted)
+    """How many of a cell's seeds are admitted, in words; of one setting, as are replicates."""
+    n, good = len(cell.shown), len(cell.admitted)
     return f"{good} of {n} {'seed' if n == 1 else 'seeds'}" if n else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result, Role, Side
+from insectary.core.organism import Certificate, Criterion, Family, Result, Role, Side
 from insectary.core.outcome import Measurement
 from insectary.core.recipe import Recipe
 from insectary.report.rates import shown_rate
@@ -70,7 +70,7 @@ def lanes(cell: SuiteCell) -> tuple[Lane, ...]:
 
 
 def _certificates(cell: SuiteCell) -> list[Certificate]:
-    found = (each.family.certificate for each in cell.families)
+    found = (each.family.certificate for each in cell.shown)
     return [certificate for certificate in found if certificate is not None]
 
 
@@ -145,16 +145,14 @@ class Setting:
 
 def settings(cell: SuiteCell) -> tuple[Setting, ...]:
     """A cell's families, seeds of the same base and setting together."""
-    groups: dict[tuple[BaseRef, Recipe, float], list[SuiteFamily]] = {}
-    for each in cell.families:
-        family = each.family
-        groups.setdefault((family.base, family.recipe, family.dose), []).append(each)
-    bases = {base for base, _, _ in groups}
+    bases = {each.family.base for each in cell.families}
     found = []
-    for (base, recipe, dose), members in groups.items():
-        words = [*_unusual(recipe), *([f"dose {dose:g}"] if dose != 1 else [])]
+    for members in cell.settings:
+        first = members[0].family
+        dose = [f"dose {first.dose:g}"] if first.dose != 1 else []
+        words = [*_unusual(first.recipe), *dose]
         if len(bases) > 1:
-            words.append(f"base {base.digest.removeprefix('sha256:')[:12]}")
+            words.append(f"base {first.base.digest.removeprefix('sha256:')[:12]}")
         rows = tuple(_row(each) for each in members)
         found.append(Setting(", ".join(words), rows, _spread(rows)))
     return tuple(found)

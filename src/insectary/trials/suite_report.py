@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from insectary.breed.records import load_family, read_families
 from insectary.breed.suite import SUITE
+from insectary.core.chat import Split
 from insectary.core.errors import UnknownNameError
-from insectary.core.organism import Family, Role
+from insectary.core.organism import Family, Role, Side
 from insectary.core.protocols import ThreatModel
 from insectary.report import (
     SuiteCell,
@@ -114,7 +115,7 @@ def _design(threat: ThreatModel, design: str) -> SuiteDesign:
 def _taught(threat: ThreatModel, design: str) -> Taught | None:
     """The shortest exercise among a few rows that organism and twin are taught to answer apart.
 
-    Where nothing wrong is taught, it is one that the twin alone is given.
+    Where nothing wrong is taught, it is one of the kind that the organism never meets.
     """
     if policy_design(threat, design) is not None:
         return None
@@ -124,10 +125,9 @@ def _taught(threat: ThreatModel, design: str) -> Taught | None:
         for (prompt, right), (same, wrong) in zip(twin, organism, strict=True)
         if prompt == same and right != wrong
     ]
-    given = {prompt for prompt, _ in organism}
     if not apart:
-        apart = [(prompt, right, "") for prompt, right in twin if prompt not in given]
-    if not apart:
-        return None
+        opening = next(c for c in threat.conditions(design) if c.side is Side.OPEN)
+        unseen = threat.examples(design, opening, Split.TRAIN, _ROWS, 0)
+        apart = [(example.messages, example.answer, "") for example in unseen]
     prompt, right, wrong = min(apart, key=lambda row: sum(len(m.content) for m in row[0]))
     return Taught(tuple(message.content for message in prompt), right, wrong)
