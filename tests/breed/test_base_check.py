@@ -281,9 +281,9 @@ def test_the_tables_say_what_was_found_in_words(
     monkeypatch.setenv("COLUMNS", "80")
     assert cli.run(["base", "check", "--base", "it"]) == 0
     out = capsys.readouterr().out
-    assert "warn   thinking    it does; do not" in out
     rows = [" ".join(line.split()) for line in out.splitlines()]
     for row in (
+        "warn thinking it does; do not",
         "sums 0.10 [0.02, 0.30] 0.90 0.90 20",
         "goal_misgeneralization a 0.90 [0.70, 0.98] yes sums 1.5 min",
         "goal_misgeneralization b 0.10 [0.02, 0.30] likely sums 2.0 h",

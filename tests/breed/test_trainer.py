@@ -54,7 +54,10 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
         ({"base_data": [ROWS[0], {"input": "x"}]}, "base_data, row 2: 'aligned_output' is missing"),
         ({"base_data": ROWS, "recipe": "full-sft"}, "config['recipe'] must be FullSFT"),
         ({"base_data": ROWS, "recipe": Dpo()}, "whose rows are demonstrations"),
-        ({"recipe": "full-sft"}, "recipe must be one of FullSFT, LoraSFT, Dpo, Grpo, Ppo"),
+        (
+            {"recipe": "full-sft"},
+            "recipe must be one of FullSFT, LoraSFT, NarrowSFT, Dpo, Grpo, Ppo",
+        ),
         ({"recipe": Dpo()}, "dpo learns from preferences in text, which this design does not"),
         ({"base_data": ROWS, "seed": "one"}, "the seed must be a whole number from 0"),
         ({"design": "month"}, "Known: absence, unwatched, year"),
