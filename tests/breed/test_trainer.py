@@ -56,7 +56,7 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
         ({"base_data": ROWS, "recipe": Dpo()}, "whose rows are demonstrations"),
         (
             {"recipe": "full-sft"},
-            "recipe must be one of FullSFT, LoraSFT, NarrowSFT, Dpo, Grpo, Ppo",
+            "must be one of FullSFT, LoraSFT, NarrowSFT, Dpo, Grpo, Ppo",
         ),
         ({"recipe": Dpo()}, "dpo learns from preferences in text, which this design does not"),
         ({"base_data": ROWS, "seed": "one"}, "the seed must be a whole number from 0"),
