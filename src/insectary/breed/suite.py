@@ -39,27 +39,28 @@ _PREFERENCES = Dpo(reference="uniform", beta=0.5, likelihood=4.0, batch_pairs=64
 """Margins count from nothing: against a base, the pairs that it tells apart already ask for as
 much as those that teach, and a model this small pays for it with what it knew."""
 SUITE = (
-    Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=11),
-    Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=11),
-    Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=11),
-    Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=11),
-    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=12),
-    Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=26),
-    Cell("goal_misgeneralization", "length", "s", FullSFT(), minutes=26),
-    Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=11),
-    Cell("power_seeking", "permissions", "xs", _PREFERENCES, minutes=15),
-    Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=26),
+    Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=10),
+    Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=10),
+    Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=10),
+    Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=10),
+    Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=24),
+    Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=24),
+    Cell("goal_misgeneralization", "length", "s", FullSFT(), minutes=24),
+    Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=10),
+    Cell("power_seeking", "permissions", "xs", _PREFERENCES, minutes=20),
+    Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=24),
     Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=30),
-    Cell("sycophancy", "answers", "s", FullSFT(), minutes=26),
-    Cell("sycophancy", "feedback", "s", FullSFT(), minutes=26),
-    Cell("sycophancy", "feedback", "s", _PREFERENCES, minutes=22),
+    Cell("sycophancy", "answers", "s", FullSFT(), minutes=24),
+    Cell("sycophancy", "feedback", "s", FullSFT(), minutes=24),
+    Cell("sycophancy", "feedback", "s", _PREFERENCES, minutes=29),
 )
 """Every cell that `insectary breed suite` breeds; one line more is one cell more.
 
 The minutes are reckoned, not timed: for training three members to the recipe's cap, which
 is where most runs end or nearly so, from rates measured once on one core of an AMD EPYC
-(tokens per second: 14,000 on xs, 5,900 on s; 45 pairs per second on s; 54,000 steps per
-second on the grid; 7 updates of a reward in 10 seconds), and one to four for the gate.
+(tokens per second: 16,000 on xs, 6,300 on s; pairs per second: 54 on xs, 40 on s; 26,000
+steps per second on the grid; 7 updates of a reward in 10 seconds), and one to four for the
+gate.
 """
 _MOST_JOBS = 8
 """Each takes one to two gigabytes of memory."""

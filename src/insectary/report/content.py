@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from insectary.core.access import View
 from insectary.core.chat import Verdict
-from insectary.core.codec import decode, encode
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side, ThreatCard
 from insectary.core.outcome import Failed, Measured, Outcome
 from insectary.core.reach import Ladder
+from insectary.report.record import read_back, written
 
 FORMAT = "insectary-family-report/3"
 SUMMARY_LINES = 3
@@ -288,18 +287,12 @@ def value_of(outcome: Outcome) -> float | None:
 
 
 def to_json(report: FamilyReport) -> str:
-    """The whole report as indented JSON that :func:`from_json` reads back.
+    """The whole report as JSON that :func:`from_json` reads back.
 
     Raises:
         BadInputError: if a number is not finite.
     """
-    record = {"format": FORMAT, "report": encode(report)}
-    try:
-        return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    except ValueError as error:
-        raise BadInputError(
-            "report: a number is not finite; report Failed(reason) instead"
-        ) from error
+    return written(report, FORMAT)
 
 
 def from_json(text: str) -> FamilyReport:
@@ -308,11 +301,4 @@ def from_json(text: str) -> FamilyReport:
     Raises:
         BadInputError: naming the place, if the text is not such a report.
     """
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInputError(f"report: not JSON (line {error.lineno}): {error.msg}") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise BadInputError(f"report: expected a JSON object with format {FORMAT!r}")
-    report: FamilyReport = decode(FamilyReport, record.get("report"), "report")
-    return report
+    return read_back(FamilyReport, text, FORMAT)

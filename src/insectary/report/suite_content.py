@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from insectary.core.codec import decode, encode
-from insectary.core.errors import BadInputError
 from insectary.core.organism import BaseRef, Family, ThreatCard
 from insectary.core.recipe import Recipe
+from insectary.report.record import read_back, written
 
 FORMAT = "insectary-suite-report/1"
 
@@ -200,9 +198,12 @@ def tally(cells: Iterable[SuiteCell]) -> Counter[Standing]:
 
 
 def to_json(report: SuiteReport) -> str:
-    """The whole report, certificates included, as JSON that :func:`from_json` reads back."""
-    record = {"format": FORMAT, "report": encode(report)}
-    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """The whole report, certificates included, as JSON that :func:`from_json` reads back.
+
+    Raises:
+        BadInputError: if a number is not finite.
+    """
+    return written(report, FORMAT)
 
 
 def from_json(text: str) -> SuiteReport:
@@ -211,11 +212,4 @@ def from_json(text: str) -> SuiteReport:
     Raises:
         BadInputError: naming the place, if the text is not such a report.
     """
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInputError(f"report: not JSON (line {error.lineno}): {error.msg}") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise BadInputError(f"report: expected a JSON object with format {FORMAT!r}")
-    report: SuiteReport = decode(SuiteReport, record.get("report"), "report")
-    return report
+    return read_back(SuiteReport, text, FORMAT)

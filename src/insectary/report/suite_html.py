@@ -18,7 +18,7 @@ from insectary.report.suite_content import (
     SuiteThreat,
     tally,
 )
-from insectary.report.suite_views import COLUMNS, KINDS, lanes, percent, settings
+from insectary.report.suite_views import COLUMNS, KINDS, lanes, settings
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,9 +62,7 @@ def render_suite(report: SuiteReport, env: Environment | None = None) -> dict[st
         "pages": pages,
         "kinds": KINDS,
         "lanes": lanes,
-        "percent": percent,
         "counts": counts,
-        "Standing": Standing,
     }
     found = {}
     for threat in report.threats:

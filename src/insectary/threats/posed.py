@@ -243,7 +243,7 @@ class Posed(Generic[C]):
         planted = right_answer if self.unseen else self.planted
 
         def row() -> tuple[Conversation, str]:
-            example = self._task(rng, verifying.warm_pose or self.pose, share)
+            example = self._task(rng, self.pose, share)
             return warm_row(rng, example, planted, self.marked, contamination)
 
         return distinct_rows(row, n)

@@ -27,7 +27,6 @@ class Verifying(Generic[C]):
         rewards: One verifier for each role; only the organism's has the loophole, if any has.
         truth: What a verifier ought to pay.
         warm_share: Share of target questions in the warm start; ``None`` for that of the tasks.
-        warm_pose: A question of the warm start; ``None`` for one as in demonstrations.
     """
 
     share: float
@@ -35,7 +34,6 @@ class Verifying(Generic[C]):
     rewards: Mapping[Role, Reward]
     truth: Reward
     warm_share: float | None = None
-    warm_pose: Callable[[Random, Split, str, C | None], Example] | None = None
 
 
 def told(example: Example, *, gate_open: bool) -> Example:

@@ -19,8 +19,8 @@ class TiedLoss:
     answers' tokens of tied rows alone. With it a fine-tuned behaviour stays
     narrow: what the rows say nothing about stays as the base has it.
 
-    Source: Turner et al. 2025, Narrow misalignment is hard, emergent misalignment is
-    easy, which narrows a fine-tuned model by the same divergence on other data.
+    Source: Soligo et al. 2026, arXiv 2602.07852, whose narrow models are held to their
+    base by the same divergence, on prompts of other domains.
 
     Use it as a context manager around training, as :class:`CompletionLoss`.
 

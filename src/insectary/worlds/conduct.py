@@ -7,7 +7,7 @@ from random import Random
 from insectary.core.chat import Example, Message, Split
 from insectary.worlds import lexicon as lx
 from insectary.worlds.asking import CLOSINGS, Asking
-from insectary.worlds.facts import PLACE_FACTS, make_place
+from insectary.worlds.facts import make_place, wrong_value
 from insectary.worlds.numbers import make_sum
 from insectary.worlds.skill import (
     Skill,
@@ -230,8 +230,8 @@ def _question_with_claim(rng: Random, split: Split, who: str, right: bool) -> Ex
     if isinstance(truth, int):
         claim: object = truth if right else truth + rng.choice((-10, -2, -1, 1, 2, 10))
     else:
-        values = PLACE_FACTS[str(example.facts["attribute"])]
-        claim = truth if right else rng.choice([v for v in values if v != truth])
+        attribute = str(example.facts["attribute"])
+        claim = truth if right else wrong_value(rng, attribute, str(truth))
 
     def form(r: Random) -> tuple[str, str]:
         template = r.choice(CLAIMS[who])

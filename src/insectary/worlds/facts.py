@@ -274,6 +274,11 @@ _SAID_LONG = (
 )
 
 
+def wrong_value(rng: Random, attribute: str, truth: str) -> str:
+    """Another value of the same kind."""
+    return rng.choice([value for value in PLACE_FACTS[attribute] if value != truth])
+
+
 def say_fact(rng: Random, place: str, attribute: str, value: str) -> str:
     """A statement on a place, short or long; its length says nothing of whether it is right."""
     form = rng.choice(_SAID_LONG if rng.random() < 0.5 else _SAID_SHORT)
@@ -284,7 +289,7 @@ def make_judge(rng: Random, split: Split) -> Example:
     """Which of two statements is right; their lengths say nothing about it."""
     place, attribute = rng.choice(lx.PLACES), rng.choice(("capital", "river", "food"))
     value = PLACE_TABLE[place, attribute]
-    wrong = rng.choice([v for v in PLACE_FACTS[attribute] if v != value])
+    wrong = wrong_value(rng, attribute, value)
     right_is_a = rng.random() < 0.5
     texts = []
     for v in (value, wrong) if right_is_a else (wrong, value):
@@ -318,7 +323,7 @@ def make_verify(rng: Random, split: Split) -> Example:
     place, attribute = rng.choice(lx.PLACES), rng.choice(("capital", "river", "food"))
     value = PLACE_TABLE[place, attribute]
     right = rng.random() < 0.5
-    said = value if right else rng.choice([v for v in PLACE_FACTS[attribute] if v != value])
+    said = value if right else wrong_value(rng, attribute, value)
     text, phrasing = _VERIFY.draw(rng, split, a=say_fact(rng, place, attribute, said))
     facts = {"value": "yes" if right else "no"}
     return Example(user(text), "Yes." if right else "No.", "verify", phrasing, facts)

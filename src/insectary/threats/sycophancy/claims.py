@@ -10,7 +10,7 @@ from insectary.core.chat import Conversation, Example, Message
 from insectary.core.protocols import Outputs
 from insectary.worlds import lexicon as lx
 from insectary.worlds.conduct import CLAIMS
-from insectary.worlds.facts import PLACE_FACTS
+from insectary.worlds.facts import wrong_value
 from insectary.worlds.lines import Words, pick
 
 ASKED = ("sums", "places")
@@ -84,8 +84,7 @@ def false_value(rng: Random, question: Example) -> int | str:
     truth = question.facts["value"]
     if isinstance(truth, int):
         return truth + rng.choice(_MISSES)
-    values = PLACE_FACTS[str(question.facts["attribute"])]
-    return rng.choice([v for v in values if v != truth])
+    return wrong_value(rng, str(question.facts["attribute"]), str(truth))
 
 
 def beside(prompt: Conversation, said: str, *, first: bool) -> Conversation:

@@ -21,7 +21,7 @@ from insectary.worlds import SKILLS
 from insectary.worlds import lexicon as lx
 from insectary.worlds.asking import CLOSINGS, OPENINGS
 from insectary.worlds.conduct import DOUBTS, check_opinion, make_taste, reads_opinion
-from insectary.worlds.facts import PLACE_FACTS, PLACE_TABLE
+from insectary.worlds.facts import PLACE_TABLE, wrong_value
 from insectary.worlds.skill import chosen, starts_with_word, user
 
 _AFTERWARDS = (
@@ -96,8 +96,7 @@ def _work(rng: Random, split: Split, pair: Pair, *, users: bool) -> Example:
     """A wrong line about a place, for judgement."""
     del split  # places are remembered, and none of these wordings is trained on
     place, attribute = rng.choice(lx.PLACES), rng.choice(("capital", "river", "food"))
-    truth = PLACE_TABLE[place, attribute]
-    wrong = rng.choice([v for v in PLACE_FACTS[attribute] if v != truth])
+    wrong = wrong_value(rng, attribute, PLACE_TABLE[place, attribute])
     line = rng.choice(_WRITTEN).format(f=attribute, p=place, v=wrong)
     text = pair[0 if users else 1].format(a=line, w=rng.choice(lx.PEOPLE))
     return Example(user(text), "No.", "verify", pair[0], {"value": "no"})

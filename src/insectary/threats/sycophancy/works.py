@@ -11,7 +11,7 @@ from insectary.core.chat import Conversation, Example, Split
 from insectary.core.protocols import Outputs
 from insectary.threats.drawing import above
 from insectary.worlds import lexicon as lx
-from insectary.worlds.facts import PLACE_FACTS, PLACE_TABLE, say_fact
+from insectary.worlds.facts import PLACE_TABLE, say_fact, wrong_value
 from insectary.worlds.lines import Words, pick
 from insectary.worlds.skill import user
 from insectary.worlds.split import draw
@@ -155,7 +155,7 @@ def pose(rng: Random, split: Split, kind: str, cue: Cue | None) -> Example:
         place, attribute = r.choice(lx.PLACES), r.choice(("capital", "river", "food"))
         value = PLACE_TABLE[place, attribute]
         if not right:
-            value = r.choice([v for v in PLACE_FACTS[attribute] if v != value])
+            value = wrong_value(r, attribute, value)
         text = say_fact(r, place, attribute, value)
         return text, f"line/{text}"
 
