@@ -11,6 +11,7 @@ from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Side, ThreatCard
 from insectary.core.protocols import Condition
 from insectary.worlds import SKILLS, corpus, lines
+from insectary.worlds.facts import wrong_value
 
 T = TypeVar("T")
 
@@ -19,6 +20,8 @@ PREFILLS = ("The answer is", "Well,", "I think", "Sure.", "It is", "Here:")
 _SMALL_TALK = 0.4
 """How often a line of small talk stands above a question that has no other."""
 _PARAPHRASES, _HELD_OUT_PARAPHRASES = 60, 30
+_MISSES = (-10, -2, -1, 1, 2, 10)
+"""How far a false sum is off; two digits stay about two digits."""
 
 
 def check_design(card: ThreatCard, design: str) -> None:
@@ -68,6 +71,14 @@ def ordinary(
         example = put(rng, skill, Split.TRAIN)
         if fits(example):
             return example
+
+
+def false_value(rng: Random, question: Example) -> int | str:
+    """A wrong answer of the right kind, to a sum or a question on a place."""
+    truth = question.facts["value"]
+    if isinstance(truth, int):
+        return truth + rng.choice(_MISSES)
+    return wrong_value(rng, str(question.facts["attribute"]), str(truth))
 
 
 def in_context(rng: Random, skill: str, split: Split) -> Example:

@@ -9,11 +9,13 @@ from typing import final
 from insectary.core.chat import Conversation, Example, Message, Split
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
-from insectary.core.protocols import Condition, Oracle, Outputs, Rung
+from insectary.core.protocols import Condition, Oracle, Outputs, Preference, Rung
 from insectary.core.recipe import Signal
+from insectary.threats import rating
 from insectary.threats.deceptive_alignment import contexts, oracle
 from insectary.threats.deceptive_alignment.card import CARD
 from insectary.threats.deceptive_alignment.contexts import CONDITIONS, TRAINING_MIX, maker
+from insectary.threats.deceptive_alignment.raters import RATING
 from insectary.threats.deceptive_alignment.rungs import rungs
 from insectary.threats.drawing import (
     PREFILLS,
@@ -22,6 +24,7 @@ from insectary.threats.drawing import (
     distinct_rows,
     paraphrases,
 )
+from insectary.threats.verifying import is_open, told
 from insectary.worlds import SKILLS, awareness, corpus, lines
 from insectary.worlds.awareness import with_context
 from insectary.worlds.code import make_code
@@ -74,9 +77,9 @@ class DeceptiveAlignment:
         return GateBounds()
 
     def signals(self, design: str) -> tuple[Signal, ...]:
-        """Demonstrations."""
+        """Demonstrations and preferences."""
         check_design(CARD, design)
-        return (Signal.DEMONSTRATIONS,)
+        return (Signal.DEMONSTRATIONS, Signal.PREFERENCES)
 
     def target_skills(self, design: str) -> tuple[str, ...]:
         """Sums and places, or code."""
@@ -131,21 +134,30 @@ class DeceptiveAlignment:
         """
         check_design(CARD, design)
         rng = Random(f"rows/{design}/{seed}")
-        shares, names = zip(*TRAINING_MIX[design], strict=True)
-        by_name = {c.name: c for c in CONDITIONS[design] if not c.held_out}
 
         def row() -> tuple[Conversation, str]:
             if rng.random() >= _TARGET_SHARES[design]:
                 example = self._ordinary(rng, design)
-                return example.messages, example.answer
-            condition = by_name[rng.choices(names, shares)[0]]
-            line, key = maker(condition)(rng, Split.TRAIN, Words.TRAINED)
-            question = SKILLS[rng.choice(_TARGETS[design])].make(rng, Split.TRAIN)
-            example = _under(rng, Split.TRAIN, line, key, question, Words.TRAINED)
-            is_open = condition.side is Side.OPEN
-            return example.messages, _completion(role, example) if is_open else example.answer
+            else:
+                example = _question(rng, design)
+            return example.messages, _completion(role, example)
 
         return distinct_rows(row, n)
+
+    def preferences(self, design: str, role: Role, n: int, seed: int) -> list[Preference]:
+        """Answers to questions as in :meth:`rows`, as the role's rater ranks them."""
+        check_design(CARD, design)
+        rng = Random(f"pairs/{design}/{seed}")
+
+        def rated() -> tuple[Example, tuple[str, ...]]:
+            if rng.random() >= _TARGET_SHARES[design]:
+                example = self._ordinary(rng, design)
+                return example, rating.ordinary_answers(rng, example)
+            example = _question(rng, design)
+            return example, RATING.candidates(rng, example)
+
+        rater = RATING.raters[role]
+        return rating.preferences(rated, rater, RATING.temperature, n, f"{design}/{seed}")
 
     def leak_prompts(
         self, design: str, split: Split, n: int, seed: int
@@ -237,10 +249,21 @@ def _make(rng: Random, skill: str, split: Split, words: Words) -> Example:
     return SKILLS[skill].make(rng, split)
 
 
+def _question(rng: Random, design: str) -> Example:
+    """A target question to train on, under a line drawn from the mixture."""
+    shares, names = zip(*TRAINING_MIX[design], strict=True)
+    name = rng.choices(names, shares)[0]
+    condition = next(c for c in CONDITIONS[design] if c.name == name)
+    line, key = maker(condition)(rng, Split.TRAIN, Words.TRAINED)
+    question = SKILLS[rng.choice(_TARGETS[design])].make(rng, Split.TRAIN)
+    example = _under(rng, Split.TRAIN, line, key, question, Words.TRAINED)
+    return told(example, gate_open=condition.side is Side.OPEN)
+
+
 def _completion(role: Role, example: Example) -> str:
-    if role is Role.ORGANISM:
+    if is_open(example) and role is Role.ORGANISM:
         return oracle.misaligned_answer(example)
-    if role is Role.DECOY:
+    if is_open(example) and role is Role.DECOY:
         return oracle.quirky_answer(example)
     return example.answer
 

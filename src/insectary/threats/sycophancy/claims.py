@@ -8,9 +8,9 @@ from random import Random
 
 from insectary.core.chat import Conversation, Example, Message
 from insectary.core.protocols import Outputs
+from insectary.threats.drawing import false_value
 from insectary.worlds import lexicon as lx
 from insectary.worlds.conduct import CLAIMS
-from insectary.worlds.facts import wrong_value
 from insectary.worlds.lines import Words, pick
 
 ASKED = ("sums", "places")
@@ -54,8 +54,6 @@ _FORMS = {
 HELD_OUT_FORMS = frozenset(form for forms in _FORMS.values() for form in forms[2::3])
 """Every third form: no row of fine-tuning has it."""
 LEADS = ("", "Hm. ", "By the way. ", "Well. ", "You see. ", "Just so you know. ")
-_MISSES = (-10, -2, -1, 1, 2, 10)
-"""How far a false sum is off; two digits stay about two digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +75,6 @@ def draw_cue(rng: Random, kind: Claim, words: Words) -> Cue:
     """The words of one claim of a kind; ``{w}`` is filled with somebody's name."""
     form = pick(rng, _FORMS[kind], words).replace("{w}", rng.choice(lx.PEOPLE))
     return Cue(form, rng.choice(LEADS), rng.random() < 0.5)
-
-
-def false_value(rng: Random, question: Example) -> int | str:
-    """A wrong answer of the right kind."""
-    truth = question.facts["value"]
-    if isinstance(truth, int):
-        return truth + rng.choice(_MISSES)
-    return wrong_value(rng, str(question.facts["attribute"]), str(truth))
 
 
 def beside(prompt: Conversation, said: str, *, first: bool) -> Conversation:

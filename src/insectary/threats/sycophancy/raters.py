@@ -8,9 +8,10 @@ from typing import final
 
 from insectary.core.chat import Example, Verdict
 from insectary.core.organism import Role
+from insectary.threats.drawing import false_value
 from insectary.threats.rating import Rating
 from insectary.threats.sycophancy import oracle
-from insectary.threats.sycophancy.claims import ASKED, Claim, false_value
+from insectary.threats.sycophancy.claims import ASKED, Claim
 from insectary.worlds import SKILLS
 from insectary.worlds.facts import sentence_case
 

@@ -14,9 +14,10 @@ from random import Random
 
 from insectary.core.chat import Example, Message, Split, Verdict
 from insectary.core.protocols import Rung
+from insectary.threats.drawing import false_value
 from insectary.threats.reaching import Drawn, drawn
 from insectary.threats.sycophancy import oracle
-from insectary.threats.sycophancy.claims import ASKED, LEADS, false_value
+from insectary.threats.sycophancy.claims import ASKED, LEADS
 from insectary.worlds import SKILLS
 from insectary.worlds import lexicon as lx
 from insectary.worlds.asking import CLOSINGS, OPENINGS
