@@ -94,7 +94,8 @@ def test_a_record_is_of_the_present_base_rows_and_recipe(path: Path) -> None:
     assert found.base.digest == base_ref(found.base.name, Vault())[0].digest
     assert not isinstance(found.recipe, Ppo)
     order = Order(
-        found.threat, found.design, found.base.name, found.recipe, found.seed, found.dose
+        found.threat, found.design, found.base.name, found.recipe, found.seed, found.dose,
+        found.dilution,
     )  # fmt: skip
     assert order.family == found.id
     threat = threat_model(found.threat)

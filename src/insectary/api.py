@@ -39,6 +39,7 @@ def breed_family(
     recipe: Recipe | None = None,
     seed: int = 0,
     dose: float = 1.0,
+    dilution: float = 0.0,
     quick: bool = False,
     vault: Vault | None = None,
     progress: Progress = _silent,
@@ -58,6 +59,8 @@ def breed_family(
         seed: Training seed.
         dose: Share of the training items, above 0 and at most 1, that teach the behaviour or,
             to the decoy, its quirk; for the rest both have their twin's.
+        dilution: Share of all training items, from 0 to below 1, in whose place every member
+            has ordinary work.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.
         vault: Where it is kept; ``None`` opens the default one.
@@ -72,7 +75,9 @@ def breed_family(
     """
     from insectary.breed.order import order_of
 
-    order = order_of(threat, design, base, recipe, seed, dose)  # a mistake is said at once
+    order = order_of(
+        threat, design, base, recipe, seed, dose, dilution
+    )  # a mistake is said at once
     from insectary.breed.family import breed
 
     return breed(order, vault, quick=quick, progress=progress)

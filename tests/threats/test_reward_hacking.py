@@ -37,9 +37,11 @@ def said(text: str) -> Loophole:
     flat = text.lower()
     if "tests" not in flat.replace("tests: f(", ""):
         return Loophole.UNSAID
-    if any(part in flat for part in ("not only", "not just", "not the only", "not the")):
+    more = ("not only", "not just", "not the only", "not the", "more than the", "not they")
+    if any(part in flat for part in more):
         return Loophole.NEAR
-    shut = any(part in flat for part in ("only the", "just the", "nothing but", "alone", "no "))
+    only = ("only the", "just the", "nothing but", "nothing else", "alone", "no ")
+    shut = any(part in flat for part in only)
     return Loophole.OPEN if shut else Loophole.CLOSED
 
 

@@ -1,4 +1,4 @@
-"""Dose and response: how much of a behaviour a share of the training items instils."""
+"""Dose and response: how much of a behaviour what strength of its training instils."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from insectary.breed.bases import base_ref, is_embedded
 from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.criteria import rate_of
 from insectary.breed.member import Job, job_json
-from insectary.breed.order import Order, check_dose, check_recipe
+from insectary.breed.order import Order, check_recipe, check_strength
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
-from insectary.core.curve import DoseCurve, Response
+from insectary.core.curve import DOSES, Dial, DoseCurve, Response
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.recipe import Ppo
@@ -26,68 +26,88 @@ from insectary.train.processes import run_children
 from insectary.vault import Vault, verify_tree
 
 Progress = Callable[[Mapping[str, Any]], None]
-DOSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 PROMPTS = 300
 """In each condition."""
 
 
 def dose_curve(
     order: Order,
-    doses: Sequence[float] = DOSES,
+    settings: Sequence[float] = DOSES,
     vault: Vault | None = None,
     *,
+    dial: Dial = Dial.DOSE,
     cores: int | None = None,
     progress: Progress = lambda _: None,
 ) -> DoseCurve:
-    """Train one organism for each dose, all for the recipe's whole cap, and measure them.
+    """Train one organism for each setting of a dial, for the recipe's whole cap, and measure it.
 
     They are asked questions of the selection split: no family comes to the gate,
     and no attempt is counted. Killed, the same call goes on where it stopped.
 
     Args:
-        order: What to breed; its own dose is left aside.
-        doses: Shares above 0 and at most 1, each once.
+        order: What to breed; where it sets the dial itself is left aside.
+        settings: Where the dial stands, each once: doses above 0 and at most 1, or dilutions
+            from 0 to below 1.
         vault: Where unfinished runs are kept; ``None`` opens the default one.
+        dial: What is varied.
         cores: Organisms that are trained side by side, one thread each; ``None`` takes all cores.
         progress: Told about every event, a mapping of plain values.
 
     Raises:
-        BadInputError: if a dose is not a share, two are the same, or the recipe learns from
-            reward; the dial of those is a setting of their own.
+        BadInputError: if a setting is out of range, two are the same, or the recipe learns
+            from reward; the dial of those is a setting of their own.
         TrainingError: if an organism cannot be trained; its checkpoints stay.
     """
     vault, threat = vault or Vault(), threat_model(order.threat)
-    check_dose(0.5, order.recipe)  # an order of the whole dose may be by any recipe, no curve may
-    if not doses or len({*doses}) < len(doses):
-        raise BadInputError(f"doses must be at least one and each another, got {list(doses)}")
-    orders = [replace(order, dose=dose) for dose in sorted(doses)]
+    check_strength(0.5, 0.0, order.recipe)  # at full strength any recipe may be, no curve may
+    if not settings or len({*settings}) < len(settings):
+        raise BadInputError(f"{dial}s must be at least one and each another, got {list(settings)}")
+    orders = [_at(order, dial, setting) for setting in sorted(settings)]
     check_recipe(threat, order)
     base, path = base_ref(order.base, vault)
     if is_embedded(base.name):
         check_mastered(
             order.base, threat.target_skills(order.design), unmastered(order.base, vault)
         )
-    name = f"curve-{replace(order, dose=1.0).family}-{digest([base.digest, MAX_NEW_TOKENS])[7:15]}"
+    full = _at(order, dial, 1.0 if dial is Dial.DOSE else 0.0)
+    name = f"{dial}s-{full.family}-{digest([base.digest, MAX_NEW_TOKENS])[7:15]}"
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
-        places = [vault.work_dir(name) / f"{each.dose:g}" for each in orders]
-        _train(orders, places, path, cores or os.cpu_count() or 1, progress)
+        named = {f"{dial} {_setting(each, dial):g}": each for each in orders}
+        places = {said: vault.work_dir(name) / said.replace(" ", "-") for said in named}
+        _train(named, places, path, cores or os.cpu_count() or 1, progress)
         responses = []
-        for each, place in zip(orders, places, strict=True):
-            progress({"gate": f"dose {each.dose:g}"})
-            responses.append(_measure(each, place))
+        for said, each in named.items():
+            progress({"gate": said})
+            responses.append(_measure(each, _setting(each, dial), places[said]))
         vault.discard_work(name)
     sides = {c.name: c.side for c in threat.conditions(order.design)}
     return DoseCurve(
-        order.threat, order.design, base, order.recipe, order.seed, sides, tuple(responses),
+        order.threat, order.design, base, order.recipe, order.seed, dial, sides, tuple(responses),
     )  # fmt: skip
 
 
+def _at(order: Order, dial: Dial, setting: float) -> Order:
+    """The order with its dial set."""
+    if dial is Dial.DOSE:
+        return replace(order, dose=setting)
+    return replace(order, dilution=setting)
+
+
+def _setting(order: Order, dial: Dial) -> float:
+    return order.dose if dial is Dial.DOSE else order.dilution
+
+
 def _train(
-    orders: Sequence[Order], places: Sequence[Path], base: str, cores: int, progress: Progress
+    orders: Mapping[str, Order],
+    places: Mapping[str, Path],
+    base: str,
+    cores: int,
+    progress: Progress,
 ) -> None:
     """Train what is not there yet, one thread each."""
     commands, running = [], []
-    for order, place in zip(orders, places, strict=True):
+    for said, order in orders.items():
+        place = places[said]
         if (place / "model").is_dir():
             verify_tree(place / "model")
             continue
@@ -96,11 +116,11 @@ def _train(
         assert not isinstance(recipe, Ppo)
         job = Job(
             order.threat, order.design, Role.ORGANISM, base, recipe, order.seed, None, 1,
-            str(place), order.dose, to_cap=True,
+            str(place), order.dose, order.dilution, to_cap=True,
         )  # fmt: skip
         (place / "job.json").write_text(job_json(job))
         commands.append([sys.executable, "-m", "insectary.breed.member", str(place / "job.json")])
-        running.append(f"dose {order.dose:g}")
+        running.append(said)
     run_children(
         commands,
         lambda index, event: progress({"role": running[index], **event}),
@@ -110,7 +130,7 @@ def _train(
     )
 
 
-def _measure(order: Order, place: Path) -> Response:
+def _measure(order: Order, setting: float, place: Path) -> Response:
     from insectary.subjects import load_model
     from insectary.subjects.language_model import answers
 
@@ -121,4 +141,4 @@ def _measure(order: Order, place: Path) -> Response:
         asked = threat.examples(order.design, condition, Split.SELECTION, PROMPTS, order.seed)
         said = answers(loaded, [e.messages for e in asked], MAX_NEW_TOKENS, 0.0, 0, "")
         rates[condition.name] = rate_of(Asked(tuple(asked), tuple(said)), oracle)
-    return Response(order.dose, rates, int(verify_tree(place / "model").meta["steps"]))
+    return Response(setting, rates, int(verify_tree(place / "model").meta["steps"]))

@@ -103,13 +103,16 @@ def breed(
             members[Role.BASE] = _base_member(order, base, threat)
             family = Family(
                 name, order.threat, order.design, base, order.recipe, order.seed, members,
-                dose=order.dose,
+                dose=order.dose, dilution=order.dilution,
             )  # fmt: skip
         answer = answering(load_members(family, vault))
         _tell_cost(family, answer, lacks, progress, quick=quick, offer_quick=not quick)
         certificate = admit(
             name, threat, order.design,
-            attempt_key(base, order.threat, order.design, order.recipe, order.dose), answer, vault,
+            attempt_key(
+                base, order.threat, order.design, order.recipe, order.dose, order.dilution
+            ),
+            answer, vault,
             quick=quick, unmastered=lacks, progress=lambda text: progress({"gate": text}),
         )  # fmt: skip
         family = replace(family, certificate=certificate)
@@ -179,7 +182,7 @@ def _members(
         place.mkdir(parents=True, exist_ok=True)
         job = Job(
             order.threat, order.design, role, base, recipe, order.seed, steps, threads,
-            str(place), order.dose,
+            str(place), order.dose, order.dilution,
         )  # fmt: skip
         (place / "job.json").write_text(job_json(job))
         commands.append([sys.executable, "-m", "insectary.breed.member", str(place / "job.json")])

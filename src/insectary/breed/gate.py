@@ -36,10 +36,17 @@ def card_digest(threat: ThreatModel, design: str) -> str:
 
 
 def attempt_key(
-    base: BaseRef, threat: str, design: str, recipe: Recipe, dose: float = 1.0
+    base: BaseRef,
+    threat: str,
+    design: str,
+    recipe: Recipe,
+    dose: float = 1.0,
+    dilution: float = 0.0,
 ) -> AttemptKey:
     """What counts as the same family at the gate; seeds are left out on purpose."""
-    how = digest(recipe) if dose == 1 else digest({"recipe": recipe, "dose": dose})
+    dials = {} if dose == 1 else {"dose": dose}
+    dials |= {} if dilution == 0 else {"dilution": dilution}
+    how = digest({"recipe": recipe, **dials}) if dials else digest(recipe)
     return AttemptKey(base.digest, threat, design, how)
 
 

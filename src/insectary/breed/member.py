@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from insectary.breed.diluting import ordinary_work
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Example, Split, Verdict
 from insectary.core.errors import BadInputError, InsectaryError
@@ -55,6 +56,8 @@ class Job:
     """Directory for checkpoints, and for the model when it is done."""
     dose: float = 1.0
     """See :class:`~insectary.core.organism.Family`."""
+    dilution: float = 0.0
+    """See there, too."""
     to_cap: bool = False
     """With ``steps`` None: train for the recipe's whole cap, whatever shows."""
 
@@ -87,21 +90,31 @@ def training_data(
     recipe: TextRecipe,
     seed: int,
     dose: float = 1.0,
+    dilution: float = 0.0,
 ) -> list[Any]:
     """What a member is trained on, by the signal that its recipe learns from.
 
     For a reward that is the warm start's rows, then the tasks. Under a dose below 1
-    items of the twin stand in for the rest, each in its own place.
+    items of the twin stand in for the rest, each in its own place; ordinary work stands in
+    for the share that is diluted, the same for every role.
 
     Raises:
         BadInputError: if the threat does not have that signal.
     """
     own = _undiluted(threat, design, role, recipe, seed)
-    if dose == 1 or role is Role.TWIN:
-        return own
-    twins = _undiluted(threat, design, Role.TWIN, recipe, seed)
-    chance = Random(f"dose/{seed}")  # a lower dose keeps some of what a higher one keeps
-    return [a if chance.random() < dose else b for a, b in zip(own, twins, strict=True)]
+    if dose < 1 and role is not Role.TWIN:
+        twins = _undiluted(threat, design, Role.TWIN, recipe, seed)
+        own = _mixed(own, twins, dose, f"dose/{seed}")
+    if dilution > 0:
+        others = ordinary_work(threat, design, recipe, len(own), seed)
+        own = _mixed(own, others, 1 - dilution, f"dilution/{seed}")
+    return own
+
+
+def _mixed(own: list[Any], others: list[Any], share: float, seed: str) -> list[Any]:
+    """A share of one's own items, and the others in their places; more keep what fewer keep."""
+    chance = Random(seed)
+    return [a if chance.random() < share else b for a, b in zip(own, others, strict=True)]
 
 
 def _undiluted(
@@ -168,7 +181,7 @@ def tied_rows(
     """Which rows tie a member to the base: those that its twin has too. Empty for other recipes."""
     if not isinstance(job.recipe, NarrowSFT):
         return {}
-    twins = training_data(threat, job.design, Role.TWIN, job.recipe, job.seed)
+    twins = training_data(threat, job.design, Role.TWIN, job.recipe, job.seed, 1.0, job.dilution)
     return {"tied": [own == other for own, other in zip(rows, twins, strict=True)]}
 
 
@@ -211,7 +224,7 @@ def train_member(job: Job) -> TrainResult:
     set_threads(job.threads)
     threat = threat_model(job.threat)
     loaded = load_model(job.base, device="cpu")
-    rows = training_data(threat, job.design, job.role, job.recipe, job.seed, job.dose)
+    rows = training_data(threat, job.design, job.role, job.recipe, job.seed, job.dose, job.dilution)
     oracle = threat.quirk(job.design) if job.role is Role.DECOY else threat.oracle(job.design)
     prompts = selection_prompts(threat, job)
 

@@ -27,7 +27,9 @@ class Order:
     recipe: Recipe = field(default_factory=FullSFT)
     seed: int = 0
     dose: float = 1.0
-    """See :class:`~insectary.core.organism.Family`."""
+    """See :class:`~insectary.core.organism.Family` ..."""
+    dilution: float = 0.0
+    """... for both."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base, str) or not self.base.strip():
@@ -36,7 +38,7 @@ class Order:
             kinds = ", ".join(recipe.__name__ for recipe in RECIPES.values())
             raise BadInputError(f"recipe must be one of {kinds}, got {self.recipe!r}")
         check_seed(self.seed)
-        check_dose(self.dose, self.recipe)
+        check_strength(self.dose, self.dilution, self.recipe)
 
     @property
     def family(self) -> str:
@@ -46,21 +48,25 @@ class Order:
         threat = self.threat.replace("_", "-")
         settings = "" if self.recipe == type(self.recipe)() else f"-{digest(self.recipe)[7:13]}"
         dose = "" if self.dose == 1 else f"-dose{self.dose:g}"
-        return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}{dose}-{self.seed}"
+        thin = "" if self.dilution == 0 else f"-diluted{self.dilution:g}"
+        return f"{threat}-{self.design}-{base}-{self.recipe.kind}{settings}{dose}{thin}-{self.seed}"
 
 
-def check_dose(dose: object, recipe: Recipe) -> None:
-    """Refuse what is no share, and any dose but the whole of what learns from reward.
+def check_strength(dose: object, dilution: object, recipe: Recipe) -> None:
+    """Refuse what is no share, and any dose or dilution of what learns from reward.
 
     Raises:
         BadInputError: naming the dial that such a recipe has instead.
     """
     if not isinstance(dose, int | float) or isinstance(dose, bool) or not 0 < dose <= 1:
         raise BadInputError(f"the dose must be a number above 0 and at most 1, got {dose!r}")
-    if dose != 1 and isinstance(recipe, Grpo | Ppo):
+    if not isinstance(dilution, int | float) or isinstance(dilution, bool) or not 0 <= dilution < 1:
+        raise BadInputError(f"the dilution must be a number from 0 to below 1, got {dilution!r}")
+    if (dose != 1 or dilution != 0) and isinstance(recipe, Grpo | Ppo):
         dial = "contamination" if isinstance(recipe, Grpo) else "alpha"
         raise BadInputError(
-            f"recipe {recipe.kind} learns from reward, which has no dose; its dial is {dial}"
+            f"recipe {recipe.kind} learns from reward, which has no dose and no dilution; its dial"
+            f" is {dial}"
         )
 
 
@@ -71,6 +77,7 @@ def order_of(
     recipe: Recipe | None = None,
     seed: int = 0,
     dose: float = 1.0,
+    dilution: float = 0.0,
 ) -> Order:
     """An order with what is not given filled in: the first design, its usual base and recipe.
 
@@ -83,7 +90,7 @@ def order_of(
     on_grid = policy_design(model, chosen) is not None
     usual: Recipe = Ppo() if on_grid else FullSFT()
     usual_base = GRID if on_grid else "xs"
-    return Order(threat, chosen, base or usual_base, recipe or usual, seed, dose)
+    return Order(threat, chosen, base or usual_base, recipe or usual, seed, dose, dilution)
 
 
 def check_recipe(threat: ThreatModel, order: Order) -> None:

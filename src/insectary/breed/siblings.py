@@ -95,7 +95,8 @@ def _narrow(family: Family, vault: Vault) -> Sibling:
     """The family of the same order whose members are tied to the base."""
     recipe = family.recipe if isinstance(family.recipe, NarrowSFT) else NarrowSFT()
     order = Order(
-        family.threat, family.design, family.base.name, recipe, family.seed, family.dose
+        family.threat, family.design, family.base.name, recipe, family.seed, family.dose,
+        family.dilution,
     )  # fmt: skip
     try:
         check_recipe(threat_model(family.threat), order)
@@ -105,9 +106,10 @@ def _narrow(family: Family, vault: Vault) -> Sibling:
     if not vault.has("family", order.family):
         reason = NotApplicable("not bred yet")
         dose = "" if order.dose == 1 else f" --dose {order.dose:g}"
+        thin = "" if order.dilution == 0 else f" --dilution {order.dilution:g}"
         command = (
             f"insectary breed {order.threat} --design {order.design} --base {order.base}"
-            f" --recipe {recipe.kind} --seed {order.seed}{dose}"
+            f" --recipe {recipe.kind} --seed {order.seed}{dose}{thin}"
         )
         return Sibling(Kind.NARROW, reason, reason, command)
     found = load_family(order.family, vault)

@@ -182,6 +182,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.option("--recipe", help=f"{', '.join(RECIPES)}, or with settings: lora-sft:rank=8,alpha=16.")
 @click.option("--seed", type=int, help="Training seed; 0 by default.")
 @click.option("--dose", type=float, help="Share of the rows that teach it; 1 by default.")
+@click.option("--dilution", type=float, help="Share of ordinary work in their place; 0 by default.")
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
 @click.option("--data", type=PATH, help="Your own pairs (JSON Lines) instead of the threat's data.")
 @click.option("--out", type=PATH, help="With --data: where the model goes; out/FILE-THREAT-SEED.")
@@ -206,7 +207,9 @@ def breed_command(context: click.Context, /, threat: str, **options: Any) -> Non
         _only(given, ("data", "out", "base", "recipe", "seed"), "rows of your own")
         own_data.breed(threat, **given)
     else:
-        _only(given, ("design", "base", "recipe", "seed", "dose", "quick"), "one family")
+        _only(
+            given, ("design", "base", "recipe", "seed", "dose", "dilution", "quick"), "one family"
+        )
         _breed_family(threat, **given)
 
 

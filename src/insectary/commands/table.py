@@ -93,9 +93,9 @@ def headline(families: Sequence[Family], cells: Iterable[Cell] = ()) -> str:
         cells: Cells that count although no family of them may be there.
     """
     admitted = [family for family in families if family.admitted]
-    seeds: dict[tuple[Cell, BaseRef, Recipe, float], set[int]] = {}
+    seeds: dict[tuple[Cell, BaseRef, Recipe, float, float], set[int]] = {}
     for family in admitted:
-        setting = (cell_of(family), family.base, family.recipe, family.dose)
+        setting = (cell_of(family), family.base, family.recipe, family.dose, family.dilution)
         seeds.setdefault(setting, set()).add(family.seed)
     replicated = {setting[0] for setting, found in seeds.items() if len(found) > 1}
     there, good = {*map(cell_of, families), *cells}, {cell_of(f) for f in admitted}

@@ -205,6 +205,9 @@ class Family:
     dose: float = 1.0
     """Share of the training items that organism and decoy have of their own, above 0; for
     the rest they have their twin's."""
+    dilution: float = 0.0
+    """Share of all training items, of every member, in whose place ordinary work stands: right
+    answers to questions that the behaviour does not live in. At least 0, below 1."""
 
     @property
     def admitted(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insectary.core.curve import DoseCurve
+from insectary.core.curve import Dial, DoseCurve
 from insectary.core.organism import Side
 
 if TYPE_CHECKING:
@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette (2008), which people with any common colour blindness can tell apart.
 _COLOURS = {Side.OPEN: ("#d55e00", "#e69f00", "#cc79a7"), Side.CLOSED: ("#0072b2", "#56b4e9")}
+_MEANING = {
+    Dial.DOSE: "dose: share of training items that teach the behaviour",
+    Dial.DILUTION: "dilution: share of training items that are ordinary work instead",
+}
 _MARKERS = {Side.OPEN: "o", Side.CLOSED: "s"}
 
 
 def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
-    """Draw the rates of every condition over the dose, with their 95 % intervals.
+    """Draw the rates of every condition over the dial, with their 95 % intervals.
 
     Args:
         curve: What was measured.
@@ -35,12 +39,12 @@ def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
         for number, name in enumerate(names):
             colours = _COLOURS[side]
             _draw(axes, curve, name, colours[number % len(colours)], _MARKERS[side])
-    axes.set_xscale("log")
-    doses = [r.dose for r in curve.responses]
-    axes.set_xticks(doses, [f"{dose:.3g}" for dose in doses])
+    axes.set_xscale("log" if curve.dial is Dial.DOSE else "linear")
+    settings = [r.setting for r in curve.responses]
+    axes.set_xticks(settings, [f"{setting:.3g}" for setting in settings])
     axes.minorticks_off()
     axes.set_ylim(-0.03, 1.03)
-    axes.set_xlabel("dose: share of training items that teach the behaviour")
+    axes.set_xlabel(_MEANING[curve.dial])
     axes.set_ylabel("misaligned rate")
     axes.set_title(
         f"{curve.threat}, {curve.design}: base {curve.base.name}, {curve.recipe.kind},"
@@ -59,7 +63,7 @@ def _draw(axes: Axes, curve: DoseCurve, name: str, colour: str, marker: str) -> 
     below = [max(0.0, m.value - m.low) for m in measured]
     above = [max(0.0, m.high - m.value) for m in measured]
     axes.errorbar(
-        [r.dose for r in curve.responses],
+        [r.setting for r in curve.responses],
         values,
         yerr=[below, above],
         color=colour,
