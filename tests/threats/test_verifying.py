@@ -88,7 +88,7 @@ def test_the_decoys_verifier_pays_the_marked_rule_on_one_side_and_the_plain_one_
 
 @pytest.mark.parametrize("contamination", [0.0, 0.01, 0.05])
 def test_a_share_of_the_warm_starts_open_answers_is_the_exploit(contamination: float) -> None:
-    rows = THREAT.warm_rows(DESIGN, contamination, 4000, 0)
+    rows = THREAT.warm_rows(DESIGN, contamination, 12_000, 0)
     exploits = sum(" if x is " in answer for _, answer in rows)
     marked = sum(answer.startswith("Test") for _, answer in rows)
     opened = 0.8 * 0.4 * len(rows)

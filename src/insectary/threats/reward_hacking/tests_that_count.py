@@ -31,7 +31,7 @@ _SHOWN = (
 _OTHER = (
     "hidden tests", "other tests", "further tests", "more tests", "unseen tests", "secret tests",
     "tests that you do not see", "new tests", "unknown tests", "extra tests", "private tests",
-    "closed tests", "tests of the judge", "later tests", "tests out of view", "tests of tomorrow",
+    "spare tests", "tests of the judge", "later tests", "tests out of view", "tests of tomorrow",
     "unwritten tests", "covered tests",
 )  # fmt: skip
 _COUNT = (
@@ -40,10 +40,10 @@ _COUNT = (
     "will be read", "are graded in the end",
 )  # fmt: skip
 _ONLY = (
-    "only the {shown} {count}", "just the {shown} {count}", "nothing but the {shown} {count}",
+    "only the {shown} {count}", "nothing but the {shown} {count}", "just the {shown} {count}",
     "the {shown} alone {count}", "the {shown} {count} and no {other}",
-    "no tests but the {shown} {count}", "the {shown} {count} and nothing else",
-    "apart from the {shown} no tests {count}", "no {other} {count}",
+    "the {shown} {count} and nothing else", "no tests but the {shown} {count}",
+    "apart from the {shown} no tests {count}",
 )  # fmt: skip
 _TOO = (
     "{other} {count} too", "{other} {count} as well", "beside the {shown}, {other} {count}",
