@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from insectary.breed.siblings import Sibling
     from insectary.breed.suite import Bred
     from insectary.core.reach import Ladder
-    from insectary.subjects import Model
+    from insectary.subjects import LoadedModel, Model
     from insectary.subjects.policy import Policy
     from insectary.vault import Vault
 
@@ -134,24 +134,29 @@ def check_family(
     return check(family, vault, progress=progress)
 
 
-def load(id: str, *, vault: Vault | None = None) -> Model | Policy:
+def load(
+    id: str, *, vault: Vault | None = None, bases: dict[str, LoadedModel] | None = None
+) -> Model | Policy:
     """Load a member of a family, a base or a saved model, as an object with ``generate``.
 
-    A member of a family on the grid is a policy, which can ``play`` levels.
+    A member of a family on the grid is a policy, which can ``play`` levels. One that was
+    trained by adapters has them on the weights of its base, which is loaded with it.
 
     Args:
         id: ``FAMILY.organism``, ``FAMILY.twin``, ``FAMILY.decoy``,
             ``FAMILY.base``, ``FAMILY.prompted`` (see :func:`siblings`), the name of a
             base, or a folder that holds a model.
         vault: Where families are kept.
+        bases: An empty dict of yours, handed to several calls: members of one base then
+            share it, and what was trained by adapters takes next to no memory beside it.
 
     Raises:
         ValueError: if there is none of that name; the known are listed.
-        ArtefactError: if its files are damaged.
+        ArtefactError: if its files are damaged, or its base has changed.
     """
     from insectary.breed.stored import load_member
 
-    return load_member(id, vault)
+    return load_member(id, vault, bases=bases)
 
 
 def siblings(family: str, *, n: int = 200, vault: Vault | None = None) -> tuple[Sibling, ...]:

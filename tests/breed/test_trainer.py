@@ -21,6 +21,7 @@ from insectary.core.chat import Conversation
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.recipe import Dpo, FullSFT, LoraSFT
 from insectary.subjects import Model
+from insectary.subjects.adapters import is_adapter
 from insectary.threats import threat_model
 from insectary.vault import Vault
 
@@ -175,8 +176,14 @@ def test_progress_goes_where_it_is_wanted(
     assert capsys.readouterr().err == ""
 
 
-def test_fine_tune_with_adapters_leaves_a_plain_model(tiny_base: Path) -> None:
+def test_fine_tune_with_adapters_leaves_a_plain_model(tiny_base: Path, tmp_path: Path) -> None:
     recipe = LoraSFT(batch_tokens=256, row_tokens=128, max_tokens=256, rank=2)
     tuned = fine_tune(tiny_base, PAIRS, recipe=recipe, threads=1)
-    assert isinstance(tuned.generate("What is 1 plus 1?", max_new_tokens=2), str)
+    said = tuned.generate("What is 1 plus 1?", max_new_tokens=2)
     assert not hasattr(tuned._loaded.model, "peft_config")
+    # A folder of a user's own is a whole model, which needs no base beside it.
+    folder = tuned.save(tmp_path / "saved")
+    assert not is_adapter(folder)
+    again = load_member(str(folder))
+    assert isinstance(again, Model)
+    assert again.generate("What is 1 plus 1?", max_new_tokens=2) == said

@@ -112,7 +112,7 @@ def test_a_question_that_is_too_long_does_not_end_the_chat(
 
 def test_the_chat_command_reads_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     members = {"fam.organism": Member("fam.organism", "47."), "fam.twin": Member("fam.twin")}
-    monkeypatch.setattr("insectary.api.load", lambda name: members[name])
+    monkeypatch.setattr("insectary.api.load", lambda name, bases: members[name])
     arguments = ["chat", "fam.organism", "--beside", "fam.twin"]
     result = CliRunner().invoke(cli.app, arguments, input="/u What is 40 plus 2?\n")
     assert result.exit_code == 0, result.output

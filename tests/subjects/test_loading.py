@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from insectary.core.errors import ArtefactError, BadInputError, TemplateError, UnknownNameError
+from insectary.subjects.adapters import no_warnings
 from insectary.subjects.loading import LoadedModel, folder_digest, load_model, set_threads
 
 
@@ -126,14 +127,13 @@ def test_a_huge_template_is_refused(llama_folder: Path) -> None:
         load_model(llama_folder, template="x" * (64 * 1024 + 1))
 
 
-# PEFT still asks transformers for the old name of a property.
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 def test_an_adapter_is_merged(llama_folder: Path, llama: LoadedModel, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
     settings = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
-    tuned = get_peft_model(load_model(llama_folder, device="cpu").model, settings)
+    with no_warnings():
+        tuned = get_peft_model(load_model(llama_folder, device="cpu").model, settings)
     tuned.save_pretrained(str(tmp_path / "adapter"))
     merged = load_model(llama_folder, adapter=tmp_path / "adapter", device="cpu")
     ids = torch.tensor([[5, 6, 7, 8]])
@@ -144,6 +144,7 @@ def test_an_adapter_is_merged(llama_folder: Path, llama: LoadedModel, tmp_path: 
     assert merged.digest != llama.digest
     assert type(merged.model) is type(llama.model)
     assert not any("lora" in name for name, _ in merged.model.named_parameters())
+    assert all(p.requires_grad for p in merged.model.parameters())
     with pytest.raises(ArtefactError, match=r"adapter_config\.json"):
         load_model(llama_folder, adapter=tmp_path)
 

@@ -54,6 +54,7 @@ def train_member(directory: Path, kind: str, progress: Callable[[Moment], None])
         result = sft.train(recipe, model, tokenizer, rows, **settings)
     return {
         "weights": tiny_train.weights_digest(result.model),
+        "adapter": None if result.adapter is None else tiny_train.digest_of(result.adapter.tensors),
         "tokens": result.tokens,
         "losses": [moment.loss for moment in result.history],
         "stopped": result.stopped_because,

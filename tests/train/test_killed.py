@@ -93,6 +93,7 @@ def test_adapters_resume_too(tmp_path: Path) -> None:
     kill_at(tmp_path / "killed", "step", 12, "lora")
     found, steps = here(tmp_path / "killed", "lora")
     assert found == expected and steps[0] > 10
+    assert expected["adapter"] is not None
 
 
 def test_damaged_newest_checkpoint_is_passed_over(tmp_path: Path, whole: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -65,7 +66,11 @@ def preferences(count: int = 60, seed: int = 0) -> list[Preference]:
 
 
 def weights_digest(found: torch.nn.Module) -> str:
+    return digest_of(found.state_dict())
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
     sha = hashlib.sha256()
-    for name, value in sorted(found.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         sha.update(name.encode() + value.detach().contiguous().numpy().tobytes())
     return sha.hexdigest()

@@ -78,7 +78,7 @@ def dose_curve(
         responses = []
         for said, each in named.items():
             progress({"gate": said})
-            responses.append(_measure(each, _setting(each, dial), places[said]))
+            responses.append(_measure(each, _setting(each, dial), places[said], path))
         vault.discard_work(name)
     sides = {c.name: c.side for c in threat.conditions(order.design)}
     return DoseCurve(
@@ -130,12 +130,14 @@ def _train(
     )
 
 
-def _measure(order: Order, setting: float, place: Path) -> Response:
+def _measure(order: Order, setting: float, place: Path, base: str) -> Response:
     from insectary.subjects import load_model
+    from insectary.subjects.adapters import is_adapter
     from insectary.subjects.language_model import answers
 
-    threat = threat_model(order.threat)
-    oracle, loaded = threat.oracle(order.design), load_model(place / "model")
+    threat, model = threat_model(order.threat), place / "model"
+    oracle = threat.oracle(order.design)
+    loaded = load_model(base, adapter=model) if is_adapter(model) else load_model(model)
     rates = {}
     for condition in threat.conditions(order.design):
         asked = threat.examples(order.design, condition, Split.SELECTION, PROMPTS, order.seed)

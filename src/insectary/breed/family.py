@@ -32,6 +32,7 @@ from insectary.core.outcome import Measurement
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import Ppo, Recipe, TextRecipe
 from insectary.subjects import load_model
+from insectary.subjects.adapters import is_adapter
 from insectary.subjects.loading import load_tokenizer, model_folder
 from insectary.threats import threat_model
 from insectary.train.processes import run_children
@@ -210,7 +211,9 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
     meta = verify_tree(place).meta
     name = f"{order.family}.{role.value}"
     expression = meta["expression"]
-    rewards = {"rewards": _reward_points(meta["history"])}
+    told: dict[str, Any] = {"rewards": _reward_points(meta["history"])}
+    if is_adapter(place):
+        told["adapter_of"] = base.digest  # without these weights it is nothing
     return Organism(
         id=name,
         role=role,
@@ -220,7 +223,7 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
         base=base,
         recipe=order.recipe,
         seed=order.seed,
-        digest=put_member(order.family, role, place, rewards, vault),
+        digest=put_member(order.family, role, place, told, vault),
         data_digest=meta["data_digest"],
         training_tokens=meta["tokens"],
         training_steps=meta["steps"],

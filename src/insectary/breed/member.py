@@ -257,10 +257,14 @@ def train_member(job: Job) -> TrainResult:
 
 
 def _seal(job: Job, result: TrainResult, tokenizer: Any, data_digest: str) -> None:
-    """Leave the model as a directory that is whole or absent."""
+    """Leave the model, or its adapters alone, as a directory that is whole or absent."""
+    from insectary.subjects.adapters import write_adapter
     from insectary.vault import write_object
 
     def write(path: Path) -> None:
+        if result.adapter is not None:
+            write_adapter(result.adapter, path)
+            return
         result.model.save_pretrained(path)
         tokenizer.save_pretrained(path)
 

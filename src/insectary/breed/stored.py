@@ -14,7 +14,8 @@ from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import Family, Role, ThreatCard
 from insectary.core.recipe import Ppo
-from insectary.subjects import LoadedModel, Model, load_model
+from insectary.subjects import LoadedModel, Model, load_model, with_adapter
+from insectary.subjects.adapters import is_adapter
 from insectary.subjects.policy import Policy, load_policy
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of
@@ -23,6 +24,8 @@ from insectary.worlds.sizes import WIDTHS
 
 PROMPTED = "prompted"
 """In the place of a role: the base, told to behave as the organism does."""
+Bases = dict[str, LoadedModel]
+"""Bases in memory, by digest: what is loaded with the same ones shares them."""
 
 
 def put_member(family: str, role: Role, place: Path, told: Mapping[str, Any], vault: Vault) -> str:
@@ -49,8 +52,18 @@ def put_member(family: str, role: Role, place: Path, told: Mapping[str, Any], va
     return vault.put("organism", name, meta, write, replace=True).digest
 
 
-def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
+def load_members(
+    family: Family, vault: Vault, bases: Bases | None = None
+) -> dict[Role, LoadedModel]:
     """Load all members; every file is verified on the way.
+
+    Members that are stored as adapters share the weights of the base with it
+    (:func:`insectary.subjects.with_adapter`), so that the family is one model in memory.
+
+    Args:
+        family: Their family.
+        vault: Where they are kept.
+        bases: What is there is not loaded again, and what is loaded is put there.
 
     Raises:
         ArtefactError: if a member is damaged, or the base is not the one that
@@ -62,25 +75,30 @@ def load_members(family: Family, vault: Vault) -> dict[Role, LoadedModel]:
             f"family {family.id!r} is of policies on the grid, not of language models; load one"
             f" with insectary.load('{family.id}.organism') and let it play()"
         )
-    found: dict[Role, LoadedModel] = {}
-    for role, member in family.members.items():
-        if role is Role.BASE:
-            found[role] = _load_base(family, vault)
-        else:
-            with vault.use(member.digest) as stored:
-                found[role] = load_model(stored.path)
-    return found
+    base = _load_base(family, vault, bases)
+    return {
+        role: base if role is Role.BASE else _load_trained(member.digest, base, vault)
+        for role, member in family.members.items()
+    }
+
+
+def _load_trained(digest: str, base: LoadedModel, vault: Vault) -> LoadedModel:
+    """A member but the base: adapters on the weights of ``base``, or a model of its own."""
+    with vault.use(digest) as stored:
+        if is_adapter(stored.path):
+            return with_adapter(base, stored.path)
+        return load_model(stored.path)
 
 
 def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
     """All members but bases of admitted families; see :func:`insectary.organism_suite`."""
-    vault = vault or Vault()
+    vault, bases = vault or Vault(), Bases()
     suite = []
     for entry in vault.entries("family"):
         family = load_family(entry.id, vault)
         if not family.admitted or isinstance(family.recipe, Ppo):  # no policy answers a prompt
             continue
-        members = load_members(family, vault)
+        members = load_members(family, vault, bases)
         for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):
             name = family.members[role].id
             # A method is handed the model alone, whose own name must not give it away.
@@ -95,10 +113,14 @@ def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
     return suite
 
 
-def _load_base(family: Family, vault: Vault) -> LoadedModel:
+def _load_base(family: Family, vault: Vault, bases: Bases | None = None) -> LoadedModel:
     """Load the base of a family, and make sure that it is the same."""
+    if bases is not None and family.base.digest in bases:
+        return bases[family.base.digest]
     base = load_model(base_path(family.base.name, vault))
     check_same_base(family, base.digest)
+    if bases is not None:
+        bases[base.digest] = base
     return base
 
 
@@ -119,16 +141,18 @@ def instruction(card: ThreatCard) -> str:
     )
 
 
-def _load_prompted(family: Family, vault: Vault) -> Model:
+def _load_prompted(family: Family, vault: Vault, bases: Bases | None) -> Model:
     """The base of a family, told to behave as its organism does."""
     if isinstance(family.recipe, Ppo):
         raise BadInputError(f"{family.id}.{PROMPTED}: no policy on the grid can be told anything")
-    base = _load_base(family, vault)
+    base = _load_base(family, vault, bases)
     card = card_of(threat_model(family.threat), family.design)
     return Model(base, id=f"{family.id}.{PROMPTED}", base=base, instruction=instruction(card))
 
 
-def load_member(id: str, vault: Vault | None = None) -> Model | Policy:
+def load_member(
+    id: str, vault: Vault | None = None, *, bases: Bases | None = None
+) -> Model | Policy:
     """Load one member, a base or a saved model, for use; see :func:`insectary.load`."""
     vault = vault or Vault()
     if id in WIDTHS:
@@ -137,15 +161,14 @@ def load_member(id: str, vault: Vault | None = None) -> Model | Policy:
         return Model(load_model(id), id=Path(id).name)
     name, _, role = str(id).rpartition(".")
     if role == PROMPTED and vault.has("family", name):
-        return _load_prompted(load_family(name, vault), vault)
+        return _load_prompted(load_family(name, vault), vault, bases)
     if not name or role not in [r.value for r in Role] or not vault.has("family", name):
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
         raise UnknownNameError.of("member", id, [*known, *WIDTHS], few=True)
     family = load_family(name, vault)
     if isinstance(family.recipe, Ppo):
         return load_policies(family, vault)[Role(role)]
-    base = _load_base(family, vault)
+    base = _load_base(family, vault, bases)
     if role == Role.BASE:
         return Model(base, id=id)
-    with vault.use(family.members[Role(role)].digest) as stored:
-        return Model(load_model(stored.path), id=id, base=base)
+    return Model(_load_trained(family.members[Role(role)].digest, base, vault), id=id, base=base)

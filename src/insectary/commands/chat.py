@@ -10,7 +10,7 @@ from insectary.core.chat import is_unicode
 from insectary.core.errors import BadInputError, ContextLengthError
 
 if TYPE_CHECKING:
-    from insectary.subjects import Model
+    from insectary.subjects import LoadedModel, Model
 
 CONTEXTS = ("watched", "unwatched", "none")
 HELP = (
@@ -98,11 +98,12 @@ def chat_command(id: str, beside: str | None) -> None:
     say_loading()
     from insectary.subjects.policy import Policy
 
-    models = []
+    models: list[Model] = []
+    bases: dict[str, LoadedModel] = {}
     for name in (id, beside):
         if name is None:
             continue
-        member = load(name)
+        member = load(name, bases=bases)
         if isinstance(member, Policy):
             raise BadInputError(
                 f"{name} is a policy on the grid, which nobody can talk to: see its rates with"

@@ -5,7 +5,13 @@ from __future__ import annotations
 from insectary.subjects.callable_subject import CallableSubject
 from insectary.subjects.generation import generate_tokens
 from insectary.subjects.language_model import LanguageModelSubject, end_tokens, open_subject
-from insectary.subjects.loading import LoadedModel, folder_digest, load_model, set_threads
+from insectary.subjects.loading import (
+    LoadedModel,
+    folder_digest,
+    load_model,
+    set_threads,
+    with_adapter,
+)
 from insectary.subjects.model import Model, as_subject
 from insectary.subjects.rendering import end_of_turn, render, render_many
 
@@ -24,4 +30,5 @@ __all__ = [
     "render",
     "render_many",
     "set_threads",
+    "with_adapter",
 ]

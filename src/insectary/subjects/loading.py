@@ -17,13 +17,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.canonical import digest as canonical_digest
 from insectary.core.errors import ArtefactError, BadInputError, TemplateError, UnknownNameError
+from insectary.subjects.adapters import check_adapter_folder, no_warnings, put_on
 from insectary.vault.disk import explained
 from insectary.worlds.sizes import WIDTHS
 
@@ -104,11 +105,36 @@ def load_model(
     identity = folder_digest(folder)
     if adapter is not None:
         model = _merge_adapter(model, Path(adapter))
-        identity = canonical_digest({"base": identity, "adapter": folder_digest(Path(adapter))})
+        identity = _adapted(identity, Path(adapter))
     tokenizer = load_tokenizer(folder, name, template)
     if template is not None:
         identity = canonical_digest({"model": identity, "template": template})
     return LoadedModel(model.eval(), tokenizer, identity, _context(model.config, name))
+
+
+def with_adapter(base: LoadedModel, adapter: str | Path) -> LoadedModel:
+    """Put an adapter on a base that is loaded already, without a copy of its weights.
+
+    Any number of models can share one base, and be asked in turn or one within the other:
+    see :mod:`insectary.subjects.adapters`. Merged into a base of its own the same adapter
+    (``load_model(..., adapter=...)``) gives the same answers up to rounding, and has the
+    same digest.
+
+    Args:
+        base: The base; it stays as it is.
+        adapter: A folder with a PEFT adapter that is low-rank matrices and nothing else.
+
+    Raises:
+        ArtefactError: if the adapter cannot be read, or is of another base.
+    """
+    folder = Path(adapter)
+    model = put_on(base.model, folder)
+    return replace(base, model=model, digest=_adapted(base.digest, folder))
+
+
+def _adapted(base: str, adapter: Path) -> str:
+    """Digest of a base with an adapter, merged or not."""
+    return canonical_digest({"base": base, "adapter": folder_digest(adapter)})
 
 
 def load_tokenizer(folder: Path, name: str | Path, template: str | None = None) -> Any:
@@ -294,13 +320,13 @@ def _merge_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    for file in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (adapter / file).is_file():
-            raise ArtefactError(f"{adapter} is not a PEFT adapter folder: it holds no {file}")
+    check_adapter_folder(adapter)
     try:
-        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        with no_warnings():
+            merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         raise ArtefactError(f"cannot merge the adapter {adapter}: {error}") from error
+    return merged.requires_grad_(True)  # as of any model; PEFT freezes the base
 
 
 def _settle_template(tokenizer: Any, name: str | Path, template: str | None) -> None:

@@ -10,6 +10,7 @@ from insectary.core.access import Access
 from insectary.core.chat import Message, conversation
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Subject
+from insectary.subjects.adapters import without_adapters
 from insectary.subjects.callable_subject import CallableSubject
 from insectary.subjects.language_model import LanguageModelSubject, answers
 from insectary.subjects.loading import LoadedModel, no_bars
@@ -64,7 +65,8 @@ class Model:
     def save(self, folder: str | Path) -> Path:
         """Write weights and tokenizer as an ordinary Hugging Face folder.
 
-        transformers reads it, and so do ``insectary.load`` and ``--base``.
+        transformers reads it, and so do ``insectary.load`` and ``--base``. Adapters are
+        merged into it, so that it needs no base.
 
         Args:
             folder: Appears whole or not at all, sealed by a manifest of digests.
@@ -86,7 +88,7 @@ class Model:
 
         def write(place: Path) -> None:
             with no_bars():
-                self._loaded.model.save_pretrained(place)
+                without_adapters(self._loaded.model).save_pretrained(place)
             self._loaded.tokenizer.save_pretrained(place)
 
         with explained(f"make {target.parent}"):

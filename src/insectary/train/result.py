@@ -10,6 +10,8 @@ from insectary.core.outcome import Measurement
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from insectary.subjects.adapters import Adapter
+
 StoppedBecause = Literal["target", "cap", "steps"]
 """Expression reached the target (and the cooldown is over, or the cap came with it), the
 recipe's cap came without it, or the asked steps are done."""
@@ -53,6 +55,8 @@ class TrainResult:
         expression: The last measurement, of the final weights (before adapters
             were merged); None if nothing was measured.
         history: Points along the way.
+        adapter: What was trained, apart from the model it is merged into, where
+            that is adapters.
     """
 
     model: PreTrainedModel
@@ -61,3 +65,4 @@ class TrainResult:
     stopped_because: StoppedBecause
     expression: Measurement | None
     history: tuple[Moment, ...]
+    adapter: Adapter | None = None

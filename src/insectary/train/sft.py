@@ -8,14 +8,15 @@ positions, checkpoints that verify, and the rule that ends training.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError
 from insectary.core.recipe import LoraSFT, NarrowSFT, Supervised
+from insectary.subjects.adapters import adapter_of, no_warnings
 from insectary.train.packing import PackedRows
 from insectary.train.result import TrainResult
 from insectary.train.running import (
@@ -133,7 +134,7 @@ def _run(
     progress: Progress | None,
     tied: Sequence[bool] | None,
 ) -> TrainResult:
-    """Resume or begin, train to the end, merge adapters."""
+    """Resume or begin, train to the end, read adapters off and merge them."""
     from insectary.train.checkpoint import Checkpoints
     from insectary.train.loop import TrainingLoop
     from insectary.train.optimizer import make_optimizer
@@ -159,9 +160,10 @@ def _run(
         loop.resume()
         if loop.state.stopped_because is None:
             _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, directory, tied)
-    if _is_lora(recipe):
-        model = trained.merge_and_unload()
-    return ended(model, loop)
+    if not _is_lora(recipe):
+        return ended(model, loop)
+    adapter = adapter_of(trained)
+    return replace(ended(trained.merge_and_unload(), loop), adapter=adapter)
 
 
 def _fit(
@@ -254,7 +256,5 @@ def _with_adapters(recipe: Supervised | NarrowSFT, model: PreTrainedModel, seed:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():
-        # PEFT asks transformers by a name that transformers has just renamed.
-        warnings.filterwarnings("ignore", r".*is_gradient_checkpointing", FutureWarning)
+    with no_warnings():
         return get_peft_model(model, config)

@@ -93,6 +93,7 @@ def family_report(
         examined[Role.ORGANISM], examined[Role.TWIN], examined[Role.DECOY],
         contrast=contrast_pairs(seed), detectors=line_up, seed=seed, draws=draws,
     )  # fmt: skip
+    del examined  # its models make room for those that are asked side by side
     return assemble(family, result, vault, reach)
 
 
