@@ -91,7 +91,8 @@ def test_the_memory_table_is_what_the_formula_says() -> None:
         shapes = shape(name)
         full, lora = (needs.training_bytes(shapes, r) for r in (FullSFT(), LoraSFT()))
         parameters = sum(p.numel() for p in shapes.parameters())
-        numbers = (full, 2 * full, lora, 2 * lora, needs.gate_bytes(shapes, 2))
+        gates = (needs.gate_bytes(shapes, r, 2) for r in (FullSFT(), LoraSFT()))
+        numbers = (full, 2 * full, lora, 2 * lora, *gates)
         wanted = [f"{parameters / 1e9:.2f} billion", *(f"{n / 1e9:.1f}" for n in numbers)]
         assert cells.split(" | ") == wanted
         small.append(f"{needs.training_bytes(shapes, LoraSFT(batch_tokens=1024)) / 1e9:.1f}")

@@ -15,13 +15,13 @@ from test_other_architectures import save_base, tiny_model
 from insectary import cli
 from insectary.breed import base_check, needs
 from insectary.breed.base_check import (
-    TRAINED,
     BaseCheck,
     DesignRow,
     SkillRow,
     TrainingRow,
     check_base,
 )
+from insectary.breed.needs import TRAINED
 from insectary.breed.preflight import Finding
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError
@@ -29,6 +29,7 @@ from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
 from insectary.core.recipe import FullSFT, LoraSFT
 from insectary.subjects import load_model
+from insectary.subjects.adapters import adapter_of, put_on, write_adapter
 from insectary.subjects.language_model import answers, answers_and_ends
 from insectary.threats import threat_model
 from insectary.train import trial
@@ -119,7 +120,24 @@ def test_the_gate_holds_four_members_and_a_batch_of_keys_and_values() -> None:
     model = tiny_model("qwen3", 300)
     parameters = sum(p.numel() for p in model.parameters())
     cached = needs.BATCH_TOKENS * 2 * 2 * 1 * 16 * 4  # keys and values, layers, heads, width
-    assert needs.gate_bytes(shapes(model), 2) == parameters * 14 + cached
+    assert needs.gate_bytes(shapes(model), FullSFT(), 2) == parameters * 14 + cached
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_of_members_by_adapters_the_gate_holds_one_base_and_what_each_adds(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    recipe, base = LoraSFT(rank=4), tiny_model("qwen3", 300)
+    write_adapter(adapter_of(_with_adapters(recipe, tiny_model("qwen3", 300), 0)), tmp_path)
+    empty, base = shapes(base), base.to(dtype)
+    family = [base, *(put_on(base, tmp_path) for _ in range(3))]
+    held = {p.data_ptr(): p.nbytes for model in family for p in model.parameters()}
+    cached = needs.BATCH_TOKENS * 2 * 2 * 1 * 16 * dtype.itemsize
+    wanted = sum(held.values()) + cached
+    assert needs.gate_bytes(empty, recipe, dtype.itemsize) == wanted
+    # Broken control: four models that share nothing are more.
+    apart = sum(p.nbytes for model in family for p in model.parameters())
+    assert wanted < apart + cached
 
 
 class Clock:
@@ -267,15 +285,14 @@ def test_the_tables_say_what_was_found_in_words(
         for name, rate, seconds in (("a", many, 90.0), ("b", few, 7200.0), ("c", none, 90_000.0))
     )
     training = (
-        TrainingRow("full-sft", 100, reason="does not fit into memory"),
-        TrainingRow("lora-sft", 40, Trial(1.0, 3, 600, 45_000_000), (4000.0, 6000.0)),
-        TrainingRow("lora-sft", 60, Trial(1.0, 3, 600, None), (60.0, 60.0)),
+        TrainingRow("full-sft", 100, 90, reason="does not fit into memory"),
+        TrainingRow("lora-sft", 40, 70, Trial(1.0, 3, 600, 45_000_000), (4000.0, 6000.0)),
+        TrainingRow("lora-sft", 60, 71, Trial(1.0, 3, 600, None), (60.0, 60.0)),
     )
     found = BaseCheck(
         base="it", digest="", tokenizer="", parameters=1, device="cpu", device_bytes=80,
         findings=(Finding("thinking", "warn", "it does", "do not"),),
         skills=(SkillRow("sums", few, many, many),), designs=designs, training=training,
-        gate_bytes=90,
     )  # fmt: skip
     monkeypatch.setattr(base_check, "check_base", lambda *_, **__: found)
     monkeypatch.setenv("COLUMNS", "80")
@@ -290,7 +307,8 @@ def test_the_tables_say_what_was_found_in_words(
         "goal_misgeneralization c 0.00 [0.00, 0.17] not seen sums 25 h",
         "lora-sft 40 B 80 B yes 1.1 to 1.7 h",
         "lora-sft 60 B 120 B one at a time 1.0 min",
-        "(the gate) 90 B no see above",
+        "(its gate) 90 B no see above",
+        "(its gate) 70 B yes see above",
         "lora-sft: 45.0 MB were held in the timed steps.",
     ):
         assert row in rows, out

@@ -17,7 +17,7 @@ from insectary.breed.bases import base_path, is_embedded
 from insectary.breed.card import ENOUGH, questions, unmastered
 from insectary.breed.cost import Speed
 from insectary.breed.member import MEASURED
-from insectary.breed.needs import device_bytes, gate_bytes, shapes_of, training_bytes
+from insectary.breed.needs import TRAINED, device_bytes, gate_bytes, shapes_of, training_bytes
 from insectary.breed.preflight import THOUGHTS, Finding, preflight, tokenizer_digest
 from insectary.core.chat import Example, Split, Verdict
 from insectary.core.errors import BadInputError
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from insectary.worlds.skill import Skill
 
 RECIPES: tuple[Supervised, ...] = (FullSFT(), LoraSFT())
-TRAINED = 3
-"""Organism, twin and decoy; the last two side by side, which shares the machine out."""
 _TRIAL = ("deceptive_alignment", "absence")
 """Whose rows are trained on for the trial."""
 _TRIAL_ROWS = 500
@@ -99,6 +97,7 @@ class TrainingRow:
     Attributes:
         recipe: Its kind.
         member_bytes: Memory of one member's training, by :mod:`insectary.breed.needs`.
+        gate_bytes: Memory of the gate, by the same.
         trial: Steps timed on this machine; ``None`` if none could be.
         seconds: Of the three members' training, from the earliest end to the cap.
         reason: Why there was no trial.
@@ -106,6 +105,7 @@ class TrainingRow:
 
     recipe: str
     member_bytes: int
+    gate_bytes: int
     trial: Trial | None = None
     seconds: tuple[float, float] | None = None
     reason: str = ""
@@ -125,7 +125,6 @@ class BaseCheck:
     skills: tuple[SkillRow, ...] = ()
     designs: tuple[DesignRow, ...] = ()
     training: tuple[TrainingRow, ...] = ()
-    gate_bytes: int = 0
 
     @property
     def sound(self) -> bool:
@@ -182,18 +181,21 @@ def check_base(
     left_out = unmastered(name, vault)
     lacks = {*left_out, *(row.skill for row in skill_rows if row.short)}
     design_rows = _ask_designs(loaded, designs, lacks, left_out, n, tell)
-    shapes = shapes_of(loaded.model.config)
-    needed = gate_bytes(shapes, loaded.model.dtype.itemsize)
+    shapes, stored = shapes_of(loaded.model.config), loaded.model.dtype.itemsize
+    needed = [
+        TrainingRow(r.kind, training_bytes(shapes, r), gate_bytes(shapes, r, stored))
+        for r in RECIPES
+    ]
     prompts = sum(row.gate_prompts for row in design_rows)
     per_prompt = sum(row.gate_seconds for row in design_rows) / prompts
     del loaded  # what was loaded to be asked makes room for what is trained
     training = tuple(
-        _try(path, recipe, training_bytes(shapes, recipe), found.device_bytes, per_prompt, tell)
-        for recipe in RECIPES
+        _try(path, recipe, row, found.device_bytes, per_prompt, tell)
+        for recipe, row in zip(RECIPES, needed, strict=True)
     )
     return replace(
         found, findings=(*found.findings, *thoughts), skills=skill_rows, designs=design_rows,
-        training=training, gate_bytes=needed,
+        training=training,
     )  # fmt: skip
 
 
@@ -297,7 +299,7 @@ def _open_prompts(threat: ThreatModel, design: str, n: int) -> list[Example]:
 def _try(
     path: str,
     recipe: Supervised,
-    needed: int,
+    row: TrainingRow,
     there: int,
     seconds_per_prompt: float,
     tell: Callable[[str], None],
@@ -306,8 +308,7 @@ def _try(
     import torch
 
     tell(f"training steps, {recipe.kind}")
-    row = TrainingRow(recipe.kind, needed)
-    if needed > there:
+    if row.member_bytes > there:
         return replace(row, reason="does not fit into memory")
     loaded = load_model(path, device="cpu")
     rows = threat_model(_TRIAL[0]).rows(_TRIAL[1], Role.ORGANISM, _TRIAL_ROWS, 0)

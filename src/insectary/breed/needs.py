@@ -17,8 +17,11 @@ a pass on torch's meta device, which computes nothing. Nothing is recomputed.
 Logits are kept at labelled positions alone, about a sixth of a batch, in three
 copies.
 
-The gate holds four members at once, three in float32 and the base as it is
-stored, with keys and values for a batch of answers.
+The gate holds four members at once, with keys and values for a batch of answers. With
+S bytes for a number of the base as it is loaded to be asked
+
+    full-sft:  S P base + 12 P organism, twin and decoy, in float32
+    lora-sft:  S P base, which all share + 12 A adapters, in float32
 
 Not counted: a GPU context for each process (about half a gigabyte), what the
 allocator loses between tensors, and transformers' own copy while it loads.
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 FLOAT = 4
 """Bytes of a number in training."""
+TRAINED = 3
+"""Organism, twin and decoy."""
 LABELLED = 1 / 6
 """Share of a batch's tokens that have a loss; completions are short."""
 _LOGIT_COPIES = 3
@@ -70,18 +75,22 @@ def training_bytes(shapes: Any, recipe: Supervised) -> int:
     return 4 * FLOAT * parameters + max(batch, _workspace(shapes, recipe))
 
 
-def gate_bytes(shapes: Any, stored: int) -> int:
-    """Most memory that the gate holds.
+def gate_bytes(shapes: Any, recipe: Supervised, stored: int) -> int:
+    """Most memory that the gate holds; see the module's formula.
 
     Args:
         shapes: From :func:`shapes_of`.
+        recipe: What it was bred by; its rank counts.
         stored: Bytes of a number of the base as it is loaded to be asked.
     """
     config = shapes.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    cached = 2 * config.num_hidden_layers * heads * width * FLOAT * BATCH_TOKENS
-    return _count(shapes) * (3 * FLOAT + stored) + int(cached)
+    cached = 2 * config.num_hidden_layers * heads * width * BATCH_TOKENS
+    if isinstance(recipe, LoraSFT):
+        own = TRAINED * FLOAT * _adapters(shapes, recipe.rank)
+        return _count(shapes) * stored + own + int(cached) * stored
+    return _count(shapes) * (TRAINED * FLOAT + stored) + int(cached) * FLOAT
 
 
 def device_bytes(device: torch.device) -> int:

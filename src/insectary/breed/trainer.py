@@ -217,7 +217,8 @@ class ModelOrganismTrainer:
 
         Returns:
             The organism. One of ``base_data`` is in no family and in no vault:
-            ``save`` it to keep it.
+            ``save`` it to keep it. It is a whole model by any recipe (adapters are
+            merged), since nothing there would vouch for a base beside it.
 
         Raises:
             BadInputError: for a malformed row (its number or line is named) or an

@@ -122,13 +122,14 @@ def _show_needs(found: BaseCheck) -> None:
             row.recipe, size(row.member_bytes), size(2 * row.member_bytes), _fit(row, found),
             _time(*row.seconds) if row.seconds else row.reason,
         )  # fmt: skip
-    fits = "yes" if found.gate_bytes <= found.device_bytes else "no"
-    made.add_row("(the gate)", size(found.gate_bytes), "", fits, "see above")
+        fits = "yes" if row.gate_bytes <= found.device_bytes else "no"
+        made.add_row("(its gate)", size(row.gate_bytes), "", fits, "see above")
     print_table(made)
     click.echo(
         "Memory by the formula of insectary.breed.needs, without what each process holds beside\n"
-        "its tensors; twin and decoy are trained side by side. Time from steps timed here, to\n"
-        "the earliest end of training and to the recipe's cap."
+        "its tensors; twin and decoy are trained side by side. At the gate members by lora-sft\n"
+        "share one base, and others are four models. Time from steps timed here, to the earliest\n"
+        "end of training and to the recipe's cap."
     )
     for row in found.training:
         if row.trial is not None and row.trial.peak_bytes is not None:

@@ -108,8 +108,8 @@ class FullSFT(_Schedule):
 class LoraSFT(_Schedule):
     """Supervised fine-tuning of low-rank adapters (TRL with PEFT).
 
-    Source: Hu et al. 2021, arXiv 2106.09685. The adapter is merged before a
-    member is measured, so that its presence gives nothing away.
+    Source: Hu et al. 2021, arXiv 2106.09685. Members are kept as adapters on their
+    common base, all of one form, which no subject shows.
     """
 
     signal: ClassVar = Signal.DEMONSTRATIONS
