@@ -18,7 +18,10 @@ from transformers import (
     Qwen3Config,
 )
 
+from insectary.core.recipe import LoraSFT
+from insectary.subjects.adapters import adapter_of, write_adapter
 from insectary.subjects.loading import LoadedModel, load_model
+from insectary.train.sft import _with_adapters
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<|turn|>", "<|end|>"]
 TEMPLATE = (
@@ -131,3 +134,36 @@ def make_tokenizer() -> Any:
 @pytest.fixture(scope="session")
 def no_system_template() -> str:
     return NO_SYSTEM_TEMPLATE
+
+
+def make_adapter(base: Path, folder: Path, seed: int) -> Path:
+    """Adapters as training leaves them, but with weights that change every answer."""
+    trained = _with_adapters(LoraSFT(rank=4), load_model(base, device="cpu").model, seed)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in trained.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.3)
+    folder.mkdir()
+    write_adapter(adapter_of(trained), folder)
+    return folder
+
+
+ADAPTED = ("first", "second", "third")
+
+
+@pytest.fixture(scope="module", params=("llama", "qwen3", "gpt-neox", "gemma"))
+def folders(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Path]]:
+    """A base, and three adapters for it."""
+    place = tmp_path_factory.mktemp(request.param)
+    base = save_tiny(place / "base", request.param)
+    return base, {
+        name: make_adapter(base, place / name, seed) for seed, name in enumerate(ADAPTED, start=1)
+    }
+
+
+@pytest.fixture(scope="session")
+def adapt() -> Any:
+    return make_adapter

@@ -11,52 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from insectary.core.access import Access, View
 from insectary.core.chat import Message, Transcript
-from insectary.core.errors import ArtefactError
-from insectary.core.recipe import LoraSFT
 from insectary.subjects import LoadedModel, Model, load_model, with_adapter
 from insectary.subjects.adapters import (
-    adapter_of,
     is_adapter,
     no_warnings,
     without_adapters,
-    write_adapter,
 )
 from insectary.subjects.language_model import LanguageModelSubject
-from insectary.train.sft import _with_adapters
 
-ARCHITECTURES = ("llama", "qwen3", "gpt-neox", "gemma")
 NAMES = ("first", "second", "third")
 ASK = [(Message("user", text),) for text in ("What is two and two?", "Hi", "Say it again.")]
 SAID = [Transcript(ASK[0], "Four."), Transcript(ASK[1], "A longer answer."), Transcript(ASK[2], "")]
 IDS = torch.tensor([[5, 6, 7, 8, 9, 60, 61]])
-
-
-def make_adapter(base: Path, folder: Path, seed: int) -> Path:
-    """Adapters as training leaves them, but with weights that change every answer."""
-    trained = _with_adapters(LoraSFT(rank=4), load_model(base, device="cpu").model, seed)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in trained.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.3)
-    folder.mkdir()
-    write_adapter(adapter_of(trained), folder)
-    return folder
-
-
-@pytest.fixture(scope="module", params=ARCHITECTURES)
-def folders(
-    request: pytest.FixtureRequest, save: Any, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Path]]:
-    place = tmp_path_factory.mktemp(request.param)
-    base = save(place / "base", request.param)
-    return base, {
-        name: make_adapter(base, place / name, seed) for seed, name in enumerate(NAMES, start=1)
-    }
 
 
 @pytest.fixture(scope="module")
@@ -286,11 +256,11 @@ def test_training_mode_and_frozen_weights_are_taken_over(
     assert [p for p in base.model.parameters() if not p.requires_grad] == [frozen]
 
 
-def test_tied_weights_stay_tied(save: Any, tmp_path: Path) -> None:
+def test_tied_weights_stay_tied(save: Any, adapt: Any, tmp_path: Path) -> None:
     folder = save(tmp_path / "base", "gemma")
     base = load_model(folder, device="cpu")
     assert base.model.lm_head.weight is base.model.get_input_embeddings().weight
-    member = with_adapter(base, make_adapter(folder, tmp_path / "adapter", 1)).model
+    member = with_adapter(base, adapt(folder, tmp_path / "adapter", 1)).model
     for model in (member, without_adapters(member)):
         assert model.lm_head.weight is model.get_input_embeddings().weight
 
@@ -336,36 +306,6 @@ def test_the_subject_gives_no_name_away(
         assert not [word for word in (*NAMES, "organism", "twin", "decoy") if word in text]
 
 
-def test_the_files_tell_of_no_place_and_are_a_small_share(
-    folders: tuple[Path, dict[str, Path]],
-) -> None:
-    base, adapters = folders
-    for folder in adapters.values():
-        assert sorted(p.name for p in folder.iterdir()) == [
-            "adapter_config.json", "adapter_model.safetensors",
-        ]  # fmt: skip
-        config = json.loads((folder / "adapter_config.json").read_text())
-        assert config["base_model_name_or_path"] is None
-        assert config["target_modules"] == sorted(config["target_modules"])
-        assert "/" not in (folder / "adapter_config.json").read_text()
-        assert str(base).encode() not in (folder / "adapter_model.safetensors").read_bytes()
-    texts = {(folder / "adapter_config.json").read_text() for folder in adapters.values()}
-    assert len(texts) == 1
-
-
-def test_others_can_read_the_files(
-    folders: tuple[Path, dict[str, Path]], members: Mapping[str, LoadedModel]
-) -> None:
-    from peft import PeftModel
-
-    plain = load_model(folders[0], device="cpu")
-    with no_warnings():
-        theirs: Any = PeftModel.from_pretrained(plain.model, str(folders[1]["first"]))
-    with torch.inference_mode():
-        expected = theirs.eval()(input_ids=IDS).logits
-        torch.testing.assert_close(members["first"].model(input_ids=IDS).logits, expected)
-
-
 def test_half_precision_keeps_what_the_adapter_adds(
     folders: tuple[Path, dict[str, Path]], tmp_path: Path
 ) -> None:
@@ -389,37 +329,3 @@ def test_half_precision_keeps_what_the_adapter_adds(
         assert torch.equal(saved.state_dict()[name], weight)
         rounded += not torch.equal(weight.bfloat16().float(), weight)
     assert rounded >= 8  # in half precision these would have lost a part of the adapter
-
-
-def broken(folder: Path, copy: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> Path:
-    copy.mkdir()
-    tensors = load_file(folder / "adapter_model.safetensors")
-    change(tensors)
-    save_file(tensors, copy / "adapter_model.safetensors")
-    (copy / "adapter_config.json").write_bytes((folder / "adapter_config.json").read_bytes())
-    return copy
-
-
-def test_an_adapter_that_does_not_fit_is_refused(
-    llama_folder: Path, llama: LoadedModel, save: Any, tmp_path: Path
-) -> None:
-    good = make_adapter(llama_folder, tmp_path / "good", 1)
-    name = next(iter(load_file(good / "adapter_model.safetensors")))
-    short = broken(good, tmp_path / "short", lambda tensors: tensors.pop(name))
-    long = broken(good, tmp_path / "long", lambda tensors: tensors.update(more=torch.ones(1)))
-    thin = broken(good, tmp_path / "thin", lambda t: t.update({name: t[name][:, :-1].clone()}))
-    for folder in (short, long, thin):
-        with pytest.raises(ArtefactError, match=f"cannot put the adapter .*{folder.name} on"):
-            with_adapter(llama, folder)
-    neox = load_model(save(tmp_path / "neox", "gpt-neox"), device="cpu")
-    with pytest.raises(ArtefactError, match=r"cannot put the adapter .*good on its base"):
-        with_adapter(neox, good)
-    with pytest.raises(ArtefactError, match=r"holds no adapter_config\.json"):
-        with_adapter(llama, llama_folder)
-    (thin / "adapter_model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ArtefactError, match="cannot read the adapter"):
-        with_adapter(llama, thin)
-    config = json.loads((good / "adapter_config.json").read_text())
-    (good / "adapter_config.json").write_text(json.dumps({**config, "modules_to_save": ["norm"]}))
-    with pytest.raises(ArtefactError, match="more than low-rank matrices"):
-        with_adapter(llama, good)
