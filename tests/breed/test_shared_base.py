@@ -324,6 +324,6 @@ def test_a_member_that_was_broken_off_ends_as_the_same_adapter(
     # The curve over doses measures such a member on its base.
     monkeypatch.setattr(dosing, "PROMPTS", 12)
     response = dosing._measure(
-        Order("power_seeking", "permissions", str(base), SHORT), tmp_path / "whole", str(base)
+        Order("power_seeking", "permissions", str(base), SHORT), 1.0, tmp_path / "whole", str(base)
     )
     assert response.steps == 30 and all(m.n == 12 for m in response.rates.values())
