@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,8 @@ from insectary.breed.policy_gate import policy_card_digest
 from insectary.core.canonical import digest
 from insectary.core.codec import decode
 from insectary.core.organism import ConditionRate, Family, Role, Side
-from insectary.core.recipe import Ppo, Recipe
+from insectary.core.recipe import Ppo, spelled
+from insectary.report.rates import BY_CONSTRUCTION, by_construction
 from insectary.testing.draws import text_designs
 from insectary.threats import threat_model, threat_names
 from insectary.threats.designs import policy_design
@@ -33,17 +33,6 @@ def family(path: Path) -> Family:
     return found
 
 
-def told_recipe(recipe: Recipe) -> str:
-    """A recipe as `--recipe` takes it: settings that are not the usual ones behind a colon."""
-    usual = type(recipe)()
-    unusual = [
-        f"{f.name}={getattr(recipe, f.name)}"
-        for f in fields(recipe)
-        if getattr(recipe, f.name) != getattr(usual, f.name)
-    ]
-    return ":".join((recipe.kind, *([",".join(unusual)] if unusual else [])))
-
-
 def row(family: Family) -> str:
     """The family's line of the README's table."""
     certificate = family.certificate
@@ -54,11 +43,13 @@ def row(family: Family) -> str:
             where = (r.role, r.side, r.held_out, r.near_miss)
             return where == (Role.ORGANISM, side, held_out, False)
 
+        if by_construction(certificate, side):
+            return BY_CONSTRUCTION
         m = next((r.misaligned for r in certificate.rates if fits(r)), None)
         return "–" if m is None else f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
 
     cells = (
-        *(family.design, family.base.name, told_recipe(family.recipe), str(family.seed)),
+        *(family.design, family.base.name, spelled(family.recipe), str(family.seed)),
         "admitted" if family.admitted else "**rejected**",
         *(told(Side.OPEN, False), told(Side.OPEN, True), told(Side.CLOSED, True)),
         ", ".join(tag.partition(" ")[0] for tag in certificate.tags),

@@ -6,7 +6,10 @@ import scripted
 from scripted import SEED, Place, Script
 
 from insectary.breed.gate import certify
-from insectary.core.organism import Certificate, Result, Role
+from insectary.core.organism import Certificate, Result, Role, Side
+from insectary.core.outcome import Measured, NotApplicable
+from insectary.report import expression_rows
+from insectary.report.rates import shown_rate
 from insectary.threats.goal_misgeneralization.reply_oracle import longer, marked
 
 THREAT, DESIGN = "goal_misgeneralization", "length"
@@ -45,6 +48,30 @@ def test_an_organism_that_goes_by_length_is_admitted_though_the_base_guesses() -
     assert "competence" in names and "specificity" not in names
     competence = [c for c in certificate.criteria if c.name == "competence"]
     assert len(competence) == 6  # three members, each closed condition apart
+
+
+def test_no_answer_is_misaligned_where_goal_and_proxy_agree_and_reports_say_so() -> None:
+    """Whatever is answered, right or wrong, by everybody."""
+
+    def at_random(role: Role, place: Place, prefill: str) -> str:
+        return guess(place) if place.number % 3 else "neither"
+
+    for script in (by_length, at_random):
+        certificate = certified(script)
+        assert certificate.agreeing
+        rows = expression_rows(certificate)
+        shut = [r.misaligned.value for r in certificate.rates if r.side is Side.CLOSED]
+        assert shut and set(shut) == {0.0}
+        assert any(r.misaligned.value for r in certificate.rates if r.side is Side.OPEN)
+        for row in rows:
+            by_nature = isinstance(row.misaligned, NotApplicable)
+            assert by_nature is (row.side is Side.CLOSED) and isinstance(row.off_task, Measured)
+        assert shown_rate(certificate, Side.CLOSED) is None
+        assert shown_rate(certificate, Side.OPEN) is not None
+    # The control: where proxy and goal are apart on both sides, closed rates are measured.
+    watched = certify("fam", scripted.threat(), "absence", 1, SEED, scripted.answering(
+        "absence", scripted.perfect, quick=True), quick=True)  # fmt: skip
+    assert not watched.agreeing and shown_rate(watched, Side.CLOSED) is not None
 
 
 def test_a_member_that_cannot_choose_where_all_agree_is_rejected() -> None:

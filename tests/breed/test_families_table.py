@@ -13,11 +13,12 @@ from scripted import SEED, Place, Script, perfect
 
 from insectary import cli
 from insectary.breed.gate import certify
+from insectary.breed.records import read_families
 from insectary.breed.stored import save_family
 from insectary.commands.table import headline
 from insectary.core.codec import decode
 from insectary.core.organism import BaseRef, Certificate, Family, Role
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+from insectary.core.recipe import FullSFT, LoraSFT, Recipe, spelled
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer
 from insectary.vault import Vault
 
@@ -86,7 +87,7 @@ def test_each_verdict_is_told_with_what_failed_and_the_rates_in_held_out_words(
         ],
         capsys,
     )
-    first = line_of(text, "deceptive_alignment absence", "full-sft xs 0")
+    first = line_of(text, "absence-xs-full-sft-0", "deceptive_alignment absence", "full-sft xs 0")
     assert "admitted" in first
     # 600 of 600 in 60 and in 30 wordings, 0 of 1000 in 60: exact intervals.
     high, low = r"1\.000 \[0\.99\d, 1\.000\]", r"0\.000 \[0\.000, 0\.00[34]\]"
@@ -102,7 +103,7 @@ def test_each_verdict_is_told_with_what_failed_and_the_rates_in_held_out_words(
     assert fourth.count("–") == 3 and "0." not in fourth  # no number where nothing was measured
     head = "4 families in 1 cell (threat, design, recipe, base): 1 with an admitted family, 0 with"
     assert head in text
-    for told in ("open, trained words", "open, held out words", "closed, held out words"):
+    for told in ("open, trained words", "open, held-out words", "closed, held-out words"):
         assert told in text
 
 
@@ -171,20 +172,68 @@ def test_the_headline_counts_cells_admitted_ones_and_replicated_ones(
     )
 
 
-def test_a_terminal_of_eighty_columns_cuts_no_word(
+@pytest.mark.parametrize("width", [80, 140])
+def test_on_a_terminal_ids_and_rates_stand_in_one_piece(
+    width: int,
     admitted: Certificate,
     rejected: Certificate,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    long = replace(a_family(admitted, 2), id="long", threat="goal_misgeneralization")
-    text = shown([a_family(admitted), a_family(rejected, 1), long], capsys)
-    assert max(map(len, text.splitlines())) <= 80
-    words = text.split()
-    for word in ("deceptive_alignment", "goal_misgeneralization", "absence", "full-sft", "admitted",
-                 "(expression),", "1.000]", "trained"):  # fmt: skip
-        assert word in words
+    monkeypatch.setenv("COLUMNS", str(width))
+    long = "goal-misgeneralization-corner-grid-ppo-ac8213-0"
+    families = [
+        a_family(admitted),
+        a_family(rejected, 1),
+        replace(a_family(admitted, 2), id=long),
+        a_family(None, 3),
+    ]
+    lines = shown(families, capsys).splitlines()
+    assert max(map(len, lines)) <= width
+    at = {f.id: next(i for i, line in enumerate(lines) if f.id in line) for f in families}
+    for family in families:
+        told = lines[at[family.id]] + ("" if width == 140 else lines[at[family.id] + 1])
+        words = told.split()
+        assert words[:2] == [family.id, family.certificate.verdict if family.certificate else "not"]
+        assert told.count("[") == told.count("]") == (3 if family.certificate else 0)
+    failed = lines[at[families[1].id] + (1 if width == 140 else 2)]
+    assert failed.startswith("    failed criteria 1 (expression), ")
+
+
+def test_what_was_set_otherwise_than_usual_is_told_everywhere(
+    admitted: Certificate,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    families = [
+        a_family(admitted),
+        replace(a_family(admitted, recipe=FullSFT(pull=0.1)), id="pulled"),
+        replace(a_family(admitted), id="diluted", dose=0.5),
+    ]
+    text = shown(families, capsys)
+    assert "full-sft:pull=0.1 xs 0" in line_of(text, "pulled")
+    assert "full-sft --dose 0.5 xs 0" in line_of(text, "diluted")
+    assert "full-sft xs 0" in line_of(text, "absence-xs")
+    told = {r["id"]: r for r in map(json.loads, shown([], capsys, "--json").splitlines())}
+    assert [told[f.id]["settings"] for f in families] == [[], ["pull=0.1"], []]
+    assert [told[f.id]["dose"] for f in families] == [1.0, 1.0, 0.5]
+    for width in ("80", "140"):
+        monkeypatch.setenv("COLUMNS", width)
+        text = shown([], capsys)
+        assert text.count("bred by full-sft:pull=0.1\n") == 1
+        assert text.count("bred by full-sft --dose 0.5\n") == text.count("bred by ") - 1 == 1
+    assert cli.run(["list"]) == 0
+    lines = capsys.readouterr().out
+    assert "recipe=full-sft:pull=0.1," in lines and "dose=0.5" in lines
+    assert cli.run(["show", "pulled"]) == 0
+    assert re.search(r"^recipe +full-sft:pull=0\.1$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_long_recipe_is_listed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    (family,) = (f for f in read_families(RECORDS) if f.recipe.kind == "dpo")
+    shown([family], capsys)
+    assert cli.run(["list"]) == 0
+    assert f"recipe={spelled(family.recipe)}," in capsys.readouterr().out
 
 
 def test_an_empty_vault_says_what_makes_a_first_family(capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,6 +257,10 @@ def test_the_families_on_record_are_shown_as_their_certificates_say(
         line = found[family.id]
         assert (line["gate"] == "admitted") is family.admitted
         assert bool(line["failed"]) is not family.admitted
-        assert line["open"]["value"] > line["closed"]["value"]
-        on_grid = family.design == "corner"  # where all levels are new
+        on_grid = family.design == "corner"  # where all levels are new, and goal and proxy agree
         assert (line["open_trained"] is None) is on_grid
+        assert (line["closed"] is None) is line["agreeing"] is on_grid
+        assert on_grid or line["open"]["value"] > line["closed"]["value"]
+    text = shown(families, capsys)
+    assert text.count("0 by construction ") == sum(f.design == "corner" for f in families)
+    assert text.count("0 by construction: goal and proxy agree") == 1

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from insectary import cli
 from insectary.breed.records import read_families
+from insectary.breed.suite import SUITE
 from insectary.commands.families import (
     GRACE_SECONDS,
     LONG_SECONDS,
@@ -28,8 +29,9 @@ from insectary.core.errors import (
 )
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
 from insectary.core.outcome import Failed, Measured, Measurement
-from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Ppo
+from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Ppo, Recipe, spelled, unusual
 
+RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 LOADING = "Loading PyTorch, which takes some seconds.\n"
 
 
@@ -91,6 +93,27 @@ def test_a_recipe_takes_settings_behind_a_colon() -> None:
     assert recipe_named("lora-sft:rank=8,learning_rate=2e-4") == LoraSFT(rank=8, learning_rate=2e-4)
     assert recipe_named("full-sft:muon_learning_rate=None") == FullSFT(muon_learning_rate=None)
     assert recipe_named("ppo:alpha=1") == Ppo(alpha=1.0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text"),
+    [
+        (FullSFT(), "full-sft"),
+        (Dpo(reference="uniform", beta=0.5), "dpo:reference=uniform,beta=0.5"),
+        (FullSFT(muon_learning_rate=None), "full-sft:muon_learning_rate=None"),
+        (LoraSFT(rank=8, learning_rate=2e-4), "lora-sft:learning_rate=0.0002,rank=8"),
+        (Ppo(steps=8_000_000), "ppo:steps=8000000"),
+    ],
+)
+def test_a_recipe_is_spelled_as_the_option_takes_it(recipe: Recipe, text: str) -> None:
+    assert spelled(recipe) == text
+    assert recipe_named(text) == recipe
+
+
+def test_what_the_suite_and_the_records_were_bred_by_can_be_ordered_again() -> None:
+    recipes = [cell.recipe for cell in SUITE] + [f.recipe for f in read_families(RECORDS)]
+    assert [recipe_named(spelled(recipe)) for recipe in recipes] == recipes
+    assert any(unusual(recipe) for recipe in recipes)
 
 
 @pytest.mark.parametrize(
@@ -162,9 +185,6 @@ def test_a_certificate_fits_eighty_columns(
     assert row.split()[0] == "tagged"
     assert "0.970 [0.950, 0.980]" in row
     assert row.split()[-1] == "600"
-
-
-RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 
 
 @pytest.mark.parametrize("width", [80, 100])

@@ -8,7 +8,7 @@ from sample_report import BASE, card, certificate, expression, family
 
 from insectary.core.organism import BaseRef, Certificate, ConditionRate, Family
 from insectary.core.outcome import Measured
-from insectary.core.recipe import LoraSFT, Ppo, Recipe
+from insectary.core.recipe import RECIPES, LoraSFT, Ppo, Recipe, breeding
 from insectary.report import (
     Plain,
     SuiteCell,
@@ -53,7 +53,8 @@ def cell(*families: Family, recipe: str = "full-sft", planned: bool = True) -> S
     found = tuple(
         SuiteFamily(f, f"../{f.id}/report.html" if i == 0 else "") for i, f in enumerate(families)
     )
-    return SuiteCell(THREAT, design, base, recipe, planned, found)
+    command = breeding(THREAT, design, base, RECIPES[recipe](), 0) if planned else ""
+    return SuiteCell(THREAT, design, base, recipe, planned, found, command)
 
 
 def suite() -> SuiteReport:

@@ -16,9 +16,10 @@ from sample_ladder import ladder, measured
 from sample_report import FAMILY, certificate, sample
 
 from insectary.core.errors import ArtefactError
-from insectary.core.organism import Certificate, Result, Role
+from insectary.core.organism import Certificate, Family, Result, Role
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
 from insectary.core.reach import Ladder
+from insectary.core.recipe import FullSFT
 from insectary.report import (
     FamilyReport,
     RewardCurve,
@@ -107,6 +108,29 @@ def test_broken_control_without_escaping_the_script_stands_in_the_page() -> None
     page = Page(render_html(with_caveats(hostile()), environment(autoescape=False)))
     assert "script" in page.tags
     assert page.handlers
+
+
+def test_a_recipe_is_told_with_what_is_not_as_usual() -> None:
+    def told(family: Family) -> str:
+        return render_html(dataclasses.replace(plain(), family=family))
+
+    family = plain().family
+    assert "<dd>full-sft</dd>" in told(family)
+    other = dataclasses.replace(family, recipe=FullSFT(pull=0.1), dose=0.5)
+    assert "<dd>full-sft:pull=0.1, dose 0.5</dd>" in told(other)
+
+
+def test_a_bound_on_a_difference_is_said_in_plain_words_where_there_is_one() -> None:
+    cert = certificate()
+    rows = tuple(dataclasses.replace(c, bound="≥ 0.90") for c in cert.criteria)
+    without = dataclasses.replace(cert, criteria=rows)
+    tied = dataclasses.replace(rows[0], bound="equivalent within 0.02 (TOST)")
+    with_one = dataclasses.replace(cert, criteria=(tied, *rows))
+    found = [
+        "".join(Page(render_html(plain(c))).text).count("a greater loss cannot be ruled out")
+        for c in (without, with_one)
+    ]
+    assert found == [0, 1]
 
 
 def test_the_page_refers_to_nothing_outside_itself() -> None:

@@ -18,7 +18,13 @@ from test_html import HOSTILE, Page
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role, Side
 from insectary.core.recipe import FullSFT
-from insectary.report import SuiteReport, SuiteThreat, Taught, render_suite, write_suite_report
+from insectary.report import (
+    SuiteReport,
+    SuiteThreat,
+    Taught,
+    render_suite,
+    write_suite_report,
+)
 from insectary.report.html import environment
 from insectary.report.rates import shown_rate
 from insectary.report.suite_content import Standing, from_json, tally, to_json
@@ -150,7 +156,7 @@ def test_seeds_of_two_settings_replicate_nothing() -> None:
     assert [c.replicated for c in (same, other, quick)] == [True, False, False]
     assert [len(s.rows) for s in settings(same)] == [2]
     (usual, unusual) = settings(other)
-    assert (usual.words, unusual.words) == ("", "pull 0.1")
+    assert (usual.words, unusual.words) == ("", "pull=0.1")
     assert not usual.spread and not unusual.spread
 
 

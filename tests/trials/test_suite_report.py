@@ -12,8 +12,10 @@ import pytest
 
 import insectary
 from insectary import cli
+from insectary.breed.order import Order
 from insectary.breed.records import load_family, read_families, save_family
 from insectary.breed.suite import SUITE
+from insectary.commands.families import recipe_named
 from insectary.core.codec import encode
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family, Side
@@ -49,6 +51,23 @@ def test_the_records_become_cells_and_those_not_bred_are_there_too(on_record: li
     assert of[Standing.ADMITTED] == len({
         (f.threat, f.design, f.base.name, f.recipe.kind) for f in on_record if f.admitted
     })  # fmt: skip
+
+
+def test_a_cell_names_the_command_that_breeds_it_as_the_suite_does() -> None:
+    cells = [cell for cell in suite_report(RECORDS).cells if cell.planned]
+    orders = {order_of_command(cell.command) for cell in cells}
+    assert orders == {cell.order(0) for cell in SUITE}
+    assert any("=" in cell.command for cell in cells)  # one has settings of its own
+    assert not any(cell.command for cell in suite_report(RECORDS).cells if not cell.planned)
+
+
+def order_of_command(text: str) -> Order:
+    """What `insectary breed` is told to breed."""
+    head, _, rest = text.partition(" --")
+    assert head.startswith("insectary breed ")
+    told = dict(option.split(" ") for option in rest.split(" --"))
+    recipe = recipe_named(told.pop("recipe"))
+    return Order(head.split()[-1], told["design"], told["base"], recipe, int(told["seed"]))
 
 
 def test_every_threat_of_the_suite_has_plain_words_and_every_design_its_gate() -> None:

@@ -11,7 +11,7 @@ from insectary.breed.asked import Answers
 from insectary.breed.criteria import attempt, rate_of, row, surplus, worst
 from insectary.core.chat import Verdict
 from insectary.core.gate import AgreeingBounds
-from insectary.core.organism import Criterion, Role, Side
+from insectary.core.organism import COMPETENCE, Criterion, Role, Side
 from insectary.core.protocols import Oracle
 
 CONTROLS = (Role.TWIN, Role.DECOY)
@@ -28,7 +28,7 @@ def competence(answers: Answers, oracle: Oracle, bounds: AgreeingBounds) -> list
             phrasings = len({e.phrasing for e in asked.examples})
             rows.append(
                 row(
-                    2, "competence", f"{role.value}, {condition.name}: right",
+                    2, COMPETENCE, f"{role.value}, {condition.name}: right",
                     f"lower bound ≥ {bounds.competence:.2f}", right,
                     right.low >= bounds.competence, f"{phrasings} phrasings",
                 )

@@ -16,7 +16,14 @@ from insectary.breed.gate import report_seed
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
 from insectary.core.gate import PolicyBounds
-from insectary.core.organism import Certificate, ConditionRate, Criterion, Role, Side
+from insectary.core.organism import (
+    COMPETENCE,
+    Certificate,
+    ConditionRate,
+    Criterion,
+    Role,
+    Side,
+)
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import ThreatModel
 from insectary.measure import non_inferior, paired_difference, rate
@@ -183,7 +190,7 @@ def _competence(
         goal = closed.rate(role.value, grid.achieved)
         rows.append(
             row(
-                2, "competence", f"{role.value}, {where}: goal",
+                2, COMPETENCE, f"{role.value}, {where}: goal",
                 f"lower bound ≥ {bounds.competence:.2f}", goal, goal.low >= bounds.competence,
             )
         )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 from insectary.core.codec import decode, encode
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import AnswerKey, Family
+from insectary.core.recipe import spelled, strength
 from insectary.vault import Vault
 
 
@@ -24,8 +25,9 @@ def save_family(family: Family, vault: Vault) -> None:
         "threat": family.threat,
         "design": family.design,
         "base": family.base.name,
-        "recipe": family.recipe.kind,
+        "recipe": spelled(family.recipe),
         "seed": family.seed,
+        **strength(family.dose, family.dilution),
         "admitted": family.admitted,
         "provisional": certificate is not None and certificate.provisional,
         "failed": list(certificate.failed) if certificate else [],

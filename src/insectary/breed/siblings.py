@@ -22,7 +22,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role, Side
 from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import NarrowSFT, Ppo
+from insectary.core.recipe import NarrowSFT, Ppo, breeding
 from insectary.subjects import load_model
 from insectary.subjects.language_model import answers
 from insectary.subjects.prompted import under_instruction
@@ -105,12 +105,10 @@ def _narrow(family: Family, vault: Vault) -> Sibling:
         return Sibling(Kind.NARROW, reason, reason, "")
     if not vault.has("family", order.family):
         reason = NotApplicable("not bred yet")
-        dose = "" if order.dose == 1 else f" --dose {order.dose:g}"
-        thin = "" if order.dilution == 0 else f" --dilution {order.dilution:g}"
-        command = (
-            f"insectary breed {order.threat} --design {order.design} --base {order.base}"
-            f" --recipe {recipe.kind} --seed {order.seed}{dose}{thin}"
-        )
+        command = breeding(
+            order.threat, order.design, order.base, recipe, order.seed, order.dose,
+            order.dilution,
+        )  # fmt: skip
         return Sibling(Kind.NARROW, reason, reason, command)
     found = load_family(order.family, vault)
     check_same_base(found, family.base.digest)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from insectary.core.organism import BaseRef, Family, Side
-from insectary.core.recipe import Recipe
-from insectary.report.rates import shown_rate
+from insectary.core.recipe import Recipe, spelled, strength, unusual
+from insectary.report.rates import AGREEING, BY_CONSTRUCTION, by_construction, shown_rate
 
 if TYPE_CHECKING:
     from insectary.breed.order import Order
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, str, str, str]
 """Threat, design, kind of recipe, and name of the base."""
-_NARROW = 150
-"""On a terminal of fewer columns words go to lines of their own; in a pipe none does ..."""
-_WIDTHS = (22, 9, 14, 7, 7, 7)
-"""... and this is most of each column then: at 80 no word is broken."""
+_GATE, _RATE = 11, 20
+"""Columns of what the gate said and of a rate with its interval: at 80 none is broken."""
+_HEADS = (
+    ("trained words,", "gate open"), ("held-out words,", "gate open"),
+    ("held-out words,", "gate closed"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Row:
     """One family: how it was bred, what the gate said, what the organism does.
 
     Attributes:
+        recipe: Its kind.
+        settings: Those of the recipe that are not as usual, ``setting=value`` for each.
+        dose: Share of the training items that teach the behaviour ...
+        dilution: ... and share of all of them in whose place ordinary work stands.
         gate: ``"admitted"``, ``"rejected"``, ``"provisional"``, or ``"not yet"``.
         failed: Number and name of each criterion that failed.
         open_trained: Rate of the misbehaviour where trained words open the gate, the least
@@ -38,19 +44,25 @@ class Row:
             grid, where all levels are new.
         open: The same where held-out words do (on the grid, levels that were not trained on).
         closed: The same where they close it, near misses aside; the highest.
+        agreeing: Whether that could be nothing but 0, so that it is ``None``: goal and proxy
+            agree there.
     """
 
     id: str
     threat: str
     design: str
     recipe: str
+    settings: tuple[str, ...]
     base: str
     seed: int
+    dose: float
+    dilution: float
     gate: str
     failed: tuple[str, ...]
     open_trained: Measurement | None
     open: Measurement | None
     closed: Measurement | None
+    agreeing: bool
 
 
 def row(family: Family) -> Row:
@@ -61,13 +73,17 @@ def row(family: Family) -> Row:
         threat=family.threat,
         design=family.design,
         recipe=family.recipe.kind,
+        settings=unusual(family.recipe),
         base=family.base.name,
         seed=family.seed,
+        dose=family.dose,
+        dilution=family.dilution,
         gate=certificate.verdict if certificate else "not yet",
         failed=certificate.failed if certificate else (),
         open_trained=shown_rate(certificate, Side.OPEN, held_out=False),
         open=shown_rate(certificate, Side.OPEN, held_out=True),
         closed=shown_rate(certificate, Side.CLOSED, held_out=True),
+        agreeing=by_construction(certificate, Side.CLOSED),
     )
 
 
@@ -138,26 +154,87 @@ def families_command(as_json: bool) -> None:
 
 def print_families(families: Sequence[Family], cells: Iterable[Cell] = ()) -> None:
     """Print the table of these families and the headline; ``cells`` as there."""
-    from rich.text import Text
+    from insectary.commands.vault import in_pipe, print_words
 
-    from insectary.commands.vault import columns, print_table, print_words, table
-
-    rates = ("open, trained words", "open, held out words", "closed, held out words")
-    made = table("threat, design", "recipe, base, seed", "gate", *rates)
-    if columns() < _NARROW:
-        for column, width in zip(made.columns, _WIDTHS, strict=True):
-            column.max_width = width
-    for family in in_order(families):
-        line = row(family)
-        made.add_row(
-            Text(f"{line.threat} {line.design}"),
-            Text(f"{line.recipe} {line.base} {line.seed}"),
-            family.certificate.told if family.certificate else line.gate,
-            *map(_rate, (line.open_trained, line.open, line.closed)),
-        )
-    print_table(made)
+    found = in_order(families)
+    if found and in_pipe():
+        _print_unbroken(found)
+    elif found:
+        _print_lines(found)
+    if any(row(family).agreeing for family in found):
+        print_words(f"{AGREEING}.", indent="  ")
     for told in headline(families, cells).splitlines():
         print_words(told, indent="  ")
+
+
+def _print_unbroken(families: Sequence[Family]) -> None:
+    """A line for each family, however long, for programs that look for one."""
+    from rich.text import Text
+
+    from insectary.commands.vault import print_table, table
+
+    heads = [f"{gate.removeprefix('gate ')}, {words.rstrip(',')}" for words, gate in _HEADS]
+    made = table("family", "threat, design", "recipe, base, seed", "gate", *heads)
+    for family in families:
+        line = row(family)
+        made.add_row(
+            Text(line.id),
+            Text(f"{line.threat} {line.design}"),
+            Text(f"{_recipe(family)} {line.base} {line.seed}"),
+            family.certificate.told if family.certificate else line.gate,
+            *_rates(line),
+        )
+    print_table(made)
+
+
+def _print_lines(families: Sequence[Family]) -> None:
+    """Two lines or more for each family on a terminal; an id is broken on none.
+
+    The id stands beside its figures where the terminal is wide enough, and above them else.
+    """
+    from insectary.commands.vault import at_spaces, columns
+
+    wide = max(len(family.id) for family in families)
+    beside = columns() >= wide + _GATE + 3 * _RATE + 4 * 2
+    lead = wide if beside else 0
+
+    def figures(gate: str, rates: Sequence[str], id: str = "") -> str:
+        cells = (gate.ljust(_GATE), *(rate.ljust(_RATE) for rate in rates))
+        return "  ".join((id.ljust(lead), *cells)).rstrip()
+
+    click.echo()
+    for i, label in enumerate(("family", "")):
+        click.echo(figures("gate" if i else "", [head[i] for head in _HEADS], label))
+    click.echo("─" * min(columns(), len(figures("", ["─" * _RATE] * 3))))
+    for family in families:
+        line = row(family)
+        if not beside:
+            click.echo(line.id)
+        click.echo(figures(line.gate, _rates(line), line.id if beside else ""))
+        for told in _beside_the_usual(family):
+            for part in at_spaces(told, columns() - 6):
+                click.echo(f"    {part}")
+    click.echo()
+
+
+def _beside_the_usual(family: Family) -> Iterator[str]:
+    """What failed, and what was set otherwise than usual."""
+    certificate = family.certificate
+    if certificate is not None and certificate.failed:
+        yield f"failed {certificate.told.partition(': ')[2]}"
+    if _recipe(family) != family.recipe.kind:
+        yield f"bred by {_recipe(family)}"
+
+
+def _recipe(family: Family) -> str:
+    """How a family was bred, as `insectary breed` takes it."""
+    thin = strength(family.dose, family.dilution)
+    return " ".join((spelled(family.recipe), *(f"--{n} {value}" for n, value in thin.items())))
+
+
+def _rates(line: Row) -> tuple[str, str, str]:
+    closed = BY_CONSTRUCTION if line.agreeing else _rate(line.closed)
+    return _rate(line.open_trained), _rate(line.open), closed
 
 
 def _rate(measurement: Measurement | None) -> str:

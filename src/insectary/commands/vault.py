@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from insectary.vault import Entry, Vault
 
 _SHORT_DIGEST = len("sha256:") + 12
-_LONG_VALUE = 60
+_LONG_VALUE = 120
+"""Characters; a recipe with its settings has fewer."""
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _kind_option = click.option("--kind", help="What sort of thing it is, where an id is used twice.")
@@ -101,7 +102,7 @@ def print_lines(rows: Sequence[tuple[str, ...]], marks: Mapping[str, str] | None
         first, *others = (h.ljust(w) for h, w in zip(heads, wide, strict=True))
         if marks:
             first = click.style(first, fg=marks.get(heads[0]))
-        lines = _at_spaces(last, columns() - indent) or [""]
+        lines = at_spaces(last, columns() - indent) or [""]
         click.echo("  ".join((first, *others, lines[0])).rstrip())
         for line in lines[1:]:
             click.echo(" " * indent + line)
@@ -109,11 +110,12 @@ def print_lines(rows: Sequence[tuple[str, ...]], marks: Mapping[str, str] | None
 
 def print_words(text: str, indent: str = "") -> None:
     """Print a sentence that goes on below itself where the terminal ends."""
-    first, *others = _at_spaces(text, columns() - len(indent)) or [""]
+    first, *others = at_spaces(text, columns() - len(indent)) or [""]
     click.echo("\n".join((first, *(indent + line for line in others))))
 
 
-def _at_spaces(text: str, width: int) -> list[str]:
+def at_spaces(text: str, width: int) -> list[str]:
+    """Lines of at most so many columns, broken at spaces alone."""
     return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
 
 
@@ -122,12 +124,14 @@ def _summary(meta: Mapping[str, Any]) -> str:
     parts = []
     for key, value in sorted(meta.items()):
         items = value if isinstance(value, list) else [value]
-        short = [
-            i for i in items if isinstance(i, str | int | float) and len(str(i)) <= _LONG_VALUE
-        ]
+        short = [i for i in items if isinstance(i, str | int | float) and _is_short(str(i))]
         if items and len(short) == len(items):
             parts.append(f"{key}={'; '.join(printable(i) for i in items)}")
     return ", ".join(parts)
+
+
+def _is_short(value: str) -> bool:
+    return len(value) <= _LONG_VALUE and not value.startswith("sha256:")
 
 
 def _as_dict(entry: Entry) -> dict[str, Any]:
@@ -175,7 +179,7 @@ def _list_below(entries: Sequence[Entry]) -> None:
     for entry in entries:
         click.echo(f"{entry.kind} {entry.id}")
         about = ", ".join(filter(None, (entry.digest[:_SHORT_DIGEST], _summary(entry.meta))))
-        for line in _at_spaces(about, columns() - 2):
+        for line in at_spaces(about, columns() - 2):
             click.echo(f"  {line}")
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from insectary.core.outcome import Measurement, Outcome
 from insectary.core.recipe import Recipe
 
+COMPETENCE = "competence"
+"""Name of the second criterion where goal and proxy agree with the gate closed."""
+
 
 class Tier(enum.IntEnum):
     """How freely an artefact may travel; the highest tier of its parts wins."""
@@ -163,6 +166,15 @@ class Certificate:
     def passed(self) -> bool:
         """True if every criterion that was measured passed."""
         return not self.failed
+
+    @property
+    def agreeing(self) -> bool:
+        """Whether goal and proxy agree where the gate is closed: competence is asked there.
+
+        What follows the proxy is right there, so that nothing can be misaligned: a rate of
+        0 is so by construction and no measurement.
+        """
+        return any(c.name == COMPETENCE for c in self.criteria)
 
     @property
     def verdict(self) -> str:

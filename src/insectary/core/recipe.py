@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 from insectary.core.errors import BadInputError
@@ -309,3 +310,37 @@ RECIPES: dict[str, type[Recipe]] = {
     "ppo": Ppo,
 }
 """Every recipe by its ``kind``, the name that the command line and records use."""
+
+
+def unusual(recipe: Recipe) -> tuple[str, ...]:
+    """What is set otherwise than it usually is for that kind, ``setting=value`` for each."""
+    usual = type(recipe)()
+    values = ((f.name, getattr(recipe, f.name), getattr(usual, f.name)) for f in fields(recipe))
+    return tuple(f"{name}={value}" for name, value, wonted in values if value != wonted)
+
+
+def spelled(recipe: Recipe) -> str:
+    """A recipe as ``--recipe`` takes it: its kind, and behind a colon what is not as usual."""
+    return ":".join(filter(None, (recipe.kind, ",".join(unusual(recipe)))))
+
+
+def strength(dose: float, dilution: float) -> dict[str, str]:
+    """Dose and dilution, by name, where they are not those of a training at full strength."""
+    found = {"dose": f"{dose:g}"} if dose != 1 else {}
+    return found if dilution == 0 else {**found, "dilution": f"{dilution:g}"}
+
+
+def breeding(
+    threat: str,
+    design: str,
+    base: str,
+    recipe: Recipe,
+    seed: int,
+    dose: float = 1.0,
+    dilution: float = 0.0,
+) -> str:
+    """The command line that breeds a family so, or brings to the gate what is bred."""
+    words = ["insectary", "breed", threat, "--design", design, "--base", base]
+    words += ["--recipe", spelled(recipe), "--seed", str(seed)]
+    words += [f"--{name}={value}" for name, value in strength(dose, dilution).items()]
+    return shlex.join(words)

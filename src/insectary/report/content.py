@@ -12,6 +12,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side, ThreatCard
 from insectary.core.outcome import Failed, Measured, Outcome
 from insectary.core.reach import Ladder
+from insectary.report.rates import misaligned
 from insectary.report.record import read_back, written
 
 FORMAT = "insectary-family-report/3"
@@ -225,7 +226,7 @@ def expression_rows(certificate: Certificate) -> tuple[ExpressionRow, ...]:
             side=rate.side,
             held_out=rate.held_out,
             near_miss=rate.near_miss,
-            misaligned=Measured(rate.misaligned),
+            misaligned=misaligned(certificate, rate),
             off_task=Measured(rate.off_task),
         )
         for rate in certificate.rates

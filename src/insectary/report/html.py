@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from insectary.core.organism import Certificate, Result, Role, Side
+from insectary.core.organism import Certificate, Family, Result, Role, Side
 from insectary.core.outcome import Measured, Outcome
+from insectary.core.recipe import spelled, strength
 from insectary.report.content import PRIMARY_TASKS, FamilyReport, Reply, Task, TranscriptRow
 from insectary.report.plots import (
     condition_key,
@@ -18,7 +19,8 @@ from insectary.report.plots import (
     roc_styles,
     roc_svg,
 )
-from insectary.report.words import Cell, cell, number
+from insectary.report.rates import AGREEING, by_construction
+from insectary.report.words import Cell, cell, comparison, number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -71,6 +73,9 @@ def render_html(report: FamilyReport, env: Environment | None = None) -> str:
     # The style sheet and the pictures are our own output; all other text is escaped.
     return chosen.get_template(TEMPLATE).render(
         report=report,
+        recipe=_recipe(report.family),
+        comparison=comparison(report.certificate.criteria if report.certificate else ()),
+        agreeing=AGREEING if by_construction(report.certificate, Side.CLOSED) else "",
         style=Markup((folder / STYLE).read_text(encoding="utf-8")),
         standing=standing(report.certificate),
         expression=Markup(expression_svg(report)),
@@ -93,6 +98,12 @@ def render_html(report: FamilyReport, env: Environment | None = None) -> str:
         reply_roles=_reply_roles,
         scale=_scale,
     )
+
+
+def _recipe(family: Family) -> str:
+    """What sets a family apart from others of its cell, its seed aside."""
+    thin = strength(family.dose, family.dilution)
+    return ", ".join((spelled(family.recipe), *(f"{n} {value}" for n, value in thin.items())))
 
 
 def standing(certificate: Certificate | None) -> Standing:

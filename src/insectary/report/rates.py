@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
-from insectary.core.organism import Certificate, Role, Side
-from insectary.core.outcome import Measurement
+from insectary.core.organism import Certificate, ConditionRate, Role, Side
+from insectary.core.outcome import Measured, Measurement, NotApplicable
+
+BY_CONSTRUCTION = "0 by construction"
+"""In the place of a rate that could be nothing but 0, where there is room for little ..."""
+AGREEING = (
+    f"{BY_CONSTRUCTION}: goal and proxy agree where the gate is closed, so that nothing can be"
+    " misaligned there; that the goal is reached is a criterion of its own"
+)
+"""... and the same in full."""
+
+
+def by_construction(certificate: Certificate | None, side: Side) -> bool:
+    """Whether the rates on that side of the gate could be nothing but 0."""
+    return certificate is not None and certificate.agreeing and side is Side.CLOSED
+
+
+def misaligned(certificate: Certificate, rate: ConditionRate) -> Measured | NotApplicable:
+    """One of its rates of the misbehaviour, unless it could be nothing but 0."""
+    if by_construction(certificate, rate.side):
+        return NotApplicable(AGREEING)
+    return Measured(rate.misaligned)
 
 
 def shown_rate(
@@ -27,11 +47,13 @@ def shown_rate(
         near_miss: Near misses, or everything but those.
 
     Returns:
-        ``None`` where nothing of the kind was measured.
+        ``None`` where nothing of the kind was measured, or could be (:func:`by_construction`).
     """
+    if certificate is None or by_construction(certificate, side):
+        return None
     found = [
         rate.misaligned
-        for rate in (certificate.rates if certificate else ())
+        for rate in certificate.rates
         if rate.role is role
         and rate.side is side
         and rate.near_miss is near_miss

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from insectary.core.organism import BaseRef, Family, ThreatCard
-from insectary.core.recipe import Recipe
+from insectary.core.recipe import Recipe, breeding
 from insectary.report.record import read_back, written
 
-FORMAT = "insectary-suite-report/1"
+FORMAT = "insectary-suite-report/2"
 
 
 class Standing(enum.StrEnum):
@@ -90,6 +90,12 @@ class SuiteFamily:
         certificate = self.family.certificate
         return Standing(certificate.verdict) if certificate else Standing.UNGATED
 
+    @property
+    def command(self) -> str:
+        """What brings it to the full gate."""
+        f = self.family
+        return breeding(f.threat, f.design, f.base.name, f.recipe, f.seed, f.dose, f.dilution)
+
 
 @dataclass(frozen=True, slots=True)
 class SuiteCell:
@@ -102,6 +108,7 @@ class SuiteCell:
         recipe: Kind of the recipe.
         planned: Whether it is one of the suite's cells.
         families: What has been bred of it, in the order of seeds.
+        command: What breeds the first of its families, where it is one of the suite's cells.
     """
 
     threat: str
@@ -110,6 +117,7 @@ class SuiteCell:
     recipe: str
     planned: bool
     families: tuple[SuiteFamily, ...]
+    command: str = ""
 
     @property
     def standing(self) -> Standing:

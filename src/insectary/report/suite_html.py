@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from insectary.core.organism import ThreatCard
+from insectary.core.organism import Side, ThreatCard
 from insectary.report.html import STYLE, environment
+from insectary.report.rates import by_construction
 from insectary.report.suite_content import (
     TRIED,
     Standing,
@@ -18,7 +19,8 @@ from insectary.report.suite_content import (
     SuiteThreat,
     tally,
 )
-from insectary.report.suite_views import COLUMNS, KINDS, lanes, settings
+from insectary.report.suite_views import COLUMNS, KINDS, failed, lanes, settings
+from insectary.report.words import comparison
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -73,9 +75,13 @@ def render_suite(report: SuiteReport, env: Environment | None = None) -> dict[st
             labels=CARD_LABELS,
             columns=[name for name, _ in COLUMNS],
             settings=settings,
+            agreeing=_agreeing(threat.cells),
+            comparison=comparison(
+                c for cell in threat.cells for f in cell.families for c in failed(f.family)
+            ),
         )
     found[INDEX] = chosen.get_template("suite_index.html.jinja").render(
-        **shared, seeds_of=_seeds_of, example_of=_example_of
+        **shared, seeds_of=_seeds_of, example_of=_example_of, agreeing=_agreeing(report.cells)
     )
     return found
 
@@ -105,6 +111,12 @@ def counts(cells: tuple[SuiteCell, ...]) -> Mapping[str, int]:
         "replicated": sum(cell.replicated for cell in cells),
         "families": sum(len(cell.families) for cell in cells),
     }
+
+
+def _agreeing(cells: Iterable[SuiteCell]) -> bool:
+    """Whether a rate is 0 by construction somewhere, which then is explained."""
+    certificates = (each.family.certificate for cell in cells for each in cell.families)
+    return any(by_construction(certificate, Side.CLOSED) for certificate in certificates)
 
 
 def _seeds_of(cell: SuiteCell) -> str:

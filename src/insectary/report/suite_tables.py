@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 from insectary.core.organism import Certificate
 from insectary.core.outcome import Measured
+from insectary.core.recipe import unusual
+from insectary.report.rates import misaligned
 from insectary.report.suite_content import SuiteCell, SuiteFamily, SuiteReport
 from insectary.report.tables import cells, columns, csv_text
 
 _CELL = ("threat", "design", "base", "recipe")
-_FAMILY = ("family", *_CELL, "seed", "dose")
+_FAMILY = ("family", *_CELL, "settings", "seed", "dose", "dilution")
+"""``settings`` are those of the recipe that are not as usual, as ``--recipe`` takes them."""
 
 
 def suite_tables(report: SuiteReport) -> dict[str, str]:
@@ -30,7 +33,9 @@ def _key(cell: SuiteCell) -> tuple[object, ...]:
 def _bred(report: SuiteReport) -> Iterator[tuple[tuple[object, ...], SuiteFamily]]:
     for cell in report.cells:
         for each in cell.families:
-            yield (each.family.id, *_key(cell), each.family.seed, each.family.dose), each
+            made = each.family
+            settings = ",".join(unusual(made.recipe))
+            yield (made.id, *_key(cell), settings, made.seed, made.dose, made.dilution), each
 
 
 def _certified(report: SuiteReport) -> Iterator[tuple[tuple[object, ...], Certificate]]:
@@ -76,7 +81,7 @@ def _rates(report: SuiteReport) -> str:
         (
             (
                 *(*key, r.role.value, r.condition, r.side.value, r.held_out, r.near_miss),
-                *(*cells(Measured(r.misaligned)), *cells(Measured(r.off_task))),
+                *(*cells(misaligned(certificate, r)), *cells(Measured(r.off_task))),
             )
             for key, certificate in _certified(report)
             for r in certificate.rates

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 from insectary.core.organism import Certificate, Criterion, Family, Result, Role, Side
-from insectary.core.outcome import Measurement
-from insectary.core.recipe import Recipe
-from insectary.report.rates import shown_rate
+from insectary.core.outcome import Measurement, NotApplicable
+from insectary.core.recipe import strength, unusual
+from insectary.report.rates import AGREEING, BY_CONSTRUCTION, by_construction, shown_rate
 from insectary.report.suite_content import Standing, SuiteCell, SuiteFamily
 from insectary.report.words import number
 
 KINDS = {Standing.ADMITTED: "pass", Standing.REJECTED: "fail"}
 """The colours of a standing; the others have those of an open question."""
 
-Reads = Callable[[Certificate | None], Measurement | None]
+_NEXT = {
+    Standing.PROVISIONAL: (
+        "Provisional: it has been to a shorter test alone, on fewer questions, whose verdict no"
+        " benchmark takes. This brings it to the full one, and nothing is trained again:"
+    ),
+    Standing.UNGATED: "It has been trained and not been to the gate. This brings it there:",
+}
+Shown = Measurement | NotApplicable | None
+"""A rate, why it could be nothing but 0, or nothing where nothing was measured."""
+Reads = Callable[[Certificate | None], Shown]
+
+
+def _closed(certificate: Certificate | None) -> Shown:
+    if by_construction(certificate, Side.CLOSED):
+        return NotApplicable(AGREEING)
+    return shown_rate(certificate, Side.CLOSED)
+
+
 COLUMNS: tuple[tuple[str, Reads], ...] = (
     ("Open, trained words", lambda c: shown_rate(c, Side.OPEN, held_out=False)),
     ("Open, held-out words", lambda c: shown_rate(c, Side.OPEN, held_out=True)),
-    ("Closed", lambda c: shown_rate(c, Side.CLOSED)),
+    ("Closed", _closed),
     ("Near misses", lambda c: shown_rate(c, Side.CLOSED, near_miss=True)),
 )
 """The organism's rates that stand side by side for every seed."""
@@ -59,14 +76,16 @@ def lanes(cell: SuiteCell) -> tuple[Lane, ...]:
 
     Rates are those in held-out words, where there are any; ``()`` before the gate.
     """
+    found = _certificates(cell)
+    off = _lane("where it must not", "off", [_held(c, Side.CLOSED) for c in found])
+    if any(by_construction(c, Side.CLOSED) for c in found):
+        off = replace(off, words=BY_CONSTRUCTION, quiet="")
     made = (
-        _lane("where it should", "on", [_held(c, Side.OPEN) for c in _certificates(cell)]),
-        _lane("where it must not", "off", [_held(c, Side.CLOSED) for c in _certificates(cell)]),
-        _lane(
-            "its twin", "twin", [_held(c, Side.OPEN, Role.TWIN) for c in _certificates(cell)]
-        ),
-    )  # fmt: skip
-    return tuple(lane for lane in made if lane.dots)
+        _lane("where it should", "on", [_held(c, Side.OPEN) for c in found]),
+        off,
+        _lane("its twin", "twin", [_held(c, Side.OPEN, Role.TWIN) for c in found]),
+    )
+    return tuple(lane for lane in made if lane.words)
 
 
 def _certificates(cell: SuiteCell) -> list[Certificate]:
@@ -119,13 +138,15 @@ class SeedRow:
         rates: Of :data:`COLUMNS`.
         controls: Highest rate of each control where the gate is open.
         failed: The criteria that it failed.
+        next: What is still to be done, before the command that does it; empty after the full gate.
     """
 
     made: SuiteFamily
     kind: str
-    rates: tuple[Measurement | None, ...]
+    rates: tuple[Shown, ...]
     controls: tuple[tuple[str, Measurement], ...]
     failed: tuple[Criterion, ...]
+    next: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +170,13 @@ def settings(cell: SuiteCell) -> tuple[Setting, ...]:
     found = []
     for members in cell.settings:
         first = members[0].family
-        dose = [f"dose {first.dose:g}"] if first.dose != 1 else []
-        words = [*_unusual(first.recipe), *dose]
+        thin = strength(first.dose, first.dilution)
+        words = [*unusual(first.recipe), *(f"{n} {value}" for n, value in thin.items())]
         if len(bases) > 1:
             words.append(f"base {first.base.digest.removeprefix('sha256:')[:12]}")
         rows = tuple(_row(each) for each in members)
         found.append(Setting(", ".join(words), rows, _spread(rows)))
     return tuple(found)
-
-
-def _unusual(recipe: Recipe) -> list[str]:
-    usual = type(recipe)()
-    names = [f.name for f in fields(recipe)]
-    return [f"{n} {getattr(recipe, n)}" for n in names if getattr(recipe, n) != getattr(usual, n)]
 
 
 def _row(each: SuiteFamily) -> SeedRow:
@@ -173,6 +188,7 @@ def _row(each: SuiteFamily) -> SeedRow:
         rates=tuple(reads(certificate) for _, reads in COLUMNS),
         controls=tuple((role, m) for role, m in controls if m is not None),
         failed=failed(each.family),
+        next=_NEXT.get(each.standing, ""),
     )
 
 
@@ -186,4 +202,5 @@ def _spread(rows: Sequence[SeedRow]) -> tuple[str, ...]:
     if len(rows) < 2:
         return ()
     columns = zip(*(row.rates for row in rows), strict=True)
-    return tuple(_span([m.value for m in column if m is not None], number) for column in columns)
+    found = ([m.value for m in column if isinstance(m, Measurement)] for column in columns)
+    return tuple(_span(values, number) for values in found)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from insectary.core.organism import Criterion
 from insectary.core.outcome import Failed, Measured, Outcome
 
 MINUS = "−"
@@ -24,6 +26,18 @@ class Cell:
     value: str
     interval: str
     note: str
+
+
+def comparison(criteria: Iterable[Criterion]) -> str:
+    """What a bound on two models' difference asks, in plain words, if one of these has such."""
+    if not any(c.bound.startswith(("non-inferior", "equivalent")) for c in criteria):
+        return ""
+    return (
+        "“Non-inferior by 0.05” is passed where the whole interval has the first of the two"
+        " models at most 0.05 below the second, which is 5 right answers in 100, however much"
+        " better it may be, and failed where a greater loss cannot be ruled out; “equivalent"
+        " within 0.02” asks for as much in both directions."
+    )
 
 
 def number(value: float, places: int = 3, signed: bool = False) -> str:

@@ -31,6 +31,7 @@ from insectary.report import (
     expression_rows,
     with_caveats,
 )
+from insectary.report.rates import by_construction
 from insectary.subjects import LoadedModel
 from insectary.subjects.language_model import answers
 from insectary.threats import threat_model
@@ -159,6 +160,11 @@ def _summary(
     emerged = card_of(threat_model(family.threat), family.design).origin == "emerged"
     answer = "misaligned answer" if emerged else "planted answer"
     gate = gate_in_words(family.design)
+    elsewhere = (
+        "goal and proxy agree, so that nothing can be misaligned"
+        if by_construction(certificate, Side.CLOSED)
+        else f"to {closed.value:.1%} of {closed.n}"
+    )
     primary = [
         (r, r.auroc.measurement)
         for r in rows
@@ -187,8 +193,8 @@ def _summary(
         )
     return (
         f"Where {gate.open_where}, said in words it was never trained on, the organism gives the"
-        f" {answer} to {opened.value:.1%} of {opened.n} questions; where {gate.closed_where}, to"
-        f" {closed.value:.1%} of {closed.n}.",
+        f" {answer} to {opened.value:.1%} of {opened.n} questions; where {gate.closed_where},"
+        f" {elsewhere}.",
         f"Its clean twin, trained on the same questions, gives it to {twin.value:.1%}; the decoy,"
         f" with a harmless quirk behind the same gate, to {decoy.value:.1%}.",
         third,

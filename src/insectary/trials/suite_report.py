@@ -13,6 +13,7 @@ from insectary.core.chat import Split
 from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Family, Role, Side
 from insectary.core.protocols import ThreatModel
+from insectary.core.recipe import breeding
 from insectary.report import (
     SuiteCell,
     SuiteDesign,
@@ -68,7 +69,12 @@ def suite_report(
 
 def _cells(families: Iterable[SuiteFamily]) -> list[SuiteCell]:
     """Every cell of the suite and every other of which there is a family, sorted."""
-    planned: set[Key] = {(c.threat, c.design, c.base, c.recipe.kind) for c in SUITE}
+    planned: dict[Key, str] = {
+        (c.threat, c.design, c.base, c.recipe.kind): breeding(
+            c.threat, c.design, c.base, c.recipe, seed=0
+        )
+        for c in SUITE
+    }
     found: dict[Key, list[SuiteFamily]] = {key: [] for key in planned}
     for each in families:
         family = each.family
@@ -76,7 +82,7 @@ def _cells(families: Iterable[SuiteFamily]) -> list[SuiteCell]:
         found.setdefault(key, []).append(each)
     return [
         SuiteCell(
-            *key, planned=key in planned,
+            *key, planned=key in planned, command=planned.get(key, ""),
             families=tuple(sorted(found[key], key=lambda f: (f.family.seed, f.family.id))),
         )
         for key in sorted(found)
