@@ -130,20 +130,28 @@ def test_a_home_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "resumed"),
+    [("breed", True), ("base train", True), ("base check", False), ("report", False)],
+)
+def test_ctrl_c_says_how_to_go_on(command: str, resumed: bool, tmp_path: Path) -> None:
     """A real SIGINT to a real process, while a command of the real group runs."""
     started = tmp_path / "started"
     program = (
         "import sys, time, click, pathlib\n"
         "from insectary import cli\n"
-        "@cli.app.command()\n"
-        "def wait():\n"
-        "    pathlib.Path(sys.argv[2]).touch()\n"
+        "@click.pass_context\n"
+        "def wait(context, **_):\n"
+        "    pathlib.Path(sys.argv[1]).touch()\n"
         "    time.sleep(60)\n"
-        "sys.exit(cli.run(['wait']))\n"
+        "group, name = cli.app, sys.argv[2:]\n"
+        "while name[1:]:\n"
+        "    group = group.commands[name.pop(0)]\n"
+        "group.commands[name[0]] = click.Command(name[0], callback=wait)\n"
+        "sys.exit(cli.run(sys.argv[2:]))\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", program, "wait", str(started)],
+        [sys.executable, "-c", program, str(started), *command.split()],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -154,7 +162,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     _, error = child.communicate(timeout=30)
     assert child.returncode == 130
     assert "interrupted: " in error
-    assert "run the same command again to resume" in error
+    assert ("run the same command again to resume" in error) is resumed
+    assert ("the same command starts from the beginning" in error) is not resumed
     assert "Traceback" not in error
 
 

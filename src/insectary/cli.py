@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+_RESUMED = ("breed", "demo", "dose", "base train")
+"""Commands that keep what they have done and go on there; the others are asked anew."""
+
 _SOON_SECONDS = 0.02
 
 _FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -113,6 +116,14 @@ def _no_interrupt_lost() -> Iterator[None]:
         sys.unraisablehook = before
 
 
+def _what_now(arguments: Sequence[str]) -> str:
+    """What an interrupted command has kept, and what it does if it is run again."""
+    line = " ".join(word for word in arguments if not word.startswith("-"))
+    if f"{line} ".startswith(tuple(f"{command} " for command in _RESUMED)):
+        return "nothing that was finished is lost; run the same command again to resume"
+    return "nothing of it is kept; run again, the same command starts from the beginning"
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code.
 
@@ -138,11 +149,7 @@ def run(arguments: Sequence[str]) -> int:
             click.echo("error: the input ended before an answer was given", err=True)
             return FAILED
         if isinstance(error.__cause__, KeyboardInterrupt):
-            click.echo(
-                "interrupted: nothing that was finished is lost;"
-                " run the same command again to resume",
-                err=True,
-            )
+            click.echo(f"interrupted: {_what_now(arguments)}", err=True)
             return INTERRUPTED
         click.echo("stopped: nothing was changed", err=True)
         return 1

@@ -24,7 +24,7 @@ def check_command(context: click.Context, base: str, n: int, as_json: bool) -> N
 
     The template and the special tokens are looked at first. If they are sound, the base is
     asked questions of every skill and of every design's open gate, and a few training steps
-    are timed. Nothing is kept.
+    are timed. Nothing is kept: broken off, it starts from the beginning.
     """
     from insectary.commands.output import say_loading
 
