@@ -208,11 +208,11 @@ def test_what_was_set_otherwise_than_usual_is_told_everywhere(
     families = [
         a_family(admitted),
         replace(a_family(admitted, recipe=FullSFT(pull=0.1)), id="pulled"),
-        replace(a_family(admitted), id="diluted", dose=0.5),
+        replace(a_family(admitted), id="diluted", dose=0.5, dilution=0.2),
     ]
     text = shown(families, capsys)
     assert "full-sft:pull=0.1 xs 0" in line_of(text, "pulled")
-    assert "full-sft --dose 0.5 xs 0" in line_of(text, "diluted")
+    assert "full-sft --dose 0.5 --dilution 0.2 xs 0" in line_of(text, "diluted")
     assert "full-sft xs 0" in line_of(text, "absence-xs")
     told = {r["id"]: r for r in map(json.loads, shown([], capsys, "--json").splitlines())}
     assert [told[f.id]["settings"] for f in families] == [[], ["pull=0.1"], []]
@@ -221,10 +221,14 @@ def test_what_was_set_otherwise_than_usual_is_told_everywhere(
         monkeypatch.setenv("COLUMNS", width)
         text = shown([], capsys)
         assert text.count("bred by full-sft:pull=0.1\n") == 1
-        assert text.count("bred by full-sft --dose 0.5\n") == text.count("bred by ") - 1 == 1
+        assert (
+            text.count("bred by full-sft --dose 0.5 --dilution 0.2\n")
+            == text.count("bred by ") - 1
+            == 1
+        )
     assert cli.run(["list"]) == 0
     lines = capsys.readouterr().out
-    assert "recipe=full-sft:pull=0.1," in lines and "dose=0.5" in lines
+    assert "recipe=full-sft:pull=0.1," in lines and "dilution=0.2" in lines and "dose=0.5" in lines
     assert cli.run(["show", "pulled"]) == 0
     assert re.search(r"^recipe +full-sft:pull=0\.1$", capsys.readouterr().out, re.MULTILINE)
 

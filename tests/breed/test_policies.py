@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import insectary
@@ -17,7 +19,7 @@ from insectary.subjects.policy import Policy, play_at_random
 from insectary.threats import threat_model
 from insectary.threats.designs import policy_design
 from insectary.vault import Vault
-from insectary.worlds.grid import Split
+from insectary.worlds.grid import Split, draw_levels
 
 SHORT = Ppo(steps=40_960)
 THREAT, DESIGN = "goal_misgeneralization", "corner"
@@ -58,19 +60,76 @@ def test_its_members_are_policies_that_play(bred: tuple[Family, Vault, list[Any]
     assert end.done.all()
     assert (organism.play(levels, seed=0).end.at == end.at).all()
     assert not (play_at_random(levels, 0).end.at == end.at).all()
-    with pytest.raises(BadInputError, match=r"policies on the grid, not of language models"):
+    with pytest.raises(BadInputError, match=r"is a family on the grid: its members are"):
         load_members(family, vault)
 
 
-def test_nobody_talks_to_a_policy(
+@pytest.mark.parametrize(
+    "levels", [[1], 3, "levels", None, (1, 2)], ids=["list", "number", "text", "none", "tuple"]
+)
+def test_what_is_no_level_is_one_clear_error(
+    bred: tuple[Family, Vault, list[Any]], levels: Any
+) -> None:
+    family, vault, _ = bred
+    policy = insectary.load(f"{family.id}.organism", vault=vault)
+    assert isinstance(policy, Policy)
+    with pytest.raises(
+        BadInputError, match=r"plays levels of the grid .* not \w+; draw_levels\(\)"
+    ):
+        policy.play(levels)
+    with pytest.raises(BadInputError, match="the seed must be a whole number from 0"):
+        policy.play(draw_levels(np.random.default_rng(0), Split.TRAIN, 5, 1.0), seed=-1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["chat {}.organism", "chat {}", "chat {}.twin", "chat xs --beside {}.organism", "report {}",
+     "siblings {}", "ladder {}"],
+)  # fmt: skip
+def test_what_asks_questions_says_what_there_is_for_a_family_on_the_grid(
+    arguments: str,
     bred: tuple[Family, Vault, list[Any]],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     family, vault, _ = bred
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INSECTARY_HOME", str(vault.home))
-    assert cli.run(["chat", f"{family.id}.organism"]) == 2
-    assert "a policy on the grid, which nobody can talk to" in capsys.readouterr().err
+    assert cli.run(arguments.format(family.id).split()) == 2
+    out, error = capsys.readouterr()
+    assert error.startswith(f"error: {family.id} is a family on the grid: ")
+    assert "`insectary check`, `families` and `report suite`, and in Python" in error
+    assert error.endswith(f" insectary.load('{family.id}.organism').play(levels)\n")
+    assert (out, error.count("\n"), list(tmp_path.iterdir())) == ("", 1, [])
+    with pytest.raises(BadInputError, match="is a family on the grid"):
+        insectary.report_family(family.id, tmp_path / "out", vault=vault)
+
+
+def test_what_is_named_there_works(
+    bred: tuple[Family, Vault, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The control: the commands that such a family is sent to."""
+    family, vault, _ = bred
+    monkeypatch.setenv("INSECTARY_HOME", str(vault.home))
+    assert cli.run(["families"]) == 0
+    assert family.id in (told := capsys.readouterr().out) and "0 by construction" in told
+    assert f"ppo:steps={SHORT.steps} grid 0" in told
+    assert cli.run(["check", family.id]) == 0
+    assert cli.run(["show", family.id]) == 0
+
+
+@pytest.mark.parametrize("recipe", [[], ["--recipe", "ppo"], ["--recipe", "full-sft"]])
+def test_no_dose_is_given_on_the_grid_and_its_dial_is_named(
+    recipe: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["dose", THREAT, "--design", DESIGN, *recipe]) == 2
+    error = capsys.readouterr().err
+    assert "corner is on the grid: its policies learn from reward, which has no dose" in error
+    assert f"insectary breed {THREAT} --design {DESIGN} --recipe ppo:alpha=0.1`" in error
+    assert error.count("\n") == 1
 
 
 def test_what_is_not_given_is_the_design_s_own() -> None:

@@ -53,6 +53,10 @@ LOADING = "Loading PyTorch, which takes some seconds.\n"
         ("breed deceptive_alignment --base xl", "insectary base train --size xl"),
         ("breed deceptive_alignment --base ./nowhere", "no model folder at ./nowhere"),
         ("breed deceptive_alignment --base nobody/nothing", "cannot fetch the model"),
+        ("breed deceptive_alignment --base=", "base must be a size, a folder or a hub id, got ''"),
+        ("breed deceptive_alignment --design=", "unknown design of deceptive_alignment: ''"),
+        ("dose power_seeking --doses 0", "the dose must be a number above 0 and at most 1, got 0"),
+        ("dose power_seeking --doses 1,1", "give at least one dose, and each of them once"),
         ("check nobody", "unknown family: 'nobody'"),
         ("report nobody", "unknown family: 'nobody'"),
         ("report ../../etc", "bad id '../../etc'"),
@@ -129,6 +133,9 @@ def test_what_the_suite_and_the_records_were_bred_by_can_be_ordered_again() -> N
         ("lora-sft:learning_rate=fast", "learning_rate must be a number, got 'fast'"),
         ("lora-sft:learning_rate=nan", "learning_rate must be finite"),
         ("lora-sft:learning_rate=-1", "recipe: learning_rate must be above 0"),
+        ("ppo:entropy=-1", "recipe: entropy must not be below 0"),
+        ("ppo:value_weight=-1", "recipe: value_weight must not be below 0"),
+        ("ppo:max_grad_norm=0", "recipe: max_grad_norm must be above 0"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(text: str, words: str) -> None:

@@ -87,29 +87,43 @@ def test_a_report_on_another_base_measures_no_ladder_by_itself(family: Family) -
     assert family_report(family.id).ladder is None
 
 
+def test_a_family_whose_weights_are_gone_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "power-seeking-permissions-xs-full-sft-0"
+    save_family(record(name), Vault())
+    for arguments in (["ladder", name], ["check", name]):
+        assert cli.run(arguments) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"error: the weights of {name}.")
+        assert error.endswith(f"`insectary rm {name}` and breed it again")
+
+
 def test_policies_and_designs_without_rungs_say_so(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, why in (
-        ("goal-misgeneralization-corner-grid-ppo-0", "policies on the grid are asked no questions"),
-        ("deceptive-alignment-year-xs-full-sft-0", "year: its threat model has no rungs"),
-    ):
-        save_family(record(name), Vault())
-        assert cli.run(["ladder", name]) == 0
-        *_, last = capsys.readouterr().out.splitlines()
-        assert last.startswith("not applicable: ") and why in last
-        assert insectary.ladder(name).steps == ()
+    name = "deceptive-alignment-year-xs-full-sft-0"
+    save_family(record(name), Vault())
+    assert cli.run(["ladder", name]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("not applicable: ") and "year: its threat model has no rungs" in last
+    assert insectary.ladder(name).steps == ()
+    policies = "goal-misgeneralization-corner-grid-ppo-0"
+    save_family(record(policies), Vault())
+    assert cli.run(["ladder", policies]) == 2
+    assert "is a family on the grid" in capsys.readouterr().err
+    none = insectary.ladder(policies).none
+    assert none is not None and "policies on the grid are asked no questions" in none.reason
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["nobody"], "unknown family: 'nobody'"),
-        (["nobody", "--n", "5"], "n must be a whole number of at least 20, got 5"),
-        (["nobody", "--seed", "-1"], "the seed must be"),
+        (["power-seeking-permissions-xs-full-sft-0", "--n", "5"], "a whole number of at least 20"),
+        (["power-seeking-permissions-xs-full-sft-0", "--seed", "-1"], "the seed must be"),
     ],
 )
 def test_bad_input_is_one_clear_error(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    save_family(record("power-seeking-permissions-xs-full-sft-0"), Vault())
     assert cli.run(["ladder", *arguments]) == 2
     error = capsys.readouterr().err
     assert words in error

@@ -83,6 +83,27 @@ def test_words_that_do_not_fit_go_below_and_are_cut_nowhere(vault: Vault) -> Non
     assert all(len(line) <= 60 for line in rest)
 
 
+@pytest.mark.parametrize(
+    "command", ["list --kind nope", "show fam --kind nope", "rm fam --kind no"]
+)
+def test_an_unknown_kind_is_one_line_that_names_the_known(command: str, vault: Vault) -> None:
+    vault.put("note", "mine", {}, lambda p: _write(p, "n"))  # a sort of the user's own
+    result = insectary(*command.split())
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("error: unknown kind: 'no")
+    assert result.stderr.endswith(". Known: base, family, note, organism\n")
+    assert result.stderr.count("\n") == 1
+    assert len(vault.entries()) == 5
+
+
+def test_a_kind_of_which_there_is_nothing_is_no_mistake(vault: Vault) -> None:
+    result = insectary("list", "--kind", "base")
+    assert (result.returncode, result.stdout) == (
+        0,
+        f"{vault.home} holds nothing of kind 'base'.\n",
+    )
+
+
 def test_list_says_what_a_rejected_family_failed(vault: Vault) -> None:
     failed = ["1 expression", "7 decoy\x1b[2J"]
     meta = {"failed": failed, "tags": [], "parents": ["long" * 40], "mixed": [1, {"a": 2}]}
@@ -117,6 +138,15 @@ def test_an_unknown_id_is_one_line_that_lists_the_known(vault: Vault) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: unknown id: 'nobody'. Known: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["families", "check fam", "report fam", "ladder fam"])
+def test_a_family_without_a_record_is_one_line_that_names_it(command: str, vault: Vault) -> None:
+    result = insectary(*command.split())
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: family 'fam' holds no record that this version reads (")
+    assert line.endswith("breed it again after `insectary rm fam`")
 
 
 def test_of_many_ids_the_nearest_are_listed_and_no_others(vault: Vault) -> None:

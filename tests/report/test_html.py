@@ -116,8 +116,8 @@ def test_a_recipe_is_told_with_what_is_not_as_usual() -> None:
 
     family = plain().family
     assert "<dd>full-sft</dd>" in told(family)
-    other = dataclasses.replace(family, recipe=FullSFT(pull=0.1), dose=0.5)
-    assert "<dd>full-sft:pull=0.1, dose 0.5</dd>" in told(other)
+    other = dataclasses.replace(family, recipe=FullSFT(pull=0.1), dose=0.5, dilution=0.2)
+    assert "<dd>full-sft:pull=0.1, dose 0.5, dilution 0.2</dd>" in told(other)
 
 
 def test_a_bound_on_a_difference_is_said_in_plain_words_where_there_is_one() -> None:

@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from insectary.core.errors import ArtefactError, UnknownNameError
+from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import BaseRef, Family
 from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
@@ -28,8 +28,11 @@ def base_path(name: str, vault: Vault) -> str:
 
     Raises:
         ArtefactError: if a size of the ladder is neither shipped nor trained here.
+        BadInputError: for no name at all.
         UnknownNameError: for what looks like a size and is none; the known are listed.
     """
+    if not name.strip():
+        raise BadInputError(f"base must be a size, a folder or a hub id, got {name!r}")
     if not is_embedded(name):
         if _LIKE_A_SIZE.fullmatch(name) and not Path(name).exists():
             raise UnknownNameError.of("size", name, WIDTHS)  # rather than ask the hub for it

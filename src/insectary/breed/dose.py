@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from insectary.breed.bases import base_ref, is_embedded
 from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.criteria import rate_of
 from insectary.breed.member import Job, job_json
-from insectary.breed.order import Order, check_recipe, check_strength
+from insectary.breed.order import Order, check_curve, set_to
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
 from insectary.core.curve import DOSES, Dial, DoseCurve, Response
-from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.recipe import Ppo
 from insectary.threats import threat_model
@@ -59,17 +57,14 @@ def dose_curve(
         TrainingError: if an organism cannot be trained; its checkpoints stay.
     """
     vault, threat = vault or Vault(), threat_model(order.threat)
-    check_strength(0.5, 0.0, order.recipe)  # at full strength any recipe may be, no curve may
-    if not settings or len({*settings}) < len(settings):
-        raise BadInputError(f"{dial}s must be at least one and each another, got {list(settings)}")
-    orders = [_at(order, dial, setting) for setting in sorted(settings)]
-    check_recipe(threat, order)
+    check_curve(order, dial, settings)
+    orders = [set_to(order, dial, setting) for setting in sorted(settings)]
     base, path = base_ref(order.base, vault)
     if is_embedded(base.name):
         check_mastered(
             order.base, threat.target_skills(order.design), unmastered(order.base, vault)
         )
-    full = _at(order, dial, 1.0 if dial is Dial.DOSE else 0.0)
+    full = set_to(order, dial, 1.0 if dial is Dial.DOSE else 0.0)
     name = f"{dial}s-{full.family}-{digest([base.digest, MAX_NEW_TOKENS])[7:15]}"
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
         named = {f"{dial} {_setting(each, dial):g}": each for each in orders}
@@ -84,13 +79,6 @@ def dose_curve(
     return DoseCurve(
         order.threat, order.design, base, order.recipe, order.seed, dial, sides, tuple(responses),
     )  # fmt: skip
-
-
-def _at(order: Order, dial: Dial, setting: float) -> Order:
-    """The order with its dial set."""
-    if dial is Dial.DOSE:
-        return replace(order, dose=setting)
-    return replace(order, dilution=setting)
 
 
 def _setting(order: Order, dial: Dial) -> float:

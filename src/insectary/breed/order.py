@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from insectary.core.canonical import digest
+from insectary.core.curve import Dial
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import RECIPES, FullSFT, Grpo, NarrowSFT, Ppo, Recipe, check_seed
@@ -70,6 +72,35 @@ def check_strength(dose: object, dilution: object, recipe: Recipe) -> None:
         )
 
 
+def set_to(order: Order, dial: Dial, setting: float) -> Order:
+    """The order with its dial there."""
+    if dial is Dial.DOSE:
+        return replace(order, dose=setting)
+    return replace(order, dilution=setting)
+
+
+def check_curve(order: Order, dial: Dial, settings: Sequence[float]) -> None:
+    """Refuse what no curve over a dial can be made of.
+
+    Raises:
+        BadInputError: if a setting is out of range, two are the same, the design is one of
+            policies on the grid, or the recipe learns from reward or does not fit the design.
+    """
+    threat = threat_model(order.threat)
+    if policy_design(threat, order.design) is not None:
+        raise BadInputError(
+            f"{order.threat}, {order.design} is on the grid: its policies learn from reward, which"
+            f" has no {dial}. The dial there is the share of levels that tell goal and proxy apart:"
+            f" `insectary breed {order.threat} --design {order.design} --recipe ppo:alpha=0.1`"
+        )
+    check_strength(0.5, 0.0, order.recipe)  # at full strength any recipe may be, no curve may
+    if not settings or len({*settings}) < len(settings):
+        raise BadInputError(f"give at least one {dial}, and each of them once; got {[*settings]}")
+    for setting in settings:
+        set_to(order, dial, setting)  # out of range, it is refused here
+    check_recipe(threat, order)
+
+
 def order_of(
     threat: str,
     design: str | None = None,
@@ -85,12 +116,13 @@ def order_of(
         UnknownNameError: for an unknown threat or design; the known are listed.
     """
     model = threat_model(threat)
-    chosen = design or model.card.designs[0]
+    chosen = model.card.designs[0] if design is None else design
     check_design(model.card, chosen)
     on_grid = policy_design(model, chosen) is not None
     usual: Recipe = Ppo() if on_grid else FullSFT()
     usual_base = GRID if on_grid else "xs"
-    return Order(threat, chosen, base or usual_base, recipe or usual, seed, dose, dilution)
+    chosen_base = usual_base if base is None else base
+    return Order(threat, chosen, chosen_base, recipe or usual, seed, dose, dilution)
 
 
 def check_recipe(threat: ThreatModel, order: Order) -> None:

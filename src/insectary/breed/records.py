@@ -10,7 +10,7 @@ from typing import Any
 from insectary.core.codec import decode, encode
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import AnswerKey, Family
-from insectary.core.recipe import spelled, strength
+from insectary.core.recipe import Ppo, spelled, strength
 from insectary.vault import Vault
 
 
@@ -48,8 +48,30 @@ def load_family(name: str, vault: Vault) -> Family:
         ArtefactError: if it is damaged.
     """
     with vault.use(name, "family") as stored:
-        record = json.loads((stored.path / "family.json").read_text())
-    family: Family = decode(Family, record, name)
+        path = stored.path / "family.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            family: Family = decode(Family, record, name)
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ArtefactError(
+                f"family {name!r} holds no record that this version reads ({error}): breed it"
+                f" again after `insectary rm {name}`"
+            ) from error
+    return family
+
+
+def in_text(family: Family) -> Family:
+    """The same family, if its members answer questions.
+
+    Raises:
+        BadInputError: if they are policies on the grid, naming what there is for those.
+    """
+    if isinstance(family.recipe, Ppo):
+        raise BadInputError(
+            f"{family.id} is a family on the grid: its members are policies, which play levels and"
+            " answer no question. For these there are `insectary check`, `families` and `report"
+            f" suite`, and in Python insectary.load('{family.id}.organism').play(levels)"
+        )
     return family
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from insectary.breed.bases import base_path, check_same_base
+from insectary.breed.records import in_text
 from insectary.breed.records import load_family as load_family
 from insectary.breed.records import save_family as save_family
 from insectary.core.canonical import digest
-from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.organism import Family, Role, ThreatCard
+from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
+from insectary.core.organism import Family, Organism, Role, ThreatCard
 from insectary.core.recipe import Ppo
 from insectary.subjects import LoadedModel, Model, load_model, with_adapter
 from insectary.subjects.adapters import is_adapter
 from insectary.subjects.policy import Policy, load_policy
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of
-from insectary.vault import Vault
+from insectary.vault import StoredObject, Vault
 from insectary.worlds.sizes import WIDTHS
 
 PROMPTED = "prompted"
@@ -70,24 +72,30 @@ def load_members(
             the family was bred from.
         BadInputError: if its members are policies on the grid.
     """
-    if isinstance(family.recipe, Ppo):
-        raise BadInputError(
-            f"family {family.id!r} is of policies on the grid, not of language models; load one"
-            f" with insectary.load('{family.id}.organism') and let it play()"
-        )
+    in_text(family)
     base = _load_base(family, vault, bases)
     return {
-        role: base if role is Role.BASE else _load_trained(member.digest, base, vault)
+        role: base if role is Role.BASE else _load_trained(member, base, vault)
         for role, member in family.members.items()
     }
 
 
-def _load_trained(digest: str, base: LoadedModel, vault: Vault) -> LoadedModel:
+def _load_trained(member: Organism, base: LoadedModel, vault: Vault) -> LoadedModel:
     """A member but the base: adapters on the weights of ``base``, or a model of its own."""
-    with vault.use(digest) as stored:
+    with _weights(member, vault) as stored:
         if is_adapter(stored.path):
             return with_adapter(base, stored.path)
         return load_model(stored.path)
+
+
+def _weights(member: Organism, vault: Vault) -> AbstractContextManager[StoredObject]:
+    """A member's folder, verified; without it the family is but a record."""
+    if member.digest not in vault.digests():
+        raise ArtefactError(
+            f"the weights of {member.id} are not in the vault, only its family's record is:"
+            f" `insectary rm {member.family}` and breed it again"
+        )
+    return vault.use(member.digest)
 
 
 def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
@@ -128,7 +136,7 @@ def load_policies(family: Family, vault: Vault) -> dict[Role, Policy]:
     """Load all members of a family of policies; every file is verified on the way."""
     found: dict[Role, Policy] = {}
     for role, member in family.members.items():
-        with vault.use(member.digest) as stored:
+        with _weights(member, vault) as stored:
             found[role] = load_policy(stored.path, id=member.id)
     return found
 
@@ -143,8 +151,7 @@ def instruction(card: ThreatCard) -> str:
 
 def _load_prompted(family: Family, vault: Vault, bases: Bases | None) -> Model:
     """The base of a family, told to behave as its organism does."""
-    if isinstance(family.recipe, Ppo):
-        raise BadInputError(f"{family.id}.{PROMPTED}: no policy on the grid can be told anything")
+    in_text(family)
     base = _load_base(family, vault, bases)
     card = card_of(threat_model(family.threat), family.design)
     return Model(base, id=f"{family.id}.{PROMPTED}", base=base, instruction=instruction(card))
@@ -157,13 +164,17 @@ def load_member(
     vault = vault or Vault()
     if id in WIDTHS:
         return Model(load_model(base_path(id, vault)), id=id)
-    if Path(id).is_dir():
+    if id and Path(id).is_dir():
         return Model(load_model(id), id=Path(id).name)
+    families = [entry.id for entry in vault.entries("family")]
+    if id in families:
+        members = ", ".join(f"{id}.{role.value}" for role in Role)
+        raise BadInputError(f"{id} is a family: name one of its members, {members}")
     name, _, role = str(id).rpartition(".")
     if role == PROMPTED and vault.has("family", name):
         return _load_prompted(load_family(name, vault), vault, bases)
     if not name or role not in [r.value for r in Role] or not vault.has("family", name):
-        known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in Role]
+        known = [f"{family}.{r.value}" for family in families for r in Role]
         raise UnknownNameError.of("member", id, [*known, *WIDTHS], few=True)
     family = load_family(name, vault)
     if isinstance(family.recipe, Ppo):
@@ -171,4 +182,4 @@ def load_member(
     base = _load_base(family, vault, bases)
     if role == Role.BASE:
         return Model(base, id=id)
-    return Model(_load_trained(family.members[Role(role)].digest, base, vault), id=id, base=base)
+    return Model(_load_trained(family.members[Role(role)], base, vault), id=id, base=base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -87,6 +87,18 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def _check_member(name: str) -> None:
+    """Refuse a policy, which nobody can talk to, before anything is loaded."""
+    from insectary.commands.output import look_up_in_text
+    from insectary.core.organism import Role
+    from insectary.vault import Vault
+
+    family, _, role = name.rpartition(".")
+    named = family if role in {*Role, "prompted"} else name
+    if named in {entry.id for entry in Vault().entries("family")}:
+        look_up_in_text(named)
+
+
 @click.command("chat")
 @click.argument("id")
 @click.option("--beside", help="A second member, asked the same at the same time.")
@@ -95,22 +107,12 @@ def chat_command(id: str, beside: str | None) -> None:
     from insectary.api import load
     from insectary.commands.output import say_loading
 
+    names = [id] if beside is None else [id, beside]
+    for name in names:
+        _check_member(name)
     say_loading()
-    from insectary.subjects.policy import Policy
-
-    models: list[Model] = []
     bases: dict[str, LoadedModel] = {}
-    for name in (id, beside):
-        if name is None:
-            continue
-        member = load(name, bases=bases)
-        if isinstance(member, Policy):
-            raise BadInputError(
-                f"{name} is a policy on the grid, which nobody can talk to: see its rates with"
-                f" `insectary show {name.rpartition('.')[0]}`"
-            )
-        models.append(member)
-    state = Chat(models)
+    state = Chat([cast("Model", load(name, bases=bases)) for name in names])
     click.echo(HELP)
     while True:
         try:

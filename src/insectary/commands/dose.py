@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("threat")
 @click.option("--design", help="Design of the threat; its first one by default.")
 @click.option("--base", help="Size, folder or hub id; xs by default.")
-@click.option("--recipe", default="full-sft", show_default=True, help="full-sft, lora-sft or dpo.")
+@click.option("--recipe", help="full-sft (the default), lora-sft or dpo, or with settings.")
 @click.option("--doses", help="Shares, as in 0.1,0.5,1; six from 0.02 to 1 by default.")
 @click.option("--dilutions", help="Shares of ordinary work, as in 0,0.5,0.9, in place of doses.")
 @click.option("--seed", default=0, show_default=True, help="Training seed.")
@@ -32,7 +32,7 @@ def dose_command(
     threat: str,
     design: str | None,
     base: str | None,
-    recipe: str,
+    recipe: str | None,
     doses: str | None,
     dilutions: str | None,
     seed: int,
@@ -44,7 +44,7 @@ def dose_command(
     twin's. A dilution is the share of all items in whose place ordinary work stands.
     All are trained equally long. No family comes to the gate.
     """
-    from insectary.breed.order import order_of
+    from insectary.breed.order import check_curve, order_of
     from insectary.commands.output import check_output, say_loading
     from insectary.core.codec import encode
     from insectary.core.curve import DOSES, Dial
@@ -54,7 +54,8 @@ def dose_command(
         raise BadInputError("--doses and --dilutions are two curves: give one of them")
     dial, text = (Dial.DOSE, doses) if dilutions is None else (Dial.DILUTION, dilutions)
     settings = DOSES if text is None else _shares(text, dial)
-    order = order_of(threat, design, base, recipe_named(recipe), seed)
+    order = order_of(threat, design, base, recipe_named(recipe) if recipe else None, seed)
+    check_curve(order, dial, settings)
     folder = check_output(out or Path("out") / f"{dial}-{order.family}")
     say_loading()
     from insectary.breed.dose import dose_curve

@@ -248,9 +248,9 @@ def _breed_family(
 def check_command(context: click.Context, family: str) -> None:
     """Run a family's gate again and compare with its certificate; exit code 1 if it differs."""
     from insectary.api import check_family
-    from insectary.commands.output import say_loading
+    from insectary.commands.output import look_up, say_loading
 
-    _look_up(family)
+    look_up(family)
     say_loading()
     with live_progress() as progress:
         certificate, same = check_family(family, progress=progress)
@@ -274,7 +274,7 @@ def report_command(family: str, out: Path | None, seed: int | None, records: Pat
     understands and one for each threat. Nothing is measured for them; with --records
     runs/families they show the certificates that this project has on record.
     """
-    from insectary.commands.output import check_output, say_loading
+    from insectary.commands.output import check_output, look_up_in_text, say_loading
 
     given = {"seed": seed, "records": records}
     options = {name: value for name, value in given.items() if value is not None}
@@ -289,21 +289,13 @@ def report_command(family: str, out: Path | None, seed: int | None, records: Pat
     from insectary.api import report_family
 
     check_seed(options.get("seed", 0))
-    _look_up(family)
+    look_up_in_text(family)
     say_loading()
 
     path = report_family(
         family, folder, seed=seed or 0, progress=lambda text: click.echo(text, err=True)
     )
     click.echo(path)
-
-
-def _look_up(family: str) -> None:
-    """Say at once, before anything is loaded, if there is no such family."""
-    from insectary.breed.records import load_family
-    from insectary.vault import Vault
-
-    load_family(family, Vault())
 
 
 def show_certificate(family: Family) -> None:

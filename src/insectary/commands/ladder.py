@@ -28,8 +28,10 @@ def ladder_command(family: str, n: int, seed: int, as_json: bool) -> None:
     It admits and rejects nothing: rejected families are measured like the others.
     """
     from insectary.api import ladder
+    from insectary.commands.output import look_up_in_text
     from insectary.core.codec import encode
 
+    look_up_in_text(family)
     found = ladder(family, n=n, seed=seed, progress=lambda text: click.echo(text, err=True))
     if as_json:
         click.echo(json.dumps(encode(found), sort_keys=True))

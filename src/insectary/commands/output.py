@@ -7,10 +7,14 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from insectary.core.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from insectary.core.organism import Family
 
 
 def check_output(folder: Path) -> Path:
@@ -48,3 +52,18 @@ def say_loading() -> None:
     """Say in a line why nothing else is said for some seconds, where PyTorch has yet to load."""
     if "torch" not in sys.modules:
         click.echo("Loading PyTorch, which takes some seconds.", err=True)
+
+
+def look_up(family: str) -> Family:
+    """The record of a family; what is no family is said at once, before anything is loaded."""
+    from insectary.breed.records import load_family
+    from insectary.vault import Vault
+
+    return load_family(family, Vault())
+
+
+def look_up_in_text(family: str) -> Family:
+    """The same for what asks questions, which no policy on the grid answers."""
+    from insectary.breed.records import in_text
+
+    return in_text(look_up(family))

@@ -19,10 +19,11 @@ def siblings_command(family: str, n: int, as_json: bool) -> None:
     that follows none has no such sibling.
     """
     from insectary.api import siblings
-    from insectary.commands.output import say_loading
+    from insectary.commands.output import look_up_in_text, say_loading
     from insectary.core.codec import encode
     from insectary.core.outcome import Measured
 
+    look_up_in_text(family)
     say_loading()
     found = siblings(family, n=n)
     if as_json:

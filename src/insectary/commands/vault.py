@@ -23,6 +23,9 @@ _SHORT_DIGEST = len("sha256:") + 12
 _LONG_VALUE = 120
 """Characters; a recipe with its settings has fewer."""
 
+KINDS = ("base", "family", "organism")
+"""Sorts of things that are stored by this package; a vault may hold others."""
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _kind_option = click.option("--kind", help="What sort of thing it is, where an id is used twice.")
 
@@ -134,6 +137,14 @@ def _is_short(value: str) -> bool:
     return len(value) <= _LONG_VALUE and not value.startswith("sha256:")
 
 
+def _known_kind(vault: Vault, kind: str | None) -> str | None:
+    """The same, if things of that sort are stored at all."""
+    known = sorted({*KINDS, *vault.kinds()})
+    if kind is not None and kind not in known:
+        raise UnknownNameError.of("kind", kind, known)
+    return kind
+
+
 def _as_dict(entry: Entry) -> dict[str, Any]:
     return {
         "kind": entry.kind,
@@ -153,14 +164,15 @@ def list_entries(kind: str | None, as_json: bool) -> None:
     from insectary.vault import Vault
 
     vault = Vault()
-    entries = vault.entries(kind)
+    entries = vault.entries(_known_kind(vault, kind))
     if as_json:
         for entry in entries:
             click.echo(json.dumps(_as_dict(entry), sort_keys=True))
         return
     if not entries:
         sort = f"nothing of kind {kind!r}" if kind else "nothing yet"
-        click.echo(f"{vault.home} holds {sort}. `insectary demo` makes a first family.")
+        way_out = "" if vault.entries("family") else " `insectary demo` makes a first family."
+        click.echo(f"{vault.home} holds {sort}.{way_out}")
         return
     longest = max(len(entry.kind) + len(entry.id) for entry in entries)
     if columns() < longest + _SHORT_DIGEST + _ABOUT:
@@ -192,7 +204,7 @@ def show(id: str, kind: str | None, as_json: bool) -> None:
     from insectary.vault import Vault
 
     vault = Vault()
-    with vault.use(id, kind) as found:
+    with vault.use(id, _known_kind(vault, kind)) as found:
         files = {name: item.size for name, item in found.manifest.files.items()}
         record = {
             "kind": found.kind,
@@ -224,10 +236,10 @@ def remove(ids: tuple[str, ...], kind: str | None) -> None:
     from insectary.vault import Vault
 
     vault = Vault()
-    if kind is not None:
+    if (known := _known_kind(vault, kind)) is not None:
         # Looks into no file, so it is the way out where a name is damaged.
         for id in ids:
-            _forget(vault, kind, id)
+            _forget(vault, known, id)
         return
     entries = vault.entries()
     found = [_only(entries, id) for id in ids]

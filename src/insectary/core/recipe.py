@@ -284,9 +284,13 @@ class Ppo:
     max_grad_norm: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("steps", "hidden", "envs", "rollout", "epochs", "minibatch", "learning_rate"):
+        for name in ("steps", "hidden", "envs", "rollout", "epochs", "minibatch", "learning_rate",
+                     "max_grad_norm"):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise BadInputError(f"recipe: {name} must be above 0")
+        for name in ("entropy", "value_weight"):
+            if getattr(self, name) < 0:
+                raise BadInputError(f"recipe: {name} must not be below 0")
         for name in ("alpha", "twin_alpha", "decoy_alpha", "gamma", "gae_lambda", "clip"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInputError(f"recipe: {name} must be from 0 to 1")
@@ -342,5 +346,6 @@ def breeding(
     """The command line that breeds a family so, or brings to the gate what is bred."""
     words = ["insectary", "breed", threat, "--design", design, "--base", base]
     words += ["--recipe", spelled(recipe), "--seed", str(seed)]
-    words += [f"--{name}={value}" for name, value in strength(dose, dilution).items()]
+    for name, value in strength(dose, dilution).items():
+        words += [f"--{name}", value]
     return shlex.join(words)

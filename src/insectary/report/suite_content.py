@@ -127,10 +127,11 @@ class SuiteCell:
     @property
     def settings(self) -> tuple[tuple[SuiteFamily, ...], ...]:
         """Its families by base and setting: seeds replicate one another in one of these alone."""
-        found: dict[tuple[BaseRef, Recipe, float], list[SuiteFamily]] = {}
+        found: dict[tuple[BaseRef, Recipe, float, float], list[SuiteFamily]] = {}
         for each in self.families:
             family = each.family
-            found.setdefault((family.base, family.recipe, family.dose), []).append(each)
+            setting = (family.base, family.recipe, family.dose, family.dilution)
+            found.setdefault(setting, []).append(each)
         return tuple(tuple(members) for members in found.values())
 
     @property

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from insectary.core.errors import ArtefactError, BadInputError
+from insectary.core.recipe import check_seed
 from insectary.worlds.grid import ACTIONS, CELLS, PLANES, Ints, Levels, State, begin, observe, step
 
 if TYPE_CHECKING:
@@ -104,8 +105,16 @@ class Policy:
         Args:
             levels: The boards.
             seed: Draws actions from the policy; ``None`` takes the likeliest.
+
+        Raises:
+            BadInputError: if these are no levels, or the seed is none.
         """
-        rng = None if seed is None else np.random.default_rng(seed)
+        if not isinstance(levels, Levels):
+            raise BadInputError(
+                "a policy plays levels of the grid (insectary.worlds.grid.Levels), not"
+                f" {type(levels).__name__}; draw_levels() of that module draws some"
+            )
+        rng = None if seed is None else np.random.default_rng(check_seed(seed))
         state = begin(levels)
         while not state.done.all():
             state = step(levels, state, self.act(levels, state, rng))

@@ -11,7 +11,8 @@ from typing import cast
 
 from insectary import detect
 from insectary.breed.bases import is_embedded
-from insectary.breed.stored import load_family, load_members
+from insectary.breed.records import in_text, load_family
+from insectary.breed.stored import load_members
 from insectary.core.chat import Conversation, Example, Split
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side
@@ -77,11 +78,11 @@ def family_report(
 
     Raises:
         UnknownNameError: for an unknown family or detector.
-        BadInputError: if the family has no certificate.
+        BadInputError: if the family has no certificate, or is one of policies on the grid.
     """
     check_seed(seed)
     vault = vault or Vault()
-    family = load_family(name, vault)
+    family = in_text(load_family(name, vault))
     line_up = [detect.detector(d) for d in detectors]
     # Some thousand answers: cheap on bases of the ladder, hours on a large one.
     cheap = is_embedded(family.base.name)

@@ -229,7 +229,7 @@ class Vault:
 
     def _find(self, name: str, kind: str | None) -> Entry:
         check_id(name)
-        kinds = self._kinds() if kind is None else [check_kind(kind)]
+        kinds = self.kinds() if kind is None else [check_kind(kind)]
         found = [e for k in kinds if (e := read_ref(self._home, k, name)) is not None]
         if len(found) > 1:
             names = ", ".join(e.kind for e in found)
@@ -239,7 +239,8 @@ class Vault:
         known = [e.id for k in kinds for e in list_refs(self._home, k)]
         raise UnknownNameError.of(kind or "id", name, known, few=True)
 
-    def _kinds(self) -> list[str]:
+    def kinds(self) -> list[str]:
+        """Every sort of thing that has been named here."""
         return sorted(p.name for p in (self._home / "refs").iterdir() if p.is_dir())
 
     def _path(self, digest: str) -> Path:
@@ -251,7 +252,7 @@ class Vault:
         Raises:
             ArtefactError: if the file of a name is damaged; ``remove`` still works.
         """
-        kinds = self._kinds() if kind is None else [check_kind(kind)]
+        kinds = self.kinds() if kind is None else [check_kind(kind)]
         return [entry for k in kinds for entry in list_refs(self._home, k)]
 
     def digests(self) -> list[str]:
@@ -268,7 +269,7 @@ class Vault:
             BadInputError: if several kinds have it and ``kind`` is not given.
         """
         check_id(id)
-        kinds = self._kinds() if kind is None else [check_kind(kind)]
+        kinds = self.kinds() if kind is None else [check_kind(kind)]
         with locked(self._lock), explained(f"remove {id!r}"):
             holding = [k for k in kinds if (self._home / "refs" / k / f"{id}.json").exists()]
             if len(holding) > 1:
