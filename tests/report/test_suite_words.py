@@ -14,7 +14,7 @@ from insectary.core.organism import COMPETENCE, Family, Result
 from insectary.core.recipe import FullSFT
 from insectary.report import SuiteCell, SuiteReport, render_suite
 from insectary.report.suite_tables import suite_tables
-from insectary.report.suite_views import lanes
+from insectary.report.suite_views import lanes, settings
 
 
 def agreeing(seed: int) -> Family:
@@ -65,6 +65,13 @@ def test_two_settings_of_a_cell_are_told_apart_in_every_table() -> None:
         assert {(r["recipe"], r["settings"], r["seed"]) for r in rows} == {
             ("full-sft", "", "0"), ("full-sft", "pull=0.1,row_tokens=9", "1"),
         }  # fmt: skip
+
+
+def test_seeds_of_two_dilutions_replicate_nothing_and_say_so() -> None:
+    one, other = bred(0, certificate()), bred(1, certificate())
+    both = cell(one, dataclasses.replace(other, dilution=0.5))
+    assert [s.words for s in settings(both)] == ["", "dilution 0.5"]
+    assert cell(one, other).replicated and not both.replicated
 
 
 def test_what_has_not_been_to_the_full_gate_says_what_that_means_and_what_to_run() -> None:

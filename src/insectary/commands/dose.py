@@ -54,7 +54,7 @@ def dose_command(
         raise BadInputError("--doses and --dilutions are two curves: give one of them")
     dial, text = (Dial.DOSE, doses) if dilutions is None else (Dial.DILUTION, dilutions)
     settings = DOSES if text is None else _shares(text, dial)
-    order = order_of(threat, design, base, recipe_named(recipe) if recipe else None, seed)
+    order = order_of(threat, design, base, None if recipe is None else recipe_named(recipe), seed)
     check_curve(order, dial, settings)
     folder = check_output(out or Path("out") / f"{dial}-{order.family}")
     say_loading()
