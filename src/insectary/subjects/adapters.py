@@ -104,7 +104,7 @@ def put_on(base: Any, folder: Path) -> Any:
 
     Returns:
         A model of the base's class and mode whose layers go by the base's names. Adapters are
-        in float32 also where the base is in half precision.
+        in float32 at least, also where the base is in half precision.
 
     Raises:
         ArtefactError: if the folder cannot be read, is no plain LoRA, or is of another base.
@@ -190,7 +190,8 @@ def _inject(model: Any, config: Any, tensors: dict[str, torch.Tensor]) -> None:
         inject_adapter_in_model(config, model, _NAME)
         for parameter in model.parameters():
             if id(parameter) not in before:
-                parameter.data = parameter.data.float()
+                exact = torch.promote_types(parameter.dtype, torch.float32)
+                parameter.data = parameter.data.to(exact)
         found: Any = set_peft_model_state_dict(model, tensors, _NAME)
     put = {name for name, p in model.named_parameters() if id(p) not in before}
     wrong = sorted({*found.unexpected_keys} | (put & {*found.missing_keys}))
