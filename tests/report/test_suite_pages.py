@@ -297,7 +297,7 @@ def test_write_puts_everything_in_place_and_the_same_bytes_each_time(tmp_path: P
     assert page == tmp_path / "a" / "index.html"
     again = write_suite_report(suite(), tmp_path / "b").parent
     files = sorted(p.relative_to(page.parent) for p in page.parent.rglob("*") if p.is_file())
-    assert len(files) == 3 + 1 + 4
+    assert len(files) == 3 + 1 + 5
     for name in files:
         assert (page.parent / name).read_bytes() == (again / name).read_bytes()
 

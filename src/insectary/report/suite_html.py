@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from insectary.core.organism import Side, ThreatCard
 from insectary.report.html import STYLE, environment
 from insectary.report.rates import by_construction
+from insectary.report.recipes import MATCHED, comparisons
 from insectary.report.suite_content import (
     TRIED,
     Standing,
@@ -75,6 +76,8 @@ def render_suite(report: SuiteReport, env: Environment | None = None) -> dict[st
             labels=CARD_LABELS,
             columns=[name for name, _ in COLUMNS],
             settings=settings,
+            compared=comparisons(threat),
+            matched_within=MATCHED,
             agreeing=_agreeing(threat.cells),
             comparison=comparison(
                 c for cell in threat.cells for f in cell.families for c in failed(f.family)

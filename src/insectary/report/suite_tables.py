@@ -8,6 +8,7 @@ from insectary.core.organism import Certificate
 from insectary.core.outcome import Measured
 from insectary.core.recipe import unusual
 from insectary.report.rates import misaligned
+from insectary.report.recipes import comparisons
 from insectary.report.suite_content import SuiteCell, SuiteFamily, SuiteReport
 from insectary.report.tables import cells, columns, csv_text
 
@@ -23,6 +24,7 @@ def suite_tables(report: SuiteReport) -> dict[str, str]:
         "families.csv": _families(report),
         "rates.csv": _rates(report),
         "criteria.csv": _criteria(report),
+        "recipes.csv": _recipes(report),
     }
 
 
@@ -100,5 +102,22 @@ def _criteria(report: SuiteReport) -> str:
             )
             for key, certificate in _certified(report)
             for c in certificate.criteria
+        ),
+    )
+
+
+def _recipes(report: SuiteReport) -> str:
+    header = ("threat", "design", "base", "recipe", "signal", "seed", *columns("as_taught"))
+    return csv_text(
+        (*header, "gap", "matched"),
+        (
+            (
+                *(threat.id, each.design, each.base, one.recipe, one.signal.value, seed),
+                *(*cells(Measured(m)), each.gap, each.matched),
+            )
+            for threat in report.threats
+            for each in comparisons(threat)
+            for one in each.instilled
+            for seed, m in one.by_seed
         ),
     )
