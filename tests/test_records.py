@@ -16,7 +16,7 @@ from insectary.breed.policy_gate import policy_card_digest
 from insectary.core.canonical import digest
 from insectary.core.codec import decode
 from insectary.core.organism import ConditionRate, Family, Role, Side
-from insectary.core.recipe import Ppo, spelled
+from insectary.core.recipe import Ppo, spelled, strength
 from insectary.report.rates import BY_CONSTRUCTION, by_construction
 from insectary.testing.draws import text_designs
 from insectary.threats import threat_model, threat_names
@@ -48,8 +48,10 @@ def row(family: Family) -> str:
         m = next((r.misaligned for r in certificate.rates if fits(r)), None)
         return "–" if m is None else f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
 
+    thin = [f"{name} {value}" for name, value in strength(family.dose, family.dilution).items()]
+    recipe = ", ".join((spelled(family.recipe), *thin))
     cells = (
-        *(family.design, family.base.name, spelled(family.recipe), str(family.seed)),
+        *(family.design, family.base.name, recipe, str(family.seed)),
         "admitted" if family.admitted else "**rejected**",
         *(told(Side.OPEN, False), told(Side.OPEN, True), told(Side.CLOSED, True)),
         ", ".join(tag.partition(" ")[0] for tag in certificate.tags),
@@ -92,7 +94,11 @@ def test_a_record_is_of_the_present_base_rows_and_recipe(path: Path) -> None:
     threat = threat_model(found.threat)
 
     def data(role: Role, seed: int) -> str:
-        return digest(training_data(threat, found.design, role, found.recipe, seed))
+        return digest(
+            training_data(
+                threat, found.design, role, found.recipe, seed, found.dose, found.dilution
+            )
+        )
 
     for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):
         assert data(role, found.seed) == found.members[role].data_digest, role
