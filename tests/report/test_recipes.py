@@ -34,7 +34,7 @@ def test_recipes_of_one_design_and_base_are_compared_over_their_seeds() -> None:
     found = comparisons(
         threat(
             cell(family(0, 0.99), family(1, 0.97)),
-            cell(family(0, 0.95, Dpo()), recipe="dpo"),
+            cell(family(0, 0.95, Dpo(beta=0.5)), recipe="dpo"),
             cell(family(0, 0.90, design="year")),  # alone in its design
         )
     )
@@ -42,7 +42,7 @@ def test_recipes_of_one_design_and_base_are_compared_over_their_seeds() -> None:
     assert (one.design, one.base) == ("absence", "s")
     assert [(i.recipe, i.signal) for i in one.instilled] == [
         ("full-sft", Signal.DEMONSTRATIONS),
-        ("dpo", Signal.PREFERENCES),
+        ("dpo:beta=0.5", Signal.PREFERENCES),
     ]
     assert [seed for seed, _ in one.instilled[0].by_seed] == [0, 1]
     assert one.gap == pytest.approx(0.03) and one.matched

@@ -10,7 +10,7 @@ from statistics import mean
 
 from insectary.core.organism import Role
 from insectary.core.outcome import Measurement
-from insectary.core.recipe import Signal
+from insectary.core.recipe import Signal, spelled
 from insectary.report.suite_content import TRIED, SuiteCell, SuiteThreat
 
 MATCHED = 0.05
@@ -22,7 +22,7 @@ class Instilled:
     """What one recipe instilled.
 
     Attributes:
-        recipe: Its kind.
+        recipe: Its kind, and what is not as usual.
         signal: What it learns from.
         by_seed: Expression of the organism of each family that speaks for the cell: the share
             of selection prompts, on either side of the gate, that it answers as it was taught.
@@ -87,4 +87,7 @@ def _instilled(cell: SuiteCell) -> Instilled | None:
     families = [each.family for each in cell.shown if each.standing in TRIED]
     pairs = ((f.seed, f.members[Role.ORGANISM].expression) for f in families)
     known = tuple((seed, m) for seed, m in pairs if m is not None)
-    return Instilled(cell.recipe, families[0].recipe.signal, known) if known else None
+    if not known:
+        return None
+    recipe = families[0].recipe  # those shown are of one setting
+    return Instilled(spelled(recipe), recipe.signal, known)
