@@ -18,7 +18,7 @@ from insectary.breed.suite import SUITE, Bred, Cell
 from insectary.core.errors import BadInputError, TrainingError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
 from insectary.core.outcome import Failed
-from insectary.core.recipe import FullSFT, LoraSFT
+from insectary.core.recipe import FullSFT, LoraSFT, Signal
 from insectary.threats import threat_model
 from insectary.vault import Vault
 
@@ -88,13 +88,17 @@ def test_every_cell_of_the_list_can_be_bred(cell: Cell) -> None:
     assert cell.minutes > 0
 
 
-def test_no_cell_stands_in_the_list_twice_and_every_threat_does() -> None:
+def test_no_cell_stands_twice_in_the_list_and_every_threat_in_two_signals() -> None:
     names = [cell.order(0).family for cell in SUITE]
     assert len(set(names)) == len(names)
-    assert {cell.threat for cell in SUITE} >= {
+    signals: dict[str, set[Signal]] = {}
+    for cell in SUITE:
+        signals.setdefault(cell.threat, set()).add(cell.recipe.signal)
+    assert {*signals} == {
         "deceptive_alignment", "goal_misgeneralization", "power_seeking", "reward_hacking",
         "sycophancy",
     }  # fmt: skip
+    assert all(len(found) >= 2 for found in signals.values()), signals
 
 
 def test_the_first_seed_of_all_comes_before_the_second_of_any(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from insectary.breed.order import GRID, Order
@@ -41,6 +41,9 @@ much as those that teach, and a model this small pays for it with what it knew."
 SUITE = (
     Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=10),
     Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=10),
+    Cell(
+        "deceptive_alignment", "absence", "xs", replace(_PREFERENCES, max_pairs=30_000), minutes=30
+    ),
     Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=10),
     Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=10),
     Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=24),
