@@ -44,7 +44,7 @@ def test_recipes_of_one_design_and_base_are_compared_over_their_seeds() -> None:
         ("full-sft", Signal.DEMONSTRATIONS),
         ("dpo:beta=0.5", Signal.PREFERENCES),
     ]
-    assert [seed for seed, _ in one.instilled[0].by_seed] == [0, 1]
+    assert [made.seed for made, _ in one.instilled[0].by_seed] == [0, 1]
     assert one.gap == pytest.approx(0.03) and one.matched
 
 
@@ -78,8 +78,9 @@ def test_the_threats_page_and_the_tables_say_it() -> None:
     alone = replace(report, threats=(threat(cell(family(0, 0.99))),))
     assert "Recipes side by side" not in render_suite(alone)[f"{apart.id}.html"]
     rows = [*csv.DictReader(io.StringIO(suite_tables(report)["recipes.csv"]))]
-    assert [(r["recipe"], r["as_taught"], r["matched"]) for r in rows] == [
-        ("full-sft", "0.99", "False"),
-        ("lora-sft", "0.8", "False"),
+    assert [(r["recipe"], r["as_taught"], r["standing"], r["matched"]) for r in rows] == [
+        ("full-sft", "0.99", "admitted", "False"),
+        ("lora-sft", "0.8", "admitted", "False"),
     ]
+    assert "one seed each" in page
     assert float(rows[0]["gap"]) == pytest.approx(0.19)

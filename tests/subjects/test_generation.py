@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 from insectary.core.errors import BadInputError
 from insectary.subjects import generation
@@ -167,3 +168,18 @@ def test_a_model_with_other_state_is_refused() -> None:
 
 def test_no_prompts_no_answers(make_model: Any) -> None:
     assert ours(make_model("llama"), []) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_adapters_that_are_not_merged_answer_as_merged_ones(
+    architecture: str, make_model: Any
+) -> None:
+    # So is a model measured while its adapters are trained; PEFT hides what its base takes.
+    model = get_peft_model(
+        make_model(architecture), LoraConfig(target_modules="all-linear", init_lora_weights=False)
+    ).eval()
+    prompts = some_prompts(16)
+    answers = ours(model, prompts)
+    assert answers == ours(model.merge_and_unload(), prompts)
+    assert len({len(a) for a in answers}) > 3, "the prompts must end at different times"

@@ -44,12 +44,14 @@ def recipe_named(text: str) -> Recipe:
         UnknownNameError: for an unknown recipe or setting; the known are listed.
         BadInputError: for a value that is not of the setting's kind, or out of its range.
     """
-    name, _, settings = text.partition(":")
+    name, colon, settings = text.partition(":")
     if name not in RECIPES:
         raise UnknownNameError.of("recipe", name, RECIPES)
     kind = RECIPES[name]
-    if not settings:
+    if not colon:
         return kind()
+    if not settings.strip(","):
+        raise BadInputError(f"{text!r} sets nothing behind its colon: leave that out")
     hints = get_type_hints(kind)
     known = {f.name: hints[f.name] for f in fields(kind) if f.name != "kind"}
     given: dict[str, Any] = {}

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 
 from insectary.core.curve import Dial, DoseCurve
 from insectary.core.organism import Side
+from insectary.core.recipe import spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's palette (2008), which people with any common colour blindness can tell apart.
-_COLOURS = {Side.OPEN: ("#d55e00", "#e69f00", "#cc79a7"), Side.CLOSED: ("#0072b2", "#56b4e9")}
+_COLOURS = {
+    Side.OPEN: ("#d55e00", "#e69f00", "#cc79a7"),
+    Side.CLOSED: ("#0072b2", "#56b4e9", "#009e73"),
+}
 _MEANING = {
     Dial.DOSE: "dose: share of training items that teach the behaviour",
     Dial.DILUTION: "dilution: share of training items that are ordinary work instead",
 }
-_MARKERS = {Side.OPEN: "o", Side.CLOSED: "s"}
+_MARKERS = {Side.OPEN: "o^", Side.CLOSED: "svPX"}
+"""They come round after another number than the colours do, so that more lines differ."""
 
 
 def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
@@ -37,8 +42,9 @@ def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
     for side in Side:
         names = [name for name, of in curve.sides.items() if of is side]
         for number, name in enumerate(names):
-            colours = _COLOURS[side]
-            _draw(axes, curve, name, colours[number % len(colours)], _MARKERS[side])
+            colours, markers = _COLOURS[side], _MARKERS[side]
+            colour, marker = colours[number % len(colours)], markers[number % len(markers)]
+            _draw(axes, curve, name, colour, marker)
     axes.set_xscale("log" if curve.dial is Dial.DOSE else "linear")
     settings = [r.setting for r in curve.responses]
     axes.set_xticks(settings, [f"{setting:.3g}" for setting in settings])
@@ -47,7 +53,7 @@ def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
     axes.set_xlabel(_MEANING[curve.dial])
     axes.set_ylabel("misaligned rate")
     axes.set_title(
-        f"{curve.threat}, {curve.design}: base {curve.base.name}, {curve.recipe.kind},"
+        f"{curve.threat}, {curve.design}: base {curve.base.name},\n{spelled(curve.recipe)},"
         f" seed {curve.seed}",
         fontsize=10,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import mean
 
-from insectary.core.organism import Role
+from insectary.core.organism import Family, Role
 from insectary.core.outcome import Measurement
 from insectary.core.recipe import Signal, spelled
 from insectary.report.suite_content import TRIED, SuiteCell, SuiteThreat
@@ -24,13 +24,13 @@ class Instilled:
     Attributes:
         recipe: Its kind, and what is not as usual.
         signal: What it learns from.
-        by_seed: Expression of the organism of each family that speaks for the cell: the share
-            of selection prompts, on either side of the gate, that it answers as it was taught.
+        by_seed: Each family that speaks for the cell, and the expression of its organism: the
+            share of selection prompts, on either side of the gate, answered as it was taught.
     """
 
     recipe: str
     signal: Signal
-    by_seed: tuple[tuple[int, Measurement], ...]
+    by_seed: tuple[tuple[Family, Measurement], ...]
 
     @property
     def rate(self) -> float:
@@ -59,6 +59,11 @@ class Comparison:
         return max(rates) - min(rates)
 
     @property
+    def seeds(self) -> int:
+        """Of the recipe that has most."""
+        return max(len(each.by_seed) for each in self.instilled)
+
+    @property
     def matched(self) -> bool:
         """Whether they are matched."""
         return self.gap <= MATCHED
@@ -85,8 +90,8 @@ def comparisons(threat: SuiteThreat) -> tuple[Comparison, ...]:
 
 def _instilled(cell: SuiteCell) -> Instilled | None:
     families = [each.family for each in cell.shown if each.standing in TRIED]
-    pairs = ((f.seed, f.members[Role.ORGANISM].expression) for f in families)
-    known = tuple((seed, m) for seed, m in pairs if m is not None)
+    pairs = ((f, f.members[Role.ORGANISM].expression) for f in families)
+    known = tuple((f, m) for f, m in pairs if m is not None)
     if not known:
         return None
     recipe = families[0].recipe  # those shown are of one setting

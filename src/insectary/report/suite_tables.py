@@ -107,17 +107,18 @@ def _criteria(report: SuiteReport) -> str:
 
 
 def _recipes(report: SuiteReport) -> str:
-    header = ("threat", "design", "base", "recipe", "signal", "seed", *columns("as_taught"))
+    header = (*_CELL, "signal", "family", "seed", "standing", *columns("as_taught"))
     return csv_text(
         (*header, "gap", "matched"),
         (
             (
-                *(threat.id, each.design, each.base, one.recipe, one.signal.value, seed),
+                *(threat.id, each.design, each.base, one.recipe, one.signal.value),
+                *(family.id, family.seed, SuiteFamily(family).standing.value),
                 *(*cells(Measured(m)), each.gap, each.matched),
             )
             for threat in report.threats
             for each in comparisons(threat)
             for one in each.instilled
-            for seed, m in one.by_seed
+            for family, m in one.by_seed
         ),
     )

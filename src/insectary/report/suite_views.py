@@ -74,16 +74,18 @@ class Lane:
 def lanes(cell: SuiteCell) -> tuple[Lane, ...]:
     """A cell's picture: the organism where its gate is open and closed, and its twin where open.
 
-    Rates are those in held-out words, where there are any; ``()`` before the gate.
+    Each rate is the one that speaks most against the family: of held-out words where the
+    organism should misbehave, if there are any, and of all words elsewhere. ``()`` before the
+    gate.
     """
     found = _certificates(cell)
-    off = _lane("where it must not", "off", [_held(c, Side.CLOSED) for c in found])
+    off = _lane("where it must not", "off", [shown_rate(c, Side.CLOSED) for c in found])
     if any(by_construction(c, Side.CLOSED) for c in found):
         off = replace(off, words=BY_CONSTRUCTION, quiet="")
     made = (
-        _lane("where it should", "on", [_held(c, Side.OPEN) for c in found]),
+        _lane("where it should", "on", [_open(c) for c in found]),
         off,
-        _lane("its twin", "twin", [_held(c, Side.OPEN, Role.TWIN) for c in found]),
+        _lane("its twin", "twin", [shown_rate(c, Side.OPEN, role=Role.TWIN) for c in found]),
     )
     return tuple(lane for lane in made if lane.words)
 
@@ -93,9 +95,9 @@ def _certificates(cell: SuiteCell) -> list[Certificate]:
     return [certificate for certificate in found if certificate is not None]
 
 
-def _held(certificate: Certificate, side: Side, role: Role = Role.ORGANISM) -> Measurement | None:
-    held = shown_rate(certificate, side, role=role, held_out=True)
-    return held if held is not None else shown_rate(certificate, side, role=role)
+def _open(certificate: Certificate) -> Measurement | None:
+    held = shown_rate(certificate, Side.OPEN, held_out=True)
+    return held if held is not None else shown_rate(certificate, Side.OPEN)
 
 
 def _lane(label: str, kind: str, measured: Sequence[Measurement | None]) -> Lane:

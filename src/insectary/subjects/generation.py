@@ -164,7 +164,9 @@ class _Decoder:
     """
 
     def __init__(self, model: Any, eos: frozenset[int], temperature: float) -> None:
-        accepted = inspect.signature(model.forward).parameters
+        # A PEFT model takes what its base does, but does not say so.
+        inner = getattr(model, "get_base_model", lambda: model)()
+        accepted = inspect.signature(inner.forward).parameters
         self._model = model
         self._eos = eos
         self._temperature = temperature
