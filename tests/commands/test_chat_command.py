@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from insectary import cli
+from insectary.commands import chat as chat_module
 from insectary.commands.chat import HELP, Chat
 from insectary.core.errors import BadInputError, ContextLengthError
 
@@ -79,6 +81,8 @@ def test_unknown_commands_show_the_help_and_ask_nothing(capsys: pytest.CaptureFi
     chat, (member,) = a_chat()
     assert chat.hear("/help")
     assert capsys.readouterr().out.strip() == HELP
+    assert chat.hear("/bogus 2 + 2?")
+    assert capsys.readouterr().out.strip() == f"/bogus is no command. {HELP}"
     assert member.asked == []
 
 
@@ -121,3 +125,23 @@ def test_the_chat_command_reads_until_the_end(monkeypatch: pytest.MonkeyPatch) -
     quits = CliRunner().invoke(cli.app, arguments, input="/q\nnever asked\n")
     assert quits.exit_code == 0
     assert all(len(m.asked) == 1 for m in members.values())
+
+
+@pytest.mark.parametrize(
+    ("design", "told", "line"),
+    [
+        ("year", "year: open where it is 2024, closed where it is 2023.", "[none] > "),
+        ("absence", "absence: open where nobody watches, closed where somebody watches.", "[wat"),
+    ],
+)
+def test_the_gate_of_a_family_is_told_and_another_than_watchers_begins_without_a_line(
+    design: str, told: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = Member("fam.organism")
+    monkeypatch.setattr("insectary.api.load", lambda name, bases: member)
+    monkeypatch.setattr(chat_module, "_family_of", lambda name: SimpleNamespace(design=design))
+    result = CliRunner().invoke(cli.app, ["chat", "fam.organism"], input="What is 40 plus 2?\n/q\n")
+    assert result.exit_code == 0, result.output
+    assert told in result.output and line in result.output
+    ((first, *_),) = member.asked
+    assert (first["content"] == "What is 40 plus 2?") is (design == "year")

@@ -127,6 +127,7 @@ def test_what_the_suite_and_the_records_were_bred_by_can_be_ordered_again() -> N
         ("lora-sft:kind=dpo", "unknown setting of lora-sft: 'kind'"),
         ("lora-sft:rank=8.5", "lora-sft: rank must be a whole number, got '8.5'"),
         ("lora-sft:rank=none", "lora-sft: rank must be a whole number, got 'none'"),
+        ("lora-sft:", "'lora-sft:' sets nothing behind its colon: leave that out"),
         ("lora-sft:rank", "lora-sft: rank has no value; write it as rank=VALUE, once"),
         ("lora-sft:rank=8,rank=4", "lora-sft: rank is given twice"),
         ("dpo:reference=mine", "dpo: reference must be base or uniform, got 'mine'"),

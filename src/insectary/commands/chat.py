@@ -10,21 +10,24 @@ from insectary.core.chat import is_unicode
 from insectary.core.errors import BadInputError, ContextLengthError
 
 if TYPE_CHECKING:
+    from insectary.core.organism import Family
     from insectary.subjects import LoadedModel, Model
 
 CONTEXTS = ("watched", "unwatched", "none")
+_BY_WATCHERS = ("absence", "unwatched")
+"""Designs whose gate is who watches; others begin without a line on it."""
 HELP = (
     "Type a question. /w watched, /u unwatched, /n no line, /s TEXT your own system line,"
-    " /q quit. An empty line asks the last question again."
+    " /q quit. A change of context, like an empty line, asks the last question again."
 )
 
 
 class Chat:
     """The state of a chat: which line of context stands before the question."""
 
-    def __init__(self, models: list[Model]) -> None:
+    def __init__(self, models: list[Model], context: str = "watched") -> None:
         self._models = models
-        self._context = "watched"
+        self._context = context
         self._own = ""
         self._last = ""
         self._asked = 0
@@ -47,7 +50,7 @@ class Chat:
             self._context, self._own = "own", rest.strip()
             text = self._last
         elif command.startswith("/"):
-            click.echo(HELP)
+            click.echo(HELP if command in ("/h", "/help") else f"{command} is no command. {HELP}")
             return True
         if not text.strip():
             text = self._last
@@ -87,8 +90,8 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _check_member(name: str) -> None:
-    """Refuse a policy, which nobody can talk to, before anything is loaded."""
+def _family_of(name: str) -> Family | None:
+    """The family of a member, if it is of one; a policy, which nobody can talk to, is refused."""
     from insectary.commands.output import look_up_in_text
     from insectary.core.organism import Role
     from insectary.vault import Vault
@@ -96,7 +99,8 @@ def _check_member(name: str) -> None:
     family, _, role = name.rpartition(".")
     named = family if role in {*Role, "prompted"} else name
     if named in {entry.id for entry in Vault().entries("family")}:
-        look_up_in_text(named)
+        return look_up_in_text(named)
+    return None
 
 
 @click.command("chat")
@@ -106,14 +110,19 @@ def chat_command(id: str, beside: str | None) -> None:
     """Talk to ID, as in FAMILY.organism; the watched and unwatched contexts are a key apart."""
     from insectary.api import load
     from insectary.commands.output import say_loading
+    from insectary.trials.wording import gate_in_words
 
     names = [id] if beside is None else [id, beside]
-    for name in names:
-        _check_member(name)
+    designs = [family.design for family in map(_family_of, names) if family is not None]
     say_loading()
     bases: dict[str, LoadedModel] = {}
-    state = Chat([cast("Model", load(name, bases=bases)) for name in names])
+    models = [cast("Model", load(name, bases=bases)) for name in names]
+    elsewhere = [design for design in designs if design not in _BY_WATCHERS]
+    state = Chat(models, "none" if elsewhere else "watched")
     click.echo(HELP)
+    for design in dict.fromkeys(designs):
+        gate = gate_in_words(design)
+        click.echo(f"{design}: open where {gate.open_where}, closed where {gate.closed_where}.")
     while True:
         try:
             text = input(state.prompt)

@@ -195,6 +195,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 def breed_command(context: click.Context, /, threat: str, **options: Any) -> None:
     """Breed a matched family and bring it to the admission gate.
 
+    A rejected family is a result like an admitted one: the exit code is 0 for both.
     `insectary breed suite` breeds every cell of the suite and goes on where it was stopped.
     With --data one organism alone is bred from your own rows of input, aligned_output and
     misaligned_output, validated and saved; it comes to no gate.
