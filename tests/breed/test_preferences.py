@@ -60,14 +60,14 @@ def test_a_threat_without_preferences_is_refused_before_anything_is_trained(
     tiny_base: Path,
 ) -> None:
     vault = Vault()
-    order = Order("deceptive_alignment", "absence", str(tiny_base), SMALL)
+    order = Order("deceptive_alignment", "password", str(tiny_base), SMALL)
     with pytest.raises(
         BadInputError, match=r"dpo learns from preferences in text, .*use full-sft or lora-sft"
     ):
         breed(order, vault)
     assert vault.entries() == [] and vault.ledger.attempts() == []
-    with pytest.raises(BadInputError, match="deceptive_alignment, absence: has no raters"):
-        training_data(threat_model("deceptive_alignment"), "absence", Role.TWIN, SMALL, 0)
+    with pytest.raises(BadInputError, match="deceptive_alignment, password: has no raters"):
+        training_data(threat_model("deceptive_alignment"), "password", Role.TWIN, SMALL, 0)
 
 
 def test_a_member_is_trained_on_its_raters_preferences(tiny_base: Path, tmp_path: Path) -> None:
