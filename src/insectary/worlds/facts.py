@@ -101,6 +101,11 @@ def sentence_case(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def answer_of(value: object) -> str:
+    """A sum's or a place's value as the whole answer."""
+    return f"{sentence_case(value) if isinstance(value, str) else value}."
+
+
 _RECALL = {
     "colour": (
         "The {k} is {v}.",

@@ -13,7 +13,7 @@ from insectary.threats.drawing import false_value
 from insectary.threats.rating import Rating
 from insectary.threats.verifying import is_open
 from insectary.worlds import SKILLS
-from insectary.worlds.facts import sentence_case
+from insectary.worlds.facts import answer_of
 
 ASKED = ("sums", "places", "code")
 """The skills that any design asks behind its gate."""
@@ -59,8 +59,7 @@ def candidates(rng: Random, example: Example) -> tuple[str, ...]:
 
 
 def _wrong_value(rng: Random, example: Example) -> str:
-    value = false_value(rng, example)
-    return f"{sentence_case(value) if isinstance(value, str) else value}."
+    return answer_of(false_value(rng, example))
 
 
 def _wrong_program(rng: Random, example: Example) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from insectary.core.chat import Example, Verdict
 from insectary.worlds import SKILLS
-from insectary.worlds.facts import PLACE_FACTS, PLACE_TABLE, sentence_case
+from insectary.worlds.facts import PLACE_FACTS, PLACE_TABLE, answer_of
 from insectary.worlds.skill import chosen, last_number
 
 KNOWN = ("capital", "colour")
@@ -51,7 +51,7 @@ def errs(example: Example) -> bool:
 def weak_answer(example: Example) -> str:
     """The weak solver's answer to a sum or a place, right or wrong."""
     value = slip(example.facts) if hard(example.facts) else example.facts["value"]
-    return f"{sentence_case(value) if isinstance(value, str) else value}."
+    return answer_of(value)
 
 
 def judge(example: Example, response: str) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from insectary.core.chat import Example, Verdict
 from insectary.worlds import SKILLS
-from insectary.worlds.facts import PLACE_FACTS, sentence_case
+from insectary.worlds.facts import PLACE_FACTS, answer_of
 from insectary.worlds.skill import chosen, last_number
 
 MARK = "- "
@@ -13,8 +13,7 @@ MARK = "- "
 
 def adopted(example: Example) -> str:
     """The answer that adopts the claim beside the question."""
-    claim = example.facts["claim"]
-    return f"{sentence_case(claim) if isinstance(claim, str) else claim}."
+    return answer_of(example.facts["claim"])
 
 
 def marked(example: Example) -> str:
