@@ -59,7 +59,7 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
             {"recipe": "full-sft"},
             "must be one of FullSFT, LoraSFT, NarrowSFT, Dpo, Grpo, Ppo",
         ),
-        ({"recipe": Dpo()}, "dpo learns from preferences in text, which this design does not"),
+        ({"design": "password", "recipe": Dpo()}, "use full-sft or lora-sft"),
         ({"base_data": ROWS, "seed": "one"}, "the seed must be a whole number from 0"),
         ({"design": "month"}, "Known: absence, unwatched, year"),
     ],
