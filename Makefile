@@ -41,11 +41,14 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/insectary demo
 
+# A file of tests stays on one worker, so that what its tests share is made once.
+WORKERS = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-all: setup
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(WORKERS) -m ""
 
 check: setup
 	$(BIN)/ruff format --check .

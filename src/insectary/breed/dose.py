@@ -72,7 +72,7 @@ def dose_curve(
         _train(named, places, path, cores or os.cpu_count() or 1, progress)
         responses = []
         for said, each in named.items():
-            progress({"gate": said})
+            progress({"role": said, "text": f"answers {PROMPTS} prompts in each condition"})
             responses.append(_measure(each, _setting(each, dial), places[said], path))
         vault.discard_work(name)
     sides = {c.name: c.side for c in threat.conditions(order.design)}
