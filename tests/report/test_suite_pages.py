@@ -149,6 +149,14 @@ def test_cells_are_counted_and_families_are_not() -> None:
     assert counts(second.cells)["provisional"] == 1
 
 
+def test_a_cell_is_wholly_admitted_only_with_all_its_seeds() -> None:
+    good, bad = bred(0, certificate()), bred(1, certificate(failing=True))
+    for families, in_part in (((good, bad), True), ((good,), False), ((bad,), False)):
+        pages = render_suite(only(cell(*families)))
+        for page in ("index.html", PAGE):
+            assert ("admitted in part" in words(pages[page])) is in_part, page
+
+
 def test_seeds_of_two_settings_replicate_nothing() -> None:
     same = cell(bred(0, certificate()), bred(1, certificate()))
     other = cell(bred(0, certificate()), bred(1, certificate(), recipe=FullSFT(pull=0.1)))
