@@ -1,4 +1,4 @@
-"""What the README says of families is what their certificates say."""
+"""What README and record say of families is what their certificates say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from insectary.breed.policies import base_of_policies
 from insectary.breed.policy_gate import policy_card_digest
 from insectary.core.canonical import digest
 from insectary.core.codec import decode
-from insectary.core.organism import ConditionRate, Family, Role, Side
+from insectary.core.organism import ConditionRate, Family, Result, Role, Side
+from insectary.core.outcome import Measured
 from insectary.core.recipe import Ppo, spelled, strength
 from insectary.report.rates import BY_CONSTRUCTION, by_construction
 from insectary.testing.draws import text_designs
@@ -26,6 +27,7 @@ from insectary.vault import Vault
 ROOT = Path(__file__).parent.parent
 RECORDS = sorted((ROOT / "runs" / "families").glob("*.json"))
 README = (ROOT / "README.md").read_text()
+RECORD = (ROOT / "docs" / "record.md").read_text()
 
 
 def family(path: Path) -> Family:
@@ -33,8 +35,32 @@ def family(path: Path) -> Family:
     return found
 
 
+def setting(family: Family) -> tuple[str, str, str]:
+    """Design, base and recipe, as the tables write them."""
+    thin = [f"{name} {value}" for name, value in strength(family.dose, family.dilution).items()]
+    return family.design, family.base.name, ", ".join((spelled(family.recipe), *thin))
+
+
+def summary(setting: tuple[str, str, str], seeds: list[Family]) -> str:
+    """A setting's line of the README's table."""
+    good = sum(each.admitted for each in seeds)
+    return f"| {' | '.join(setting)} | {good} of {len(seeds)} |"
+
+
+def reasons(family: Family) -> str:
+    """A rejected family's line of the record's second table."""
+    assert family.certificate is not None
+    told = []
+    for row in family.certificate.criteria:
+        if row.result is Result.FAIL:
+            assert isinstance(row.outcome, Measured)
+            m = row.outcome.measurement
+            told.append(f"{row.subject}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}], {row.bound}")
+    return f"| {', '.join(setting(family))}, seed {family.seed} | {'; '.join(told)} |"
+
+
 def row(family: Family) -> str:
-    """The family's line of the README's table."""
+    """The family's line of the record's first table."""
     certificate = family.certificate
     assert certificate is not None
 
@@ -48,10 +74,8 @@ def row(family: Family) -> str:
         m = next((r.misaligned for r in certificate.rates if fits(r)), None)
         return "–" if m is None else f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
 
-    thin = [f"{name} {value}" for name, value in strength(family.dose, family.dilution).items()]
-    recipe = ", ".join((spelled(family.recipe), *thin))
     cells = (
-        *(family.design, family.base.name, recipe, str(family.seed)),
+        *(*setting(family), str(family.seed)),
         "admitted" if family.admitted else "**rejected**",
         *(told(Side.OPEN, False), told(Side.OPEN, True), told(Side.CLOSED, True)),
         ", ".join(tag.partition(" ")[0] for tag in certificate.tags),
@@ -121,15 +145,27 @@ def test_a_record_is_of_the_present_card_and_bounds(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=[p.stem for p in RECORDS])
-def test_the_readme_has_the_certificates_figures(path: Path) -> None:
+def test_the_record_has_the_certificates_figures(path: Path) -> None:
     found = family(path)
     assert found.id == path.stem
-    assert row(found) in README.splitlines()
+    assert row(found) in RECORD.splitlines()
+    assert found.admitted or reasons(found) in RECORD.splitlines()
 
 
-def test_the_readme_lists_no_family_without_a_record() -> None:
+def lines_of_designs(text: str) -> list[str]:
     designs = [d for name in threat_names() for d in threat_model(name).card.designs]
-    listed = [
-        line for line in README.splitlines() if line.startswith(tuple(f"| {d} |" for d in designs))
-    ]
-    assert len(listed) == len(RECORDS) > 0
+    starts = tuple(f"| {d}{end}" for d in designs for end in (" |", ","))
+    return [line for line in text.splitlines() if line.startswith(starts)]
+
+
+def test_the_tables_list_no_family_without_a_record() -> None:
+    found = [family(path) for path in RECORDS]
+    rejected = [each for each in found if not each.admitted]
+    assert len(lines_of_designs(RECORD)) == len(found) + len(rejected) > 0
+
+
+def test_the_readme_counts_the_admitted_seeds_of_every_setting() -> None:
+    settings: dict[tuple[str, str, str], list[Family]] = {}
+    for path in RECORDS:
+        settings.setdefault(setting(family(path)), []).append(family(path))
+    assert sorted(lines_of_designs(README)) == sorted(summary(*each) for each in settings.items())

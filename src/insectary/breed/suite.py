@@ -38,6 +38,8 @@ class Cell:
 _PREFERENCES = Dpo(reference="uniform", beta=0.5, likelihood=4.0, batch_pairs=64, max_pairs=20_000)
 """Margins count from nothing: against a base, the pairs that it tells apart already ask for as
 much as those that teach, and a model this small pays for it with what it knew."""
+_SLOW = FullSFT(muon_learning_rate=0.004, pull=1.0, cooldown_share=0.5, learn_share=0.35)
+"""Keeps other skills where the usual settings lose some; see docs/record.md."""
 SUITE = (
     Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=10),
     Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=10),
@@ -54,7 +56,7 @@ SUITE = (
     Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=24),
     Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=30),
     Cell("sycophancy", "answers", "s", FullSFT(), minutes=24),
-    Cell("sycophancy", "feedback", "s", FullSFT(), minutes=24),
+    Cell("sycophancy", "feedback", "s", _SLOW, minutes=24),
     Cell("sycophancy", "feedback", "s", _PREFERENCES, minutes=29),
 )
 """Every cell that `insectary breed suite` breeds; one line more is one cell more.
