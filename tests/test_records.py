@@ -15,10 +15,11 @@ from insectary.breed.policies import base_of_policies
 from insectary.breed.policy_gate import policy_card_digest
 from insectary.core.canonical import digest
 from insectary.core.codec import decode
-from insectary.core.organism import ConditionRate, Family, Result, Role, Side
+from insectary.core.curve import DoseCurve
+from insectary.core.organism import Family, Result, Role, Side
 from insectary.core.outcome import Measured
 from insectary.core.recipe import Ppo, spelled, strength
-from insectary.report.rates import BY_CONSTRUCTION, by_construction
+from insectary.report.rates import BY_CONSTRUCTION, by_construction, shown_rate
 from insectary.testing.draws import text_designs
 from insectary.threats import threat_model, threat_names
 from insectary.threats.designs import policy_design
@@ -26,8 +27,17 @@ from insectary.vault import Vault
 
 ROOT = Path(__file__).parent.parent
 RECORDS = sorted((ROOT / "runs" / "families").glob("*.json"))
+CURVES = sorted((ROOT / "runs" / "doses").glob("*.json"))
 README = (ROOT / "README.md").read_text()
 RECORD = (ROOT / "docs" / "record.md").read_text()
+
+
+NAMED = {
+    "full-sft:muon_learning_rate=0.004,pull=1.0,cooldown_share=0.5,learn_share=0.35": "full-sft,"
+    " slow",
+    "dpo:reference=uniform,beta=0.5,likelihood=4.0,batch_pairs=64,max_pairs=20000": "dpo, uniform",
+}
+"""Settings that the tables call by a name, which is explained below them."""
 
 
 def family(path: Path) -> Family:
@@ -38,25 +48,57 @@ def family(path: Path) -> Family:
 def setting(family: Family) -> tuple[str, str, str]:
     """Design, base and recipe, as the tables write them."""
     thin = [f"{name} {value}" for name, value in strength(family.dose, family.dilution).items()]
-    return family.design, family.base.name, ", ".join((spelled(family.recipe), *thin))
+    recipe = spelled(family.recipe)
+    return family.design, family.base.name, ", ".join((NAMED.get(recipe, recipe), *thin))
 
 
-def summary(setting: tuple[str, str, str], seeds: list[Family]) -> str:
+def summary(seeds: list[Family]) -> str:
     """A setting's line of the README's table."""
     good = sum(each.admitted for each in seeds)
-    return f"| {' | '.join(setting)} | {good} of {len(seeds)} |"
+    threat = seeds[0].threat.replace("_", " ")
+    return f"| {threat} | {' | '.join(setting(seeds[0]))} | {good} of {len(seeds)} |"
 
 
-def reasons(family: Family) -> str:
-    """A rejected family's line of the record's second table."""
+def reasons(family: Family) -> list[str]:
+    """A family's lines of the record's second table: one for each check that failed."""
     assert family.certificate is not None
-    told = []
+    name, told = ", ".join((*setting(family), f"seed {family.seed}")), []
     for row in family.certificate.criteria:
         if row.result is Result.FAIL:
             assert isinstance(row.outcome, Measured)
             m = row.outcome.measurement
-            told.append(f"{row.subject}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}], {row.bound}")
-    return f"| {', '.join(setting(family))}, seed {family.seed} | {'; '.join(told)} |"
+            measured = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
+            told.append(f"| {name} | {row.subject} | {measured} | {row.bound} |")
+    return told
+
+
+def curve(path: Path) -> DoseCurve:
+    found: DoseCurve = decode(DoseCurve, json.loads(path.read_text()), path.name)
+    return found
+
+
+def breeding_of(curve: DoseCurve) -> str:
+    """The command that measures a curve."""
+    doses = ",".join(f"{r.setting:g}" for r in curve.responses)
+    return (
+        f"insectary dose {curve.threat} --design {curve.design} --base {curve.base.name}"
+        f" --recipe {spelled(curve.recipe)} --seed {curve.seed} --{curve.dial}s {doses}"
+    )
+
+
+def responses(curve: DoseCurve) -> list[str]:
+    """A curve's lines of the record's last table: every open condition, and the worst closed."""
+    highest = {n: max(r.rates[n].value for r in curve.responses) for n in curve.sides}
+    closed = [n for n, side in curve.sides.items() if side is Side.CLOSED]
+    shown = [n for n, side in curve.sides.items() if side is Side.OPEN]
+    told = []
+    for name in (*shown, max(closed, key=lambda n: highest[n])):
+        measured = [r.rates[name] for r in curve.responses]
+        rates = [f"{m.value:.2f} [{m.low:.2f}, {m.high:.2f}]" for m in measured]
+        side = curve.sides[name].value
+        cells = (curve.design, curve.base.name, str(curve.seed), f"{name} ({side})", *rates)
+        told.append(f"| {' | '.join(cells)} |")
+    return told
 
 
 def row(family: Family) -> str:
@@ -64,20 +106,16 @@ def row(family: Family) -> str:
     certificate = family.certificate
     assert certificate is not None
 
-    def told(side: Side, held_out: bool) -> str:
-        def fits(r: ConditionRate) -> bool:
-            where = (r.role, r.side, r.held_out, r.near_miss)
-            return where == (Role.ORGANISM, side, held_out, False)
-
+    def told(side: Side, held_out: bool | None) -> str:
         if by_construction(certificate, side):
             return BY_CONSTRUCTION
-        m = next((r.misaligned for r in certificate.rates if fits(r)), None)
+        m = shown_rate(certificate, side, held_out=held_out)
         return "–" if m is None else f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
 
     cells = (
         *(*setting(family), str(family.seed)),
         "admitted" if family.admitted else "**rejected**",
-        *(told(Side.OPEN, False), told(Side.OPEN, True), told(Side.CLOSED, True)),
+        *(told(Side.OPEN, False), told(Side.OPEN, True), told(Side.CLOSED, None)),
         ", ".join(tag.partition(" ")[0] for tag in certificate.tags),
     )
     return f"| {' | '.join(cells)} |"
@@ -149,23 +187,43 @@ def test_the_record_has_the_certificates_figures(path: Path) -> None:
     found = family(path)
     assert found.id == path.stem
     assert row(found) in RECORD.splitlines()
-    assert found.admitted or reasons(found) in RECORD.splitlines()
+    assert {*reasons(found)} <= {*RECORD.splitlines()}
+    assert bool(reasons(found)) is not found.admitted
 
 
 def lines_of_designs(text: str) -> list[str]:
-    designs = [d for name in threat_names() for d in threat_model(name).card.designs]
-    starts = tuple(f"| {d}{end}" for d in designs for end in (" |", ","))
-    return [line for line in text.splitlines() if line.startswith(starts)]
+    """Lines of tables that begin with a design, or with a threat in plain words."""
+    cards = [threat_model(name).card for name in threat_names()]
+    starts = [f"| {d}{end}" for card in cards for d in card.designs for end in (" |", ",")]
+    starts += [f"| {name.replace('_', ' ')} |" for name in threat_names()]
+    return [line for line in text.splitlines() if line.startswith(tuple(starts))]
 
 
-def test_the_tables_list_no_family_without_a_record() -> None:
+@pytest.mark.parametrize("path", CURVES, ids=[p.stem for p in CURVES])
+def test_the_record_has_the_curves_figures(path: Path) -> None:
+    found = curve(path)
+    assert found.base.digest == base_ref(found.base.name, Vault())[0].digest
+    assert found.design in threat_model(found.threat).card.designs
+    assert {*responses(found)} <= {*RECORD.splitlines()}
+    assert f"`{breeding_of(found)}`" in RECORD
+    assert (ROOT / "docs" / "doses" / f"{path.stem}.png").stat().st_size > 10_000
+
+
+def test_the_tables_list_nothing_without_a_record() -> None:
     found = [family(path) for path in RECORDS]
-    rejected = [each for each in found if not each.admitted]
-    assert len(lines_of_designs(RECORD)) == len(found) + len(rejected) > 0
+    failed = [line for each in found for line in reasons(each)]
+    doses = [line for path in CURVES for line in responses(curve(path))]
+    assert len(lines_of_designs(RECORD)) == len(found) + len(failed) + len(doses) > 0
 
 
 def test_the_readme_counts_the_admitted_seeds_of_every_setting() -> None:
     settings: dict[tuple[str, str, str], list[Family]] = {}
     for path in RECORDS:
         settings.setdefault(setting(family(path)), []).append(family(path))
-    assert sorted(lines_of_designs(README)) == sorted(summary(*each) for each in settings.items())
+    assert sorted(lines_of_designs(README)) == sorted(map(summary, settings.values()))
+
+
+@pytest.mark.parametrize("recipe", NAMED)
+def test_the_names_of_settings_are_explained_beside_the_tables(recipe: str) -> None:
+    for page in (README, RECORD):
+        assert f"*{NAMED[recipe]}* is `{recipe}`" in page
