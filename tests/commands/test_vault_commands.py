@@ -168,6 +168,18 @@ def test_rm_takes_a_family_with_its_members_and_its_key(vault: Vault) -> None:
     assert list((vault.home / "keys").iterdir()) == []
 
 
+def test_rm_of_a_broken_off_run_says_what_forgets_it(vault: Vault) -> None:
+    vault.work_dir("half-done")
+    result = insectary("rm", "other", "half-done")
+    assert result.returncode == 2
+    assert "'half-done' is a run that was broken off" in result.stderr
+    assert "`insectary gc --runs`" in result.stderr
+    assert vault.has("organism", "other") and vault.has_work("half-done")
+    # The control: what has ended, and what never was, is told so.
+    vault.discard_work("half-done")
+    assert "unknown id: 'half-done'" in insectary("rm", "half-done").stderr
+
+
 def test_rm_of_a_wrong_id_removes_nothing(vault: Vault) -> None:
     before = vault.entries()
     result = insectary("rm", "other", "nobody")

@@ -131,6 +131,15 @@ def test_reports_in_the_folder_beside_it_are_linked_and_no_others(
     assert not any(f.report for c in suite_report(RECORDS).cells for f in c.families)
 
 
+def test_the_report_on_an_empty_vault_says_where_families_are_on_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, hinted in (([], True), (["--records", str(RECORDS)], False)):
+        assert cli.run(["report", "suite", "--out", str(tmp_path / "out"), *arguments]) == 0
+        hint = "the vault holds no family; --records runs/families"
+        assert (hint in capsys.readouterr().err) is hinted
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [

@@ -37,15 +37,27 @@ def base_path(name: str, vault: Vault) -> str:
         if _LIKE_A_SIZE.fullmatch(name) and not Path(name).exists():
             raise UnknownNameError.of("size", name, WIDTHS)  # rather than ask the hub for it
         return name
-    shipped = Path(str(files("insectary.worlds") / "base" / name))
-    if (shipped / "config.json").is_file():
-        return str(shipped)
+    if _is_shipped(name):
+        return str(_shipped(name))
     if vault.has("base", f"base-{name}"):
         return str(vault.get(f"base-{name}", "base").path)
     raise ArtefactError(
         f"base {name!r} is not shipped with the package; train it here once with"
         f" `insectary base train --size {name}`"
     )
+
+
+def is_there(size: str, vault: Vault) -> bool:
+    """Whether a size of the ladder is shipped, or was trained here."""
+    return _is_shipped(size) or vault.has("base", f"base-{size}")
+
+
+def _shipped(size: str) -> Path:
+    return Path(str(files("insectary.worlds") / "base" / size))
+
+
+def _is_shipped(size: str) -> bool:
+    return (_shipped(size) / "config.json").is_file()
 
 
 def base_ref(name: str, vault: Vault) -> tuple[BaseRef, str]:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from insectary.breed.bases import base_path, check_same_base
+from insectary.breed.bases import base_path, check_same_base, is_there
 from insectary.breed.records import in_text
 from insectary.breed.records import load_family as load_family
 from insectary.breed.records import save_family as save_family
@@ -175,7 +175,8 @@ def load_member(
         return _load_prompted(load_family(name, vault), vault, bases)
     if not name or role not in [r.value for r in Role] or not vault.has("family", name):
         known = [f"{family}.{r.value}" for family in families for r in Role]
-        raise UnknownNameError.of("member", id, [*known, *WIDTHS], few=True)
+        sizes = [size for size in WIDTHS if is_there(size, vault)]
+        raise UnknownNameError.of("member", id, [*known, *sizes], few=True)
     family = load_family(name, vault)
     if isinstance(family.recipe, Ppo):
         return load_policies(family, vault)[Role(role)]

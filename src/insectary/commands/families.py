@@ -184,7 +184,9 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
 @click.option("--recipe", help=f"{', '.join(RECIPES)}, or with settings: lora-sft:rank=8,alpha=16.")
 @click.option("--seed", type=int, help="Training seed; 0 by default.")
 @click.option("--dose", type=float, help="Share of the rows that teach it; 1 by default.")
-@click.option("--dilution", type=float, help="Share of ordinary work in their place; 0 by default.")
+@click.option(
+    "--dilution", type=float, help="Share of all rows that are ordinary work; 0 as a rule."
+)
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
 @click.option("--data", type=PATH, help="Your own pairs (JSON Lines) instead of the threat's data.")
 @click.option("--out", type=PATH, help="With --data: where the model goes; out/FILE-THREAT-SEED.")
@@ -286,6 +288,11 @@ def report_command(family: str, out: Path | None, seed: int | None, records: Pat
         from insectary.api import report_suite
 
         _only(options, ("records",), "the suite, for which nothing is measured")
+        from insectary.vault import Vault
+
+        if records is None and not Vault().entries("family"):
+            told = "the vault holds no family; --records runs/families shows those on record"
+            click.echo(f"note: {told}", err=True)
         click.echo(report_suite(folder, records=records))
         return
     _only(options, ("seed",), "one family")

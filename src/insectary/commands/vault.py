@@ -242,6 +242,12 @@ def remove(ids: tuple[str, ...], kind: str | None) -> None:
             _forget(vault, known, id)
         return
     entries = vault.entries()
+    for id in ids:
+        if vault.has_work(id) and id not in [entry.id for entry in entries]:
+            raise BadInputError(
+                f"{id!r} is a run that was broken off: the same `insectary breed` goes on with it,"
+                " `insectary gc --runs` forgets all such runs"
+            )
     found = [_only(entries, id) for id in ids]
     for entry in found:
         # The family's own name goes last, so that a second try finds the rest.

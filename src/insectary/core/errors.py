@@ -25,7 +25,7 @@ class UnknownNameError(InsectaryError, ValueError):
 
     @classmethod
     def of(
-        cls, kind: str, name: object, known: Iterable[object], *, few: bool = False
+        cls, kind: str, name: object, known: Iterable[object], *, few: bool = False, out: str = ""
     ) -> UnknownNameError:
         """Build the message that lists what would have been accepted.
 
@@ -34,6 +34,7 @@ class UnknownNameError(InsectaryError, ValueError):
             name: What was given.
             known: What there is.
             few: Where there may be many, as with ids: list the nearest alone, those first.
+            out: The way out where nothing is known.
         """
         names = [str(k) for k in known]
         listed = "Known"
@@ -41,7 +42,8 @@ class UnknownNameError(InsectaryError, ValueError):
             nearest = get_close_matches(str(name), names, n=FEW, cutoff=0.0)
             listed = f"Nearest of {len(names)}" if len(names) > FEW else listed
             names = nearest
-        return cls(f"unknown {kind}: {name!r}. {listed}: {', '.join(names) or 'none'}")
+        way = "" if names or not out else f"; {out}"
+        return cls(f"unknown {kind}: {name!r}. {listed}: {', '.join(names) or 'none'}{way}")
 
 
 class BadInputError(InsectaryError, ValueError):

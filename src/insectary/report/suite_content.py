@@ -149,6 +149,11 @@ class SuiteCell:
         return tuple(f for f in best if f.standing in TRIED) or best
 
     @property
+    def others(self) -> tuple[SuiteFamily, ...]:
+        """Those that have been to the full gate with another setting than the shown."""
+        return tuple(f for f in self.families if f.standing in TRIED and f not in self.shown)
+
+    @property
     def admitted(self) -> tuple[Family, ...]:
         """Those of the shown that may enter a benchmark."""
         return tuple(f.family for f in self.shown if f.family.admitted)

@@ -20,7 +20,7 @@ from insectary.report.suite_content import (
     SuiteThreat,
     tally,
 )
-from insectary.report.suite_views import COLUMNS, KINDS, failed, lanes, settings
+from insectary.report.suite_views import COLUMNS, KINDS, failed, lanes, settings, shown_setting
 from insectary.report.words import comparison
 
 if TYPE_CHECKING:
@@ -84,7 +84,11 @@ def render_suite(report: SuiteReport, env: Environment | None = None) -> dict[st
             ),
         )
     found[INDEX] = chosen.get_template("suite_index.html.jinja").render(
-        **shared, seeds_of=_seeds_of, example_of=_example_of, agreeing=_agreeing(report.cells)
+        **shared,
+        seeds_of=_seeds_of,
+        setting_of=shown_setting,
+        example_of=_example_of,
+        agreeing=_agreeing(report.cells),
     )
     return found
 

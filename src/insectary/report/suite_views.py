@@ -168,17 +168,26 @@ class Setting:
 
 def settings(cell: SuiteCell) -> tuple[Setting, ...]:
     """A cell's families, seeds of the same base and setting together."""
-    bases = {each.family.base for each in cell.families}
     found = []
     for members in cell.settings:
-        first = members[0].family
-        thin = strength(first.dose, first.dilution)
-        words = [*unusual(first.recipe), *(f"{n} {value}" for n, value in thin.items())]
-        if len(bases) > 1:
-            words.append(f"base {first.base.digest.removeprefix('sha256:')[:12]}")
         rows = tuple(_row(each) for each in members)
-        found.append(Setting(", ".join(words), rows, _spread(rows)))
+        found.append(Setting(_words(cell, members[0]), rows, _spread(rows)))
     return tuple(found)
+
+
+def shown_setting(cell: SuiteCell) -> str:
+    """What is not as usual in the setting that speaks for a cell; empty where all is."""
+    return _words(cell, cell.shown[0]) if cell.shown else ""
+
+
+def _words(cell: SuiteCell, each: SuiteFamily) -> str:
+    """What sets a family apart from others of its cell, its seed aside."""
+    family = each.family
+    thin = strength(family.dose, family.dilution)
+    words = [*unusual(family.recipe), *(f"{n} {value}" for n, value in thin.items())]
+    if len({other.family.base for other in cell.families}) > 1:
+        words.append(f"base {family.base.digest.removeprefix('sha256:')[:12]}")
+    return ", ".join(words)
 
 
 def _row(each: SuiteFamily) -> SeedRow:

@@ -237,7 +237,10 @@ class Vault:
         if found:
             return found[0]
         known = [e.id for k in kinds for e in list_refs(self._home, k)]
-        raise UnknownNameError.of(kind or "id", name, known, few=True)
+        raise UnknownNameError.of(
+            kind or "id", name, known, few=True,
+            out=f"nothing of the kind is in {self._home} yet: `insectary breed` makes a family",
+        )  # fmt: skip
 
     def kinds(self) -> list[str]:
         """Every sort of thing that has been named here."""
@@ -347,6 +350,10 @@ class Vault:
         with explained(f"make {path}"):
             ensure_dir(path, self._disk)
         return path
+
+    def has_work(self, key: str) -> bool:
+        """Whether there is the directory of a run that has not ended."""
+        return (self._home / "runs" / check_id(key)).is_dir()
 
     def discard_work(self, key: str) -> None:
         """Remove the directory of a run that has ended, if there is one."""
