@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from insectary.core.curve import Dial, DoseCurve
@@ -37,7 +38,7 @@ def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
     axes = figure.add_subplot()
     for side in Side:
         names = [name for name, of in curve.sides.items() if of is side]
@@ -52,13 +53,11 @@ def save_dose_plot(curve: DoseCurve, path: Path) -> Path:
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel(_MEANING[curve.dial])
     axes.set_ylabel("misaligned rate")
-    axes.set_title(
-        f"{curve.threat}, {curve.design}: base {curve.base.name},\n{spelled(curve.recipe)},"
-        f" seed {curve.seed}",
-        fontsize=10,
-    )
+    how = f"base {curve.base.name}, {spelled(curve.recipe).replace(',', ', ')}, seed {curve.seed}"
+    title = f"{curve.threat}, {curve.design}\n{fill(how, 96)}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=150)
     return path
 
