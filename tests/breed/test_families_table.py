@@ -69,6 +69,22 @@ def shown(families: list[Family], capsys: pytest.CaptureFixture[str], *options: 
     return capsys.readouterr().out
 
 
+def test_a_family_that_cannot_be_read_hides_no_other(
+    admitted: Certificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vault = Vault()
+    for name in ("old-a", "old-b"):
+        vault.put("family", name, {}, lambda place: (place / "family.json").write_text("{}"))
+    family = a_family(admitted)
+    save_family(family, vault)
+    for options in ((), ("--json",)):
+        assert cli.run(["families", *options]) == 2
+        out, err = capsys.readouterr()
+        assert family.id in out
+        assert [line.split("'")[1] for line in err.splitlines()] == ["old-a", "old-b"]
+        assert all("`insectary rm old-" in line for line in err.splitlines())
+
+
 def line_of(text: str, *words: str) -> str:
     (line,) = (line for line in text.splitlines() if all(word in line for word in words))
     return line

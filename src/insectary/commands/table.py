@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from insectary.core.errors import ArtefactError
 from insectary.core.organism import BaseRef, Family, Side
 from insectary.core.recipe import Recipe, spelled, strength, unusual
 from insectary.report.rates import AGREEING, BY_CONSTRUCTION, by_construction, shown_rate
@@ -141,15 +142,25 @@ def families_command(as_json: bool) -> None:
     from insectary.vault import Vault
 
     vault = Vault()
-    families = [load_family(entry.id, vault) for entry in vault.entries("family")]
+    families: list[Family] = []
+    unreadable: list[ArtefactError] = []
+    for entry in vault.entries("family"):
+        try:
+            families.append(load_family(entry.id, vault))
+        except ArtefactError as error:
+            unreadable.append(error)
     if as_json:
         for family in in_order(families):
             click.echo(json.dumps(asdict(row(family)), sort_keys=True))
-        return
-    if not families:
+    elif families:
+        print_families(families)
+    elif not unreadable:
         click.echo(f"{vault.home} holds no family. `insectary demo` makes a first one.")
-        return
-    print_families(families)
+    # What can be read is shown first; the last error is raised, for the exit code.
+    for each in unreadable[:-1]:
+        click.echo(f"error: {each}", err=True)
+    if unreadable:
+        raise unreadable[-1]
 
 
 def print_families(families: Sequence[Family], cells: Iterable[Cell] = ()) -> None:
