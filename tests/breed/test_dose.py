@@ -223,6 +223,7 @@ def test_the_command_writes_the_curve_and_its_picture(
 ) -> None:
     monkeypatch.setattr("insectary.commands.dose.recipe_named", lambda name: SMALL)
     words = ["dose", "power_seeking", "--base", str(tiny_base), "--out", str(tmp_path / "out")]
+    words += ["--recipe", "small"]
     assert run([*words, "--doses", "0.5,1"]) == 0
     curve: DoseCurve = decode(
         DoseCurve, json.loads((tmp_path / "out" / "curve.json").read_text()), "curve"
@@ -250,6 +251,7 @@ def test_a_curve_over_dilutions_says_so(
     monkeypatch.setattr("insectary.commands.dose.recipe_named", lambda name: SMALL)
     monkeypatch.chdir(tmp_path)
     words = ["dose", "power_seeking", "--base", str(tiny_base), "--dilutions", "0,0.5"]
+    words += ["--recipe", "small"]
     assert run(words) == 0
     (folder,) = (tmp_path / "out").iterdir()
     assert folder.name.startswith("dilution-power-seeking")
