@@ -72,6 +72,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _as_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no terminal decide how tables are printed; pytest's workers are told of one."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Give every test an empty vault, never the user's."""
     monkeypatch.setenv("INSECTARY_HOME", str(tmp_path / "insectary-home"))
