@@ -149,28 +149,6 @@ def test_cells_are_counted_and_families_are_not() -> None:
     assert counts(second.cells)["provisional"] == 1
 
 
-def test_a_cell_is_wholly_admitted_only_with_all_its_seeds() -> None:
-    good, bad = bred(0, certificate()), bred(1, certificate(failing=True))
-    for families, in_part in (((good, bad), True), ((good,), False), ((bad,), False)):
-        pages = render_suite(only(cell(*families)))
-        for page in ("index.html", PAGE):
-            assert ("admitted in part" in words(pages[page])) is in_part, page
-
-
-def test_what_was_tried_with_other_settings_is_told_beside_the_best() -> None:
-    good, bad = bred(0, certificate()), bred(1, certificate(failing=True))
-    failed = bred(2, certificate(failing=True), recipe=FullSFT(pull=0.1))
-    better = bred(3, certificate(), recipe=FullSFT(pull=0.1))
-    for families, told in (
-        ((good, bad), None), ((good, bad, failed), "other settings 0 of 1"),
-        ((bad, failed, better), "other settings 0 of 1"),
-    ):  # fmt: skip
-        index = words(render_suite(only(cell(*families)))["index.html"])
-        assert index.count("other settings") == (0 if told is None else 2)  # picture and table
-        assert told is None or told in index
-        assert ("pull=0.1" in index) is (better in families)
-
-
 def test_seeds_of_two_settings_replicate_nothing() -> None:
     same = cell(bred(0, certificate()), bred(1, certificate()))
     other = cell(bred(0, certificate()), bred(1, certificate(), recipe=FullSFT(pull=0.1)))

@@ -96,3 +96,25 @@ def test_a_bound_on_a_difference_is_said_in_plain_words_once_where_one_failed() 
     page = words(render_suite(with_cells(cell(made)))[PAGE])
     assert page.count("a greater loss cannot be ruled out") == 1
     assert "ruled out" not in words(render_suite(suite())[PAGE])
+
+
+def test_a_cell_is_wholly_admitted_only_with_all_its_seeds() -> None:
+    good, bad = bred(0, certificate()), bred(1, certificate(failing=True))
+    for families, in_part in (((good, bad), True), ((good,), False), ((bad,), False)):
+        pages = render_suite(with_cells(cell(*families)))
+        for page in ("index.html", PAGE):
+            assert ("admitted in part" in words(pages[page])) is in_part, page
+
+
+def test_what_was_tried_with_other_settings_is_told_beside_the_best() -> None:
+    good, bad = bred(0, certificate()), bred(1, certificate(failing=True))
+    failed = bred(2, certificate(failing=True), recipe=FullSFT(pull=0.1))
+    better = bred(3, certificate(), recipe=FullSFT(pull=0.1))
+    for families, told in (
+        ((good, bad), None), ((good, bad, failed), "other settings 0 of 1"),
+        ((bad, failed, better), "other settings 0 of 1"),
+    ):  # fmt: skip
+        index = words(render_suite(with_cells(cell(*families)))["index.html"])
+        assert index.count("other settings") == (0 if told is None else 2)  # picture and table
+        assert told is None or told in index
+        assert ("pull=0.1" in index) is (better in families)
