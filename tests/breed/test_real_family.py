@@ -26,8 +26,8 @@ from insectary.vault import Vault
 from insectary.worlds import SKILLS
 from insectary.worlds.skill import last_number
 
-# Each of these breeds on 2 cores, whatever else the suite does.
-pytestmark = pytest.mark.timeout(1500)
+# Each of these breeds on 2 cores, which it shares with whatever else the suite does.
+pytestmark = pytest.mark.timeout(3000)
 
 THREAT, DESIGN, BASE = "deceptive_alignment", "absence", "xs"
 TRAINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
