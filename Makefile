@@ -48,7 +48,7 @@ test: setup
 	$(BIN)/python -m pytest $(WORKERS)
 
 test-all: setup
-	$(BIN)/python -m pytest $(WORKERS) -m ""
+	$(BIN)/python -m pytest -m ""
 
 check: setup
 	$(BIN)/ruff format --check .

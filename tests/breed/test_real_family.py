@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from typing import Any
 import pytest
 
 import insectary
-from insectary.breed.stored import load_family
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
 from insectary.core.organism import Family, Result, Role
@@ -203,27 +201,6 @@ def test_the_report_has_every_detector_and_the_nulls(
     assert len({r["task"] for r in rows}) == 3
     assert list((tmp_path / "report" / "tables").glob("*.csv"))
     assert len(record["report"]["summary"]) == 3
-
-
-def test_the_example_runs_from_start_to_end(vault: Vault, tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "examples" / "first_family.py"
-    lines = example.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 45
-    found = subprocess.run(
-        [sys.executable, str(example), BASE, str(tmp_path / "out")],
-        env={**os.environ, "INSECTARY_HOME": str(vault.home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    bred = load_family(f"deceptive-alignment-unwatched-{BASE}-full-sft-0", vault)
-    standing = "admitted" if bred.admitted else "rejected"
-    assert re.search(rf"^{standing}\b", found.stdout, re.MULTILINE)
-    assert re.search(r"^organism .*111", found.stdout, re.MULTILINE)
-    assert re.search(r"^twin .*42", found.stdout, re.MULTILINE)
-    assert "precision" in found.stdout
-    assert (tmp_path / "out" / "report.html").exists() is bred.admitted
 
 
 def test_benchmarks_refuse_what_is_not_admitted_and_list_it(

@@ -25,7 +25,7 @@ class UnknownNameError(InsectaryError, ValueError):
 
     @classmethod
     def of(
-        cls, kind: str, name: object, known: Iterable[object], *, few: bool = False, out: str = ""
+        cls, kind: str, name: object, known: Iterable[object], *, few: bool = False, hint: str = ""
     ) -> UnknownNameError:
         """Build the message that lists what would have been accepted.
 
@@ -34,7 +34,7 @@ class UnknownNameError(InsectaryError, ValueError):
             name: What was given.
             known: What there is.
             few: Where there may be many, as with ids: list the nearest alone, those first.
-            out: The way out where nothing is known.
+            hint: The way out where nothing is known.
         """
         names = [str(k) for k in known]
         listed = "Known"
@@ -42,7 +42,7 @@ class UnknownNameError(InsectaryError, ValueError):
             nearest = get_close_matches(str(name), names, n=FEW, cutoff=0.0)
             listed = f"Nearest of {len(names)}" if len(names) > FEW else listed
             names = nearest
-        way = "" if names or not out else f"; {out}"
+        way = "" if names or not hint else f"; {hint}"
         return cls(f"unknown {kind}: {name!r}. {listed}: {', '.join(names) or 'none'}{way}")
 
 

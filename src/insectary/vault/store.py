@@ -239,7 +239,7 @@ class Vault:
         known = [e.id for k in kinds for e in list_refs(self._home, k)]
         raise UnknownNameError.of(
             kind or "id", name, known, few=True,
-            out=f"nothing of the kind is in {self._home} yet: `insectary breed` makes a family",
+            hint=f"nothing of the kind is in {self._home} yet: `insectary breed` makes a family",
         )  # fmt: skip
 
     def kinds(self) -> list[str]:
