@@ -27,7 +27,7 @@ from insectary.threats.designs import card_of, policy_design
 from insectary.trials.wording import gate_in_words, in_plain_words
 from insectary.vault import Vault
 
-_ROWS = 200
+_ROWS = 1_000
 """Training rows among which the shortest exercise is looked for."""
 Key = tuple[str, str, str, str]
 """Threat, design, base and kind of recipe: what a cell is."""
