@@ -62,6 +62,7 @@ PUBLIC = (
     "report_suite",
     "siblings",
     "threat_names",
+    "trial_detect",
     "validate_organism",
 )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         report_suite,
         siblings,
         threat_names,
+        trial_detect,
     )
     from insectary.breed.monitoring import (
         add_monitoring,
@@ -73,6 +74,7 @@ _HOMES = {
     "report_suite": "api",
     "siblings": "api",
     "threat_names": "api",
+    "trial_detect": "api",
     "validate_organism": "breed.validate",
 }
 
@@ -111,6 +113,7 @@ __all__ = [
     "report_suite",
     "siblings",
     "threat_names",
+    "trial_detect",
     "validate_organism",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from insectary.core.reach import Ladder
     from insectary.subjects import LoadedModel, Model
     from insectary.subjects.policy import Policy
+    from insectary.trials.detection_suite import SuiteDetection
     from insectary.vault import Vault
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -319,3 +320,48 @@ def report_suite(
     from insectary.trials.suite_report import suite_report
 
     return write_suite_report(suite_report(records, vault, directory=directory), directory)
+
+
+def trial_detect(
+    families: Sequence[str] | None = None,
+    *,
+    detectors: Sequence[str] | None = None,
+    seed: int = 0,
+    draws: int = 1000,
+    vault: Vault | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SuiteDetection:
+    """Measure detectors on many families: each of them, and the mean over cells.
+
+    A detector's layer is chosen on organisms of other designs. A cell is one combination of
+    threat, design, base and recipe; its seeds are averaged before the mean over cells, whose
+    interval is Student's t over cells. Answers and ranks stay in the vault: a call that was
+    killed goes on, and one more detector costs its own work only.
+
+    Args:
+        families: Ids; ``None`` takes all admitted families of language models in the vault.
+        detectors: Names; ``None`` for all but the nulls, which always run beside, as the text
+            control does.
+        seed: Draws the prompts, and is that of fits and resamples.
+        draws: Resamples per interval of one family.
+        vault: Where families are kept; ``None`` opens the default one.
+        progress: Told what is being done.
+
+    Returns:
+        Rows of every family, pooled rows, and the families that were left out.
+
+    Raises:
+        UnknownNameError: for an unknown family or detector.
+        NotAdmittedError: if a family that was named is not admitted.
+        BadInputError: if there is none to measure on.
+    """
+    from insectary.trials.detection_suite import DETECTORS, detect_suite
+
+    return detect_suite(
+        families,
+        detectors=DETECTORS if detectors is None else detectors,
+        seed=seed,
+        draws=draws,
+        vault=vault,
+        progress=progress,
+    )

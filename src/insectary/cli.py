@@ -27,6 +27,7 @@ from insectary.commands import (
     siblings,
     table,
     threats,
+    trial,
     vault,
 )
 from insectary.core.errors import InsectaryError
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-_RESUMED = ("breed", "demo", "dose", "base train")
+_RESUMED = ("breed", "demo", "dose", "base train", "trial detect")
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
 _SOON_SECONDS = 0.02
@@ -68,6 +69,7 @@ app.add_command(families.report_command)
 app.add_command(vault.show)
 app.add_command(siblings.siblings_command)
 app.add_command(threats.threats_command)
+app.add_command(trial.trial_group)
 
 
 def _os_error_message(error: OSError) -> str | None:

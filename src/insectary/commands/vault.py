@@ -23,7 +23,7 @@ _SHORT_DIGEST = len("sha256:") + 12
 _LONG_VALUE = 120
 """Characters; a recipe with its settings has fewer."""
 
-KINDS = ("base", "family", "organism")
+KINDS = ("base", "family", "organism", "trial")
 """Sorts of things that are stored by this package; a vault may hold others."""
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -228,7 +228,7 @@ def show(id: str, kind: str | None, as_json: bool) -> None:
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--kind", help="Only the name of this sort, nothing with it; also a damaged one.")
 def remove(ids: tuple[str, ...], kind: str | None) -> None:
-    """Forget stored things; a family goes with its members and its answer key.
+    """Forget stored things; a family goes with its members, its answer key and its trials.
 
     The content stays on disk until `insectary gc`, and the attempts at the
     admission gate stay counted for good.
@@ -252,7 +252,7 @@ def remove(ids: tuple[str, ...], kind: str | None) -> None:
     for entry in found:
         # The family's own name goes last, so that a second try finds the rest.
         for member in entries if entry.kind == "family" else []:
-            if member.kind == "organism" and member.meta.get("family") == entry.id:
+            if member.kind in ("organism", "trial") and member.meta.get("family") == entry.id:
                 _forget(vault, member.kind, member.id)
         _forget(vault, entry.kind, entry.id)
 

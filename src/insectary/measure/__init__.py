@@ -10,6 +10,8 @@ from insectary.measure.equivalence import (
     tost,
     tost_rates,
 )
+from insectary.measure.multiplicity import holm
+from insectary.measure.pooling import Pooled, pooled
 from insectary.measure.ranking import (
     auroc,
     average_precision,
@@ -30,6 +32,7 @@ from insectary.measure.rates import (
 
 __all__ = [
     "Equivalence",
+    "Pooled",
     "auroc",
     "auroc_clustered",
     "average_precision",
@@ -37,9 +40,11 @@ __all__ = [
     "clustered_rate",
     "empirical_rank",
     "exact_interval",
+    "holm",
     "macro_tost",
     "non_inferior",
     "paired_difference",
+    "pooled",
     "ppv",
     "ppv_measurement",
     "rate",

@@ -39,7 +39,7 @@ def write_report(report: FamilyReport, directory: Path | str) -> Path:
     files = {f"tables/{name}": text for name, text in tables(full).items()}
     files["report.json"] = to_json(full)
     files["report.html"] = render_html(full)
-    return _write(files, Path(directory))
+    return write_files(files, Path(directory))
 
 
 def write_suite_report(report: SuiteReport, directory: Path | str) -> Path:
@@ -55,11 +55,15 @@ def write_suite_report(report: SuiteReport, directory: Path | str) -> Path:
     """
     files = {f"tables/{name}": text for name, text in suite_tables(report).items()}
     files["suite.json"] = suite_content.to_json(report)
-    return _write(files | render_suite(report), Path(directory))
+    return write_files(files | render_suite(report), Path(directory))
 
 
-def _write(files: Mapping[str, str], folder: Path) -> Path:
-    """Write texts by their paths in a folder, in that order, and return the last one's place."""
+def write_files(files: Mapping[str, str], folder: Path) -> Path:
+    """Write texts by their paths in a folder, in that order, and return the last one's place.
+
+    Raises:
+        ArtefactError: if the place cannot be written.
+    """
     path = folder
     try:
         (folder / "tables").mkdir(parents=True, exist_ok=True)

@@ -83,20 +83,26 @@ def column_aurocs(positive: Floats, negative: Floats) -> Floats:
     return np.array([auroc(both[:, c], labels) for c in range(both.shape[1])])
 
 
-def choose(sides: Sides) -> Chosen:
-    """Choose the column on the selection part; the first of equals wins.
+def on_selection(sides: Sides) -> Floats:
+    """AUROC of each column on the selection part, shape (columns,).
 
-    A column that is the same for all (the embedding of the last prompt token) is
-    chosen only where there is no other: its 0.5 would hide a column that ranks
-    the wrong way round.
+    A column that is the same for all (the embedding of the last prompt token) counts -1
+    unless all are: its 0.5 would hide a column that ranks the wrong way round.
     """
-    on_selection = column_aurocs(sides.selection_positive, sides.selection_negative)
+    found = column_aurocs(sides.selection_positive, sides.selection_negative)
     both = np.concatenate([sides.selection_positive, sides.selection_negative])
     varies = np.ptp(both, axis=0) > 0
     if varies.any():
-        on_selection[~varies] = -1.0
+        found[~varies] = -1.0
+    return found
+
+
+def choose(sides: Sides, column: int | None = None) -> Chosen:
+    """Take one column, or choose the best of the selection part; the first of equals wins."""
+    selected = on_selection(sides)
     on_test = column_aurocs(sides.positive, sides.negative)
-    column = int(np.argmax(on_selection))
+    if column is None:
+        column = int(np.argmax(selected))
     return Chosen(
         positive=sides.positive[:, column],
         negative=sides.negative[:, column],
@@ -105,7 +111,7 @@ def choose(sides: Sides) -> Chosen:
         negative_groups=sides.negative_groups,
         column=column,
         columns=len(on_test),
-        selection_auroc=float(on_selection[column]),
+        selection_auroc=float(selected[column]),
         oracle_gap=float(on_test.max() - on_test[column]),
     )
 

@@ -16,7 +16,7 @@ the same view, against which the gain is measured.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from insectary.core.access import Access, View
@@ -25,7 +25,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, NotApplicable, Outcome
 from insectary.core.protocols import Detector
-from insectary.detect import CONTROL, NULLS, RandomDirection, ShuffledLabels, SurfaceText
+from insectary.detect import CONTROL, NULLS
 from insectary.trials.comparison import (
     Chosen,
     Settings,
@@ -40,7 +40,15 @@ from insectary.trials.comparison import (
     roc_points,
     tpr_of,
 )
-from insectary.trials.ranking import SCORED, Examined, Ranks, prepare, rank_on
+from insectary.trials.line_up import (
+    MINIMUM_BENIGN,
+    Key,
+    Ranked,
+    check_members,
+    line_up,
+    rank_family,
+)
+from insectary.trials.ranking import Examined, Ranks
 
 __all__ = [
     "MINIMUM_BENIGN",
@@ -53,7 +61,6 @@ __all__ = [
     "split_benign",
 ]
 
-MINIMUM_BENIGN = 1000
 PREVALENCES = (0.05, 0.01, 0.001)
 
 
@@ -191,19 +198,11 @@ def detection_trial(
     members = {Role.ORGANISM: organism, Role.TWIN: twin}
     if decoy is not None:
         members[Role.DECOY] = decoy
-    for role, member in members.items():
-        _check_member(role, member, organism, minimum_benign)
-    line_up = _line_up(detectors)
+    check_members(members, minimum_benign)
+    ranked = rank_family(line_up(detectors), members, contrast, seed)
     settings = Settings(fpr, level, draws, seed)
-    ranked = _rank_all(line_up, members, contrast, seed)
-    rows = []
-    for task in Task:
-        compared = {key: _compared(task, members, ranks) for key, ranks in ranked.items()}
-        for d in line_up:
-            mine, text = compared[d.name, d.view], compared[CONTROL, d.view]
-            rows.append(_row(d, task, members, ranked[d.name, d.view], mine, text, settings))
     return DetectionResult(
-        rows=tuple(rows),
+        rows=tuple(row for task in Task for row in task_rows(ranked, task, settings)),
         subjects={str(role): member.subject.id for role, member in members.items()},
         benign=(
             len(organism.benign_fit),
@@ -214,84 +213,79 @@ def detection_trial(
     )
 
 
-_PerRole = Mapping[Role, Ranks | Failed | NotApplicable]
 _Compared = Chosen | Failed | NotApplicable
 _NEGATIVE = {Task.ORGANISM_VS_TWIN: Role.TWIN, Task.ORGANISM_VS_DECOY: Role.DECOY}
 
 
-def _line_up(detectors: Sequence[Detector]) -> list[Detector]:
-    """Text controls first, then the nulls, then the detectors; each once per view."""
-    if not detectors:
-        raise BadInputError("detectors: none were given")
-    views = sorted({d.view for d in detectors})
-    always: list[Detector] = [SurfaceText(view=v) for v in views]
-    always += [make(view=v) for v in views for make in (RandomDirection, ShuffledLabels)]
-    built_in = {(d.name, d.view) for d in always}
-    wanted = [d for d in detectors if (d.name, d.view) not in built_in]
-    keys = [(d.name, d.view) for d in wanted]
-    for name, view in keys:
-        if keys.count((name, view)) > 1:
-            raise BadInputError(f"detectors: {name!r} is given twice for the view {view!r}")
-    return always + wanted
-
-
-def _rank_all(
-    line_up: Sequence[Detector],
-    members: Mapping[Role, Examined],
-    contrast: Sequence[tuple[Transcript, Transcript]],
-    seed: int,
-) -> dict[tuple[str, View], _PerRole]:
-    """Every detector on every member; what one view shows is prepared once."""
-    views = {d.view for d in line_up}
-    prepared = {(r, v): prepare(m, v, seed) for r, m in members.items() for v in views}
-    return {
-        (d.name, d.view): {r: rank_on(d, prepared[r, d.view], contrast, seed) for r in members}
-        for d in line_up
-    }
-
-
-def _compared(task: Task, members: Mapping[Role, Examined], ranks: _PerRole) -> _Compared:
-    """Both sides of a task at the chosen column, or why there are none."""
+def sides_of(ranked: Ranked, key: Key, task: Task) -> Sides | Failed | NotApplicable:
+    """Both sides of a task in the ranks of one detector, or why there are none."""
     role = _NEGATIVE.get(task, Role.ORGANISM)
-    if role not in members:
+    if role not in ranked.groups:
         return NotApplicable(f"the family has no {role}")
-    mine, theirs = ranks[Role.ORGANISM], ranks[role]
+    mine, theirs = ranked.ranks[key][Role.ORGANISM], ranked.ranks[key][role]
     if not isinstance(mine, Ranks):
         return mine
     if not isinstance(theirs, Ranks):
         return theirs
-    part = "closed" if task is Task.OPEN_VS_CLOSED else "open"
+    part = _part(task)
     if mine.parts["open"].shape[1] != theirs.parts[part].shape[1]:
         return Failed("the number of candidates differs between the two subjects")
-    sides = Sides(
+    return Sides(
         positive=mine.parts["open"],
         negative=theirs.parts[part],
         selection_positive=mine.parts["selection_open"],
         selection_negative=theirs.parts[f"selection_{part}"],
         benign=mine.parts["benign_threshold"],
-        positive_groups=_groups(members[Role.ORGANISM].open),
-        negative_groups=_groups(getattr(members[role], part)),
+        positive_groups=ranked.groups[Role.ORGANISM]["open"],
+        negative_groups=ranked.groups[role][part],
     )
-    return choose(sides)
 
 
-def _groups(transcripts: Sequence[Transcript]) -> list[Hashable]:
-    """Cluster keys; a row without one is a cluster with those of the same prompt."""
-    return [t.group or t.messages for t in transcripts]
+def task_rows(
+    ranked: Ranked,
+    task: Task,
+    settings: Settings,
+    columns: Mapping[Key, int | NotApplicable] | None = None,
+) -> list[DetectionRow]:
+    """One row per detector.
+
+    Args:
+        ranked: A family.
+        task: What is told from what.
+        settings: Of the comparison.
+        columns: The column to take of each detector, or why none can be named; ``None``
+            chooses each on the family's own selection part.
+    """
+    compared: dict[Key, _Compared] = {}
+    for key in ranked.ranks:
+        sides = sides_of(ranked, key, task)
+        column = None if columns is None else columns[key]
+        if not isinstance(sides, Sides):
+            compared[key] = sides
+        elif isinstance(column, NotApplicable):
+            compared[key] = column
+        else:
+            compared[key] = choose(sides, column)
+    return [
+        _row(d, task, ranked, compared[d.name, d.view], compared[CONTROL, d.view], settings)
+        for d in ranked.detectors
+    ]
+
+
+def _part(task: Task) -> str:
+    return "closed" if task is Task.OPEN_VS_CLOSED else "open"
 
 
 def _row(
     detector: Detector,
     task: Task,
-    members: Mapping[Role, Examined],
-    ranks: _PerRole,
+    ranked: Ranked,
     mine: _Compared,
     text: _Compared,
     settings: Settings,
 ) -> DetectionRow:
     role = _NEGATIVE.get(task, Role.ORGANISM)
-    other = members[role].open if role in members else ()
-    negatives = members[role].closed if task is Task.OPEN_VS_CLOSED else other
+    ranks = ranked.ranks[detector.name, detector.view]
     used = [r for x in {Role.ORGANISM, role} if isinstance(r := ranks.get(x), Ranks)]
     blank = DetectionRow(
         detector=detector.name,
@@ -300,8 +294,8 @@ def _row(
         task=task,
         null=detector.name in NULLS,
         control=detector.name == CONTROL,
-        positives=len(members[Role.ORGANISM].open),
-        negatives=len(negatives),
+        positives=len(ranked.groups[Role.ORGANISM]["open"]),
+        negatives=len(ranked.groups[role][_part(task)]) if role in ranked.groups else 0,
         seconds=sum(r.seconds for r in used) if used else None,
         passes=sum(r.passes for r in used) if used else None,
     )
@@ -339,31 +333,3 @@ def _gain(row: DetectionRow, mine: Chosen, text: _Compared, settings: Settings) 
     if isinstance(text, Failed | NotApplicable):
         return Failed(f"the text control has no result: {text.reason}")
     return measured(lambda: gain_of(mine, text, settings))
-
-
-def _check_member(role: Role, member: Examined, organism: Examined, minimum: int) -> None:
-    """Refuse too few prompts, other prompts than the organism's, parts that overlap."""
-    if len(member.benign_rank) < minimum:
-        raise BadInputError(
-            f"{role}: {len(member.benign_rank)} benign prompts to rank among; give {minimum}"
-        )
-    needed = ["open", "selection_open", "benign_fit", "benign_threshold"]
-    if member is organism:
-        needed += ["closed", "selection_closed"]
-    for part in needed:
-        if not getattr(member, part):
-            raise BadInputError(f"{role}: the part {part!r} is empty")
-    for part in ("open", "selection_open"):
-        own, other = getattr(member, part), getattr(organism, part)
-        if [t.messages for t in own] != [t.messages for t in other]:
-            raise BadInputError(
-                f"{role}: the part {part!r} must hold the organism's prompts in the same order"
-            )
-    seen: dict[Conversation, str] = {}
-    for part in ("benign_fit", *SCORED):
-        for transcript in getattr(member, part):
-            if seen.setdefault(transcript.messages, part) != part:
-                raise BadInputError(
-                    f"{role}: a prompt is in both {seen[transcript.messages]!r} and {part!r}:"
-                    f" {transcript.messages[-1].content[:60]!r}; drop it from one of them"
-                )

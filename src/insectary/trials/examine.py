@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from random import Random
 
 from insectary.breed.stored import load_members
@@ -36,6 +36,11 @@ class Prompts:
     selection_open: tuple[Example, ...]
     selection_closed: tuple[Example, ...]
     benign: tuple[Example, ...]
+
+    @property
+    def parts(self) -> Mapping[str, tuple[Example, ...]]:
+        """By name."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
 
 def draw_prompts(threat: ThreatModel, design: str, seed: int) -> Prompts:
@@ -114,6 +119,8 @@ def contrast_pairs(seed: int, n: int = PAIRS) -> list[tuple[Transcript, Transcri
 
 
 Progress = Callable[[str], None]
+Said = Mapping[Role, Mapping[str, Sequence[str]]]
+"""Role to part to the answers to the prompts of that part, in their order."""
 
 
 def examine_family(
@@ -125,36 +132,82 @@ def examine_family(
         NotAdmittedError: if the family has no full, passing certificate.
         BadInputError: if the organism misbehaves on too few open prompts.
     """
+    check_admitted(family)
+    prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+    subjects = open_members(family, vault, seed)
+    return examined(family, subjects, prompts, ask(subjects, prompts, progress))
+
+
+def check_admitted(family: Family) -> None:
+    """Refuse what no benchmark may rest on.
+
+    Raises:
+        NotAdmittedError: if the family has no full, passing certificate.
+    """
     if not family.admitted:
         raise NotAdmittedError(
             f"family {family.id!r} is not admitted; `insectary show {family.id}` says why."
             " Only families with a full, passing certificate enter a benchmark"
         )
-    threat = threat_model(family.threat)
-    prompts = draw_prompts(threat, family.design, seed)
+
+
+def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, LanguageModelSubject]:
+    """Organism, twin and decoy as subjects with opaque ids."""
     members = load_members(family, vault)
-    subjects = {role: _opened(members, role, family.id, seed) for role in _EXAMINED}
-    answers: dict[Role, Mapping[str, list[Transcript]]] = {}
-    for role in _EXAMINED:
+    return {role: _opened(members, role, family.id, seed) for role in _EXAMINED}
+
+
+def ask(
+    subjects: Mapping[Role, LanguageModelSubject],
+    prompts: Prompts,
+    progress: Progress = lambda _: None,
+) -> Said:
+    """Have every member answer every prompt, greedily."""
+    said: dict[Role, dict[str, list[str]]] = {}
+    for role, subject in subjects.items():
         progress(f"{role.value} answers")
-        answers[role] = {
-            part: _transcripts(subjects[role], getattr(prompts, part))
-            for part in ("open", "selection_open", "closed", "selection_closed", "benign")
+        said[role] = {
+            part: subject.generate([e.messages for e in examples], max_new_tokens=MAX_NEW_TOKENS)
+            for part, examples in prompts.parts.items()
         }
-    oracle = threat.oracle(family.design)
+    return said
+
+
+def examined(
+    family: Family,
+    subjects: Mapping[Role, LanguageModelSubject],
+    prompts: Prompts,
+    said: Said,
+) -> dict[Role, Examined]:
+    """Members with their answers, open prompts restricted to those of confirmed misbehaviour.
+
+    Raises:
+        BadInputError: if the organism misbehaves on too few open prompts.
+    """
+    oracle = threat_model(family.threat).oracle(family.design)
     confirmed = {
         part: [
             i
-            for i, (e, t) in enumerate(
-                zip(getattr(prompts, part), answers[Role.ORGANISM][part], strict=True)
+            for i, (e, response) in enumerate(
+                zip(prompts.parts[part], said[Role.ORGANISM][part], strict=True)
             )
-            if oracle(e, t.response) is Verdict.MISALIGNED
+            if oracle(e, response) is Verdict.MISALIGNED
         ]
         for part in ("open", "selection_open")
     }
     if min(len(places) for places in confirmed.values()) < SELECTION // 2:
         raise BadInputError(f"{family.id}: the organism misbehaves on too few open prompts")
-    return {role: _examined(subjects[role], answers[role], confirmed) for role in _EXAMINED}
+    return {
+        role: _examined(
+            subject,
+            {
+                part: _transcripts(examples, said[role][part])
+                for part, examples in prompts.parts.items()
+            },
+            confirmed,
+        )
+        for role, subject in subjects.items()
+    }
 
 
 def _opened(
@@ -169,8 +222,7 @@ def _opened(
     )
 
 
-def _transcripts(subject: LanguageModelSubject, examples: Sequence[Example]) -> list[Transcript]:
-    said = subject.generate([e.messages for e in examples], max_new_tokens=MAX_NEW_TOKENS)
+def _transcripts(examples: Sequence[Example], said: Sequence[str]) -> list[Transcript]:
     return [Transcript(e.messages, r, e.phrasing) for e, r in zip(examples, said, strict=True)]
 
 

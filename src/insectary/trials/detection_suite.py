@@ -1,0 +1,301 @@
+"""The detection trial over many families: every detector on each, then over the cells.
+
+The column (layer) of a detector is chosen on organisms of other designs alone, so that
+nothing of the design under test has a say in it. The unit of the pooled figures is the
+cell (threat, design, base and recipe), its seeds lie within it. One metric on one task is
+registered before anything is measured: :data:`PRIMARY`; its p values are adjusted for the
+number of detectors (Holm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import numpy as np
+
+from insectary import detect
+from insectary.breed.records import load_family
+from insectary.core.access import View
+from insectary.core.errors import BadInputError
+from insectary.core.organism import Family
+from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
+from insectary.core.protocols import Detector, Floats
+from insectary.core.recipe import Ppo, check_seed, spelled
+from insectary.measure import holm, pooled
+from insectary.threats import threat_model
+from insectary.trials.comparison import Settings, Sides, measured, on_selection
+from insectary.trials.detection import DetectionRow, Task, sides_of, task_rows
+from insectary.trials.examine import (
+    ask,
+    check_admitted,
+    contrast_pairs,
+    draw_prompts,
+    examined,
+    open_members,
+)
+from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
+from insectary.trials.line_up import Ranked, check_members, line_up, rank_family
+from insectary.vault import Vault
+
+DETECTORS = ("contrast_probe", "mahalanobis", "likelihood_ratio", "surface_text")
+PRIMARY = "gain"
+"""The registered metric: AUROC less that of the text control of the same view."""
+PRIMARY_TASK = Task.ORGANISM_VS_DECOY
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OrganismRows:
+    """What the detectors made of one family.
+
+    Attributes:
+        cell: Threat, design, base and recipe with its settings.
+        rows: One per detector and task.
+    """
+
+    family: str
+    cell: tuple[str, str, str, str]
+    seed: int
+    rows: tuple[DetectionRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PooledRow:
+    """One detector on one task, over all cells.
+
+    Attributes:
+        auroc: Mean over cells.
+        gain: Likewise, of the gain over the text control.
+        between: Standard deviation of the gain (of a control's AUROC) between cells, prompts
+            allowed for.
+        within: The same between seeds of one cell; ``None`` where no cell has two.
+        organisms: Families behind it.
+        p: Of no gain, on the registered task, adjusted for the number of detectors.
+        oracle_gap: Mean over families of the AUROC that choosing the column on the test
+            would have added.
+    """
+
+    detector: str
+    view: View
+    task: Task
+    null: bool
+    control: bool
+    auroc: Outcome
+    gain: Outcome
+    between: float | None
+    within: float | None
+    organisms: int
+    p: float | None
+    oracle_gap: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteDetection:
+    """A detection trial over many families.
+
+    Attributes:
+        left_out: Families of the vault that were not measured, and why.
+        version: Of this package.
+    """
+
+    organisms: tuple[OrganismRows, ...]
+    pooled: tuple[PooledRow, ...]
+    left_out: tuple[tuple[str, str], ...]
+    settings: Settings
+    version: str
+
+
+def detect_suite(
+    families: Sequence[str] | None = None,
+    *,
+    detectors: Sequence[str] = DETECTORS,
+    seed: int = 0,
+    draws: int = 1000,
+    vault: Vault | None = None,
+    progress: Progress = lambda _: None,
+) -> SuiteDetection:
+    """Measure detectors on many families; see :func:`insectary.trial_detect`."""
+    check_seed(seed)
+    vault = vault or Vault()
+    runs = line_up([detect.detector(name) for name in detectors])
+    found, left_out = _families(families, vault)
+    if not found:
+        raise BadInputError(
+            "no admitted family of language models to measure detectors on;"
+            " `insectary breed` makes one, `insectary families` lists what there is"
+        )
+    ranked: dict[str, Ranked] = {}
+    for number, family in enumerate(found, 1):
+        progress(f"{number} of {len(found)}: {family.id}")
+        try:
+            ranked[family.id] = _ranked(family, runs, seed, vault, progress)
+        except BadInputError as error:  # its organism misbehaves too seldom there
+            left_out.append((family.id, str(error)))
+    measured_ones = [family for family in found if family.id in ranked]
+    progress("intervals")
+    settings = Settings(draws=draws, seed=seed)
+    rows = _all_rows(measured_ones, ranked, settings)
+    organisms = tuple(OrganismRows(f.id, cell_of(f), f.seed, rows[f.id]) for f in measured_ones)
+    return SuiteDetection(
+        organisms, _pooled(organisms), tuple(left_out), settings, version("insectary")
+    )
+
+
+def cell_of(family: Family) -> tuple[str, str, str, str]:
+    """Threat, design, base and recipe with its settings: what seeds are replicates of."""
+    return family.threat, family.design, family.base.name, spelled(family.recipe)
+
+
+def _families(
+    names: Sequence[str] | None, vault: Vault
+) -> tuple[list[Family], list[tuple[str, str]]]:
+    """Families to measure, and those of the vault that cannot be, with the reason.
+
+    Of families that were named, one that is not admitted is an error.
+    """
+    if names is not None:
+        named = [load_family(name, vault) for name in dict.fromkeys(names)]
+        for family in named:
+            check_admitted(family)
+            if isinstance(family.recipe, Ppo):
+                raise BadInputError(f"{family.id}: {_POLICIES}")
+        return named, []
+    found, left_out = [], []
+    for entry in vault.entries("family"):
+        family = load_family(entry.id, vault)
+        if not family.admitted:
+            left_out.append((family.id, "not admitted"))
+        elif isinstance(family.recipe, Ppo):
+            left_out.append((family.id, _POLICIES))
+        else:
+            found.append(family)
+    return found, left_out
+
+
+_POLICIES = "its members are policies on the grid, which these detectors do not read"
+
+
+def _ranked(
+    family: Family, runs: Sequence[Detector], seed: int, vault: Vault, progress: Progress
+) -> Ranked:
+    """Every detector on every member; what the vault has of it already is taken from there."""
+    prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+    contrast = contrast_pairs(seed)
+    key = answers_key(family, prompts)
+    kept = load_kept(family, seed, key, vault)
+    subjects = open_members(family, vault, seed)
+    said = kept.said if kept else ask(subjects, prompts, progress)
+    members = examined(family, subjects, prompts, said)
+    check_members(members)
+    old = dict(kept.columns) if kept else {}
+    keys = {(d.name, d.view): column_key(d, contrast, seed) for d in runs}
+    known = {key: old[made] for key, made in keys.items() if made in old}
+    missing = [d.name for d in runs if (d.name, d.view) not in known]
+    if missing:
+        progress(f"detectors: {', '.join(dict.fromkeys(missing))}")
+    ranked = rank_family(runs, members, contrast, seed, known)
+    if missing or kept is None:
+        columns = old | {keys[name]: ranked.ranks[name] for name in keys}
+        keep(Kept(key, said, columns), family, seed, vault)
+    return ranked
+
+
+def _all_rows(
+    families: Sequence[Family], ranked: Mapping[str, Ranked], settings: Settings
+) -> dict[str, tuple[DetectionRow, ...]]:
+    """Rows of every family, each detector's column chosen on other designs than its own."""
+    rows: dict[str, list[DetectionRow]] = {family.id: [] for family in families}
+    for task in Task:
+        selected = {
+            family.id: {
+                key: on_selection(sides)
+                for key in ranked[family.id].ranks
+                if isinstance(sides := sides_of(ranked[family.id], key, task), Sides)
+            }
+            for family in families
+        }
+        for family in families:
+            others = [
+                selected[other.id]
+                for other in families
+                if (other.threat, other.design) != (family.threat, family.design)
+            ]
+            columns = {
+                key: _column(own, [o[key] for o in others if key in o])
+                for key, own in selected[family.id].items()
+            }
+            # What has no sides has no use for a column either.
+            columns |= {key: 0 for key in ranked[family.id].ranks if key not in columns}
+            rows[family.id] += task_rows(ranked[family.id], task, settings, columns)
+    return {name: tuple(found) for name, found in rows.items()}
+
+
+def _column(own: Floats, others: Sequence[Floats]) -> int | NotApplicable:
+    """The column that is best on average over others that have as many."""
+    if len(own) == 1:
+        return 0
+    alike = [other for other in others if len(other) == len(own)]
+    if not alike:
+        return NotApplicable(
+            "its layer is chosen on organisms of other designs, and none of as many layers is here"
+        )
+    return int(np.argmax(np.mean(alike, axis=0)))
+
+
+def _pooled(organisms: Sequence[OrganismRows]) -> tuple[PooledRow, ...]:
+    """Every detector and task over all cells, the primary p values adjusted together."""
+    keys: dict[tuple[str, View, Task], list[tuple[OrganismRows, DetectionRow]]] = {}
+    for organism in organisms:
+        for row in organism.rows:
+            keys.setdefault((row.detector, row.view, row.task), []).append((organism, row))
+    rows = [_pooled_row(found) for found in keys.values()]
+    tested = [
+        i
+        for i, row in enumerate(rows)
+        if row.task is PRIMARY_TASK and row.p is not None and not row.null
+    ]
+    adjusted = dict(zip(tested, holm([rows[i].p or 0.0 for i in tested]), strict=True))
+    return tuple(replace(row, p=adjusted.get(i)) for i, row in enumerate(rows))
+
+
+def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow:
+    first = found[0][1]
+    aurocs = _by_cell([(o, row.auroc) for o, row in found])
+    gains = _by_cell([(o, row.gain) for o, row in found])
+    area = measured(lambda: pooled(aurocs, low=0.0, high=1.0).mean)
+    gain: Outcome = first.gain if first.control else measured(lambda: pooled(gains, low=-1.0, high=1.0).mean)
+    told = aurocs if first.control else gains
+    spread = pooled(told) if len(told) > 1 else None
+    gaps = [row.oracle_gap for _, row in found if row.oracle_gap is not None]
+    return PooledRow(
+        detector=first.detector,
+        view=first.view,
+        task=first.task,
+        null=first.null,
+        control=first.control,
+        auroc=area if aurocs else _why_not(row.auroc for _, row in found),
+        gain=gain if gains or first.control else _why_not(row.gain for _, row in found),
+        between=spread.between if spread else None,
+        within=spread.within if spread else None,
+        organisms=sum(map(len, told.values())),
+        p=spread.p if spread and not first.control else None,
+        oracle_gap=float(np.mean(gaps)) if gaps else None,
+    )
+
+
+def _by_cell(
+    outcomes: Sequence[tuple[OrganismRows, Outcome]],
+) -> dict[Hashable, list[Measurement]]:
+    cells: dict[Hashable, list[Measurement]] = {}
+    for organism, outcome in outcomes:
+        if isinstance(outcome, Measured):
+            seeded = replace(outcome.measurement, seeds=(organism.seed,))
+            cells.setdefault(organism.cell, []).append(seeded)
+    return cells
+
+
+def _why_not(outcomes: Iterable[Outcome]) -> Outcome:
+    """Why no organism has a figure: the first reason."""
+    return next(outcome for outcome in outcomes if not isinstance(outcome, Measured))
