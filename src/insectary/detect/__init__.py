@@ -17,6 +17,7 @@ from insectary.core.access import Access, View
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Detector
 from insectary.detect.contrast_probe import ContrastProbe
+from insectary.detect.knn import KNN
 from insectary.detect.likelihood_ratio import LikelihoodRatio
 from insectary.detect.mahalanobis import Mahalanobis
 from insectary.detect.random_direction import RandomDirection
@@ -27,6 +28,7 @@ __all__ = [
     "BUILT_IN",
     "CONTROL",
     "GROUP",
+    "KNN",
     "NULLS",
     "ContrastProbe",
     "LikelihoodRatio",
@@ -45,6 +47,7 @@ BUILT_IN: Mapping[str, Callable[[], Detector]] = MappingProxyType(
         "surface_text": SurfaceText,
         "contrast_probe": ContrastProbe,
         "mahalanobis": Mahalanobis,
+        "knn": KNN,
         "likelihood_ratio": LikelihoodRatio,
         "random_direction": RandomDirection,
         "shuffled_labels": ShuffledLabels,

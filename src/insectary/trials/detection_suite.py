@@ -39,7 +39,7 @@ from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.line_up import Ranked, check_members, line_up, rank_family
 from insectary.vault import Vault
 
-DETECTORS = ("contrast_probe", "mahalanobis", "likelihood_ratio", "surface_text")
+DETECTORS = ("contrast_probe", "mahalanobis", "knn", "likelihood_ratio", "surface_text")
 PRIMARY = "gain"
 """The registered metric: AUROC less that of the text control of the same view."""
 PRIMARY_TASK = Task.ORGANISM_VS_DECOY
@@ -265,7 +265,9 @@ def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow
     aurocs = _by_cell([(o, row.auroc) for o, row in found])
     gains = _by_cell([(o, row.gain) for o, row in found])
     area = measured(lambda: pooled(aurocs, low=0.0, high=1.0).mean)
-    gain: Outcome = first.gain if first.control else measured(lambda: pooled(gains, low=-1.0, high=1.0).mean)
+    gain: Outcome = (
+        first.gain if first.control else measured(lambda: pooled(gains, low=-1.0, high=1.0).mean)
+    )
     told = aurocs if first.control else gains
     spread = pooled(told) if len(told) > 1 else None
     gaps = [row.oracle_gap for _, row in found if row.oracle_gap is not None]
