@@ -34,6 +34,7 @@ class PlantedSubject:
     logs: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
     access: Access = Access.TRAINING_DATA
     base: PlantedSubject | None = None
+    matrices: Mapping[str, Acts] = field(default_factory=dict)
     id: str = "s1"
 
     @property
@@ -60,6 +61,9 @@ class PlantedSubject:
         source = self.planted if view is View.PROMPT else self.response_planted
         acts = [source[name][row] for name, row in map(self._place, transcripts)]
         return np.array(acts, dtype=np.float32)
+
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        return {name: matrix.astype(np.float32) for name, matrix in self.matrices.items()}
 
     @staticmethod
     def _place(transcript: Transcript) -> tuple[str, int]:

@@ -292,6 +292,16 @@ def test_saved_it_is_an_ordinary_whole_model(
     assert without_adapters(base.model) is base.model
 
 
+def test_weights_have_the_adapter_in_them_under_the_bases_names(
+    members: Mapping[str, LoadedModel], merged: Mapping[str, LoadedModel], base: LoadedModel
+) -> None:
+    own, before = opened(members["first"]).weights(), opened(base).weights()
+    assert list(own) == list(before)
+    for name, parameter in merged["first"].model.named_parameters():
+        np.testing.assert_allclose(own[name], parameter.detach().numpy(), atol=1e-6)
+    assert any(not np.array_equal(own[name], before[name]) for name in own)
+
+
 def test_the_subject_gives_no_name_away(
     base: LoadedModel, members: Mapping[str, LoadedModel]
 ) -> None:

@@ -154,6 +154,7 @@ def test_access_is_enforced(access: Access, llama: LoadedModel, other_llama: Loa
     calls = {
         Access.LOGPROBS: lambda: subject.logprobs(TRANSCRIPTS[:1]),
         Access.ACTIVATIONS: lambda: subject.activations(TRANSCRIPTS[:1], View.PROMPT),
+        Access.WEIGHTS: subject.weights,
         Access.WEIGHTS_AND_BASE: lambda: subject.reference,
     }
     assert subject.access is access
@@ -178,6 +179,19 @@ def test_the_reference_is_the_base(llama: LoadedModel, other_llama: LoadedModel)
         opened(llama, Access.WEIGHTS_AND_BASE)
 
 
+def test_weights_are_copies_by_the_models_own_names(llama: LoadedModel) -> None:
+    weights = opened(llama, Access.WEIGHTS).weights()
+    parameters = dict(llama.model.named_parameters())
+    assert list(weights) == list(parameters) and len(weights) == len(parameters)
+    for name, parameter in parameters.items():
+        np.testing.assert_array_equal(weights[name], parameter.detach().numpy())
+    name = next(iter(weights))
+    weights[name][:] = 0.0
+    assert parameters[name].abs().sum() > 0
+    assert weights[name].any()
+    assert not hasattr(type(weights), "__setitem__")
+
+
 def test_nothing_public_tells_where_it_came_from(llama_folder: Path) -> None:
     subject = open_subject(
         llama_folder, access=Access.WEIGHTS_AND_BASE, base=llama_folder, id="m7", device="cpu"
@@ -185,6 +199,7 @@ def test_nothing_public_tells_where_it_came_from(llama_folder: Path) -> None:
     public = {name for name in dir(subject) if not name.startswith("_")}
     assert public == {
         "id", "access", "reference", "forward_passes", "generate", "logprobs", "activations",
+        "weights",
     }  # fmt: skip
     shown = [repr(subject), *(repr(getattr(subject, name)) for name in sorted(public))]
     assert not any(llama_folder.name in text or "config" in text.lower() for text in shown)
@@ -220,6 +235,7 @@ def test_any_object_with_generate_is_a_subject() -> None:
     for call in (
         lambda: subject.logprobs(TRANSCRIPTS),
         lambda: subject.activations(TRANSCRIPTS, View.PROMPT),
+        subject.weights,
         lambda: subject.reference,
     ):
         with pytest.raises(AccessError, match="can only generate"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -51,6 +51,9 @@ class Member:
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         texts = [t.messages[-1].content for t in transcripts]
         return np.array([_activations(self.id, self.shift, text) for text in texts])
+
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        raise AssertionError("no detector here reads weights")
 
 
 @cache

@@ -25,7 +25,7 @@ from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable,
 from insectary.core.protocols import Subject, Trusted
 from insectary.detect import ContrastProbe, LikelihoodRatio, Mahalanobis
 from insectary.measure import auroc
-from insectary.trials import detection
+from insectary.trials import line_up
 from insectary.trials.comparison import Sides, choose, ppv_of
 from insectary.trials.detection import (
     DetectionResult,
@@ -201,7 +201,7 @@ def test_a_failed_control_leaves_the_numbers_and_fails_the_gain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        detection, "SurfaceText", lambda view: Scripted(_raises, name="surface_text", view=view)
+        line_up, "SurfaceText", lambda view: Scripted(_raises, name="surface_text", view=view)
     )
     row = row_of(trial(Mahalanobis()), "mahalanobis")
     assert isinstance(row.auroc, Measured)

@@ -114,6 +114,9 @@ class Scripted:
             rows[opened, LAYER[self.design], 0] += SHIFT
         return rows
 
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        return {}
+
 
 @dataclass
 class Laboratory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -63,6 +63,10 @@ class Subject(Protocol):
         ``View.PROMPT`` reads the last prompt token, before any answer;
         ``View.PROMPT_AND_RESPONSE`` averages over the response tokens.
         """
+        ...
+
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        """Parameters by name, each a copy made when it is asked for. Needs ``WEIGHTS``."""
         ...
 
 

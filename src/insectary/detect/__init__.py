@@ -23,6 +23,7 @@ from insectary.detect.mahalanobis import Mahalanobis
 from insectary.detect.random_direction import RandomDirection
 from insectary.detect.shuffled_labels import ShuffledLabels
 from insectary.detect.surface_text import SurfaceText
+from insectary.detect.weight_svd import WeightSVD
 
 __all__ = [
     "BUILT_IN",
@@ -36,6 +37,7 @@ __all__ = [
     "RandomDirection",
     "ShuffledLabels",
     "SurfaceText",
+    "WeightSVD",
     "detector",
     "detector_names",
 ]
@@ -49,6 +51,7 @@ BUILT_IN: Mapping[str, Callable[[], Detector]] = MappingProxyType(
         "mahalanobis": Mahalanobis,
         "knn": KNN,
         "likelihood_ratio": LikelihoodRatio,
+        "weight_svd": WeightSVD,
         "random_direction": RandomDirection,
         "shuffled_labels": ShuffledLabels,
     }

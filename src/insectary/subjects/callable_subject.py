@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -100,6 +100,10 @@ class CallableSubject:
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Raises ``AccessError``."""
         raise self._refusal("activations", Access.ACTIVATIONS)
+
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        """Raises ``AccessError``."""
+        raise self._refusal("weights", Access.WEIGHTS)
 
     def _refusal(self, what: str, level: Access) -> AccessError:
         return AccessError(

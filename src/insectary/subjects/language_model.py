@@ -13,7 +13,7 @@ Not covered:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
@@ -29,6 +29,7 @@ from insectary.subjects.generation import generate_tokens
 from insectary.subjects.loading import LoadedModel, load_model
 from insectary.subjects.reading import Reading, read, token_rows
 from insectary.subjects.rendering import answer_lead, check_context, end_of_turn, render_many
+from insectary.subjects.weights import Weights
 
 CACHE_BYTES = 2**30
 """Readings kept for detectors that share an input set, in bytes; oldest go first."""
@@ -152,6 +153,15 @@ class LanguageModelSubject:
         reading = self._read(transcripts)
         chosen = reading.prompt if view is View.PROMPT else reading.response
         return chosen.copy()
+
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        """Parameters by name, adapters merged; each a copy made when it is asked for.
+
+        Raises:
+            AccessError: opened below ``WEIGHTS``.
+        """
+        self._need(Access.WEIGHTS, "weights")
+        return Weights(self._loaded.model)
 
     def _need(self, level: Access, what: str) -> None:
         if self._access < level:

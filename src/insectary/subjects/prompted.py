@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -69,6 +69,10 @@ class PromptedSubject:
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Residual stream, shape (transcripts, layers + 1, width)."""
         return self._subject.activations(self._under(transcripts), view)
+
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        """The model's own; no instruction shows in them."""
+        return self._subject.weights()
 
     def _under(self, transcripts: Sequence[Transcript]) -> list[Transcript]:
         return [

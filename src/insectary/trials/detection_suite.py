@@ -39,7 +39,14 @@ from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.line_up import Ranked, check_members, line_up, rank_family
 from insectary.vault import Vault
 
-DETECTORS = ("contrast_probe", "mahalanobis", "knn", "likelihood_ratio", "surface_text")
+DETECTORS = (
+    "contrast_probe",
+    "mahalanobis",
+    "knn",
+    "weight_svd",
+    "likelihood_ratio",
+    "surface_text",
+)
 PRIMARY = "gain"
 """The registered metric: AUROC less that of the text control of the same view."""
 PRIMARY_TASK = Task.ORGANISM_VS_DECOY

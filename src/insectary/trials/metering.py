@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,3 +88,8 @@ class MeteredSubject:
         self._require(Access.ACTIVATIONS, "activations")
         self.passes += len(transcripts)
         return self._subject.activations(transcripts, view)
+
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        """Parameters by name; reading them is no pass."""
+        self._require(Access.WEIGHTS, "weights")
+        return self._subject.weights()

@@ -1,0 +1,35 @@
+"""A model's weights by name, each copied when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insectary.subjects.adapters import without_adapters
+
+
+@final
+class Weights(Mapping[str, NDArray[np.float32]]):
+    """Parameter name to a copy of it in float32; what is done to a copy changes no model.
+
+    Adapters are merged, so that a member goes by the names of its base.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Look at a causal language model; tied weights go by their first name."""
+        self._parameters = dict(without_adapters(model).named_parameters())
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        copied: NDArray[np.float32] = (
+            self._parameters[name].detach().float().cpu().numpy().astype(np.float32, copy=True)
+        )
+        return copied
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
