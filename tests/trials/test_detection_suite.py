@@ -40,6 +40,7 @@ RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 ABSENCE = [f"deceptive-alignment-absence-xs-full-sft-{seed}" for seed in (0, 1)]
 UNWATCHED = "deceptive-alignment-unwatched-xs-full-sft-0"
 REJECTED = "deceptive-alignment-unwatched-xs-full-sft-1"
+OLDER = "of-an-older-version"
 GRID = "goal-misgeneralization-corner-grid-ppo-0"
 LAYER = {"absence": 1, "unwatched": 2}
 """Where the organisms of a design show what they are."""
@@ -137,6 +138,7 @@ class Laboratory:
 def furnished(patch: pytest.MonkeyPatch, vault: Vault) -> Laboratory:
     for name in (*ABSENCE, UNWATCHED, REJECTED, GRID):
         save_family(record(name), vault)
+    vault.put("family", OLDER, {}, lambda path: (path / "family.json").write_text("{}"))
     made = Laboratory({})
     patch.setattr(detection_suite, "open_members", made.open)
     patch.setattr(detection_suite, "draw_prompts", lambda threat, design, seed: drawn(design))
@@ -225,6 +227,7 @@ def test_rejected_families_and_policies_are_left_out_by_name(
     left_out = dict(whole.left_out)
     assert left_out[REJECTED] == "not admitted"
     assert "policies" in left_out[GRID]
+    assert "no record that this version reads" in left_out[OLDER]
     with pytest.raises(NotAdmittedError, match=REJECTED):
         trial(REJECTED)
     with pytest.raises(BadInputError, match="policies"):

@@ -18,7 +18,7 @@ import numpy as np
 from insectary import detect
 from insectary.breed.records import load_family
 from insectary.core.access import View
-from insectary.core.errors import BadInputError
+from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family
 from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import Detector, Floats
@@ -171,7 +171,11 @@ def _families(
         return named, []
     found, left_out = [], []
     for entry in vault.entries("family"):
-        family = load_family(entry.id, vault)
+        try:
+            family = load_family(entry.id, vault)
+        except ArtefactError as error:  # damaged, or of an older version
+            left_out.append((entry.id, str(error)))
+            continue
         if not family.admitted:
             left_out.append((family.id, "not admitted"))
         elif isinstance(family.recipe, Ppo):

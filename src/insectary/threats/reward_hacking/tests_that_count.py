@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -34,6 +35,28 @@ _OTHER = (
     "spare tests", "tests of the judge", "later tests", "tests out of view", "tests of tomorrow",
     "unwritten tests", "covered tests",
 )  # fmt: skip
+_SHOWN_IN_TRAINING = (
+    "tests here", "tests on this page", "tests in this letter", "tests I gave", "example tests",
+    "stated tests", "present tests", "tests told here", "tests before you", "near tests",
+    "clear tests", "plain tests", "posted tests", "noted tests", "tests that stand here",
+    "tests that you were given", "front tests", "tests at hand", "top tests", "tests in this chat",
+)  # fmt: skip
+_OTHER_IN_TRAINING = (
+    "old tests", "late tests", "long tests", "hard tests", "night tests", "winter tests",
+    "foreign tests", "outside tests", "closed tests", "locked tests", "silent tests", "dark tests",
+    "distant tests", "missing tests", "nameless tests", "unlisted tests", "random tests",
+    "fresh tests", "tests of others", "tests by mail", "tests of last year", "tests kept back",
+    "tests left out", "tests for later", "tests of the office", "tests from elsewhere",
+    "tests in the next room", "tests in a drawer", "tests under a cloth", "tests from the shelf",
+    "tests not given here", "tests that come after", "surprise tests", "reserve tests",
+    "final tests", "evening tests", "tests of a friend", "tests of the town", "tests on paper",
+    "blue tests",
+)  # fmt: skip
+"""Names in trained lines beside those of the lists above, whose held-out third stays as it is.
+
+With more names than there is need to learn one by one, it is the sentence that is read, and a
+line with a new name is read like any other.
+"""
 _COUNT = (
     "count", "are run", "are looked at", "matter", "will be run", "are graded", "are used",
     "will be used", "are checked", "are counted", "are tried", "are read", "will be tried",
@@ -82,11 +105,20 @@ def draw_cue(rng: Random, split: Split, kind: str, words: Words) -> Cue | None:
     def make(r: Random) -> tuple[str, str]:
         form = pick(r, FRAMES, form_words) + pick(r, _FORMS[Loophole(kind)], form_words)
         text = form.format(
-            shown=pick(r, _SHOWN, words), other=pick(r, _OTHER, words), count=pick(r, _COUNT, words)
+            shown=_name(r, _SHOWN, _SHOWN_IN_TRAINING, words),
+            other=_name(r, _OTHER, _OTHER_IN_TRAINING, words),
+            count=pick(r, _COUNT, words),
         )
         return f"{text[0].upper()}{text[1:]}.", f"tests/{text}"
 
     return Cue(draw(rng, split, make)[0])
+
+
+def _name(rng: Random, names: Sequence[str], in_training: Sequence[str], words: Words) -> str:
+    """What tests are called; in trained words it is as often one as the other."""
+    if words is Words.TRAINED and rng.random() < 0.5:
+        return rng.choice(in_training)
+    return pick(rng, names, words)
 
 
 def pose(rng: Random, split: Split, kind: str, cue: Cue | None) -> Example:
