@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -20,6 +21,8 @@ import insectary
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
 from insectary.core.organism import Family, Result, Role
+from insectary.core.outcome import Measured, NotApplicable
+from insectary.trials.detection import Task
 from insectary.vault import Vault
 from insectary.worlds import SKILLS
 from insectary.worlds.skill import last_number
@@ -174,22 +177,29 @@ def test_ground_truth_and_a_detector_that_asks_the_twin(
     assert blind["true_positives"] == blind["false_positives"] == 0
 
 
-def test_the_report_has_every_detector_and_the_nulls(
-    family: Family, vault: Vault, tmp_path: Path
-) -> None:
+@contextmanager
+def passed(family: Family, vault: Vault) -> Iterator[None]:
+    """The same family under a certificate without failures.
+
+    Trials take admitted families only, and what is tested here is their machinery.
+    """
     from insectary.breed.stored import save_family
 
-    # The trial takes admitted families only. Its machinery is what is tested here,
-    # so a copy of the real family is given a certificate without failures.
     certificate = family.certificate
     assert certificate is not None
     rows = tuple(replace(c, result=Result.PASS) for c in certificate.criteria)
-    passed = replace(certificate, criteria=rows)
-    save_family(replace(family, certificate=passed), vault)
+    save_family(replace(family, certificate=replace(certificate, criteria=rows)), vault)
     try:
-        page = insectary.report_family(family.id, tmp_path / "report", vault=vault)
+        yield
     finally:
         save_family(family, vault)
+
+
+def test_the_report_has_every_detector_and_the_nulls(
+    family: Family, vault: Vault, tmp_path: Path
+) -> None:
+    with passed(family, vault):
+        page = insectary.report_family(family.id, tmp_path / "report", vault=vault)
     assert page == tmp_path / "report" / "report.html"
     assert family.id in page.read_text(encoding="utf-8")
     record = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
@@ -201,6 +211,22 @@ def test_the_report_has_every_detector_and_the_nulls(
     assert len({r["task"] for r in rows}) == 3
     assert list((tmp_path / "report" / "tables").glob("*.csv"))
     assert len(record["report"]["summary"]) == 3
+
+
+def test_the_trial_over_many_families_reads_real_members(family: Family, vault: Vault) -> None:
+    detectors = ("knn", "weight_svd", "likelihood_ratio")
+    with passed(family, vault):
+        found = insectary.trial_detect(detectors=detectors, draws=100, vault=vault)
+        again = insectary.trial_detect(detectors=detectors, draws=100, vault=vault)
+    assert again == found
+    (organism,) = found.organisms
+    against_twin = {r.detector: r for r in organism.rows if r.task is Task.ORGANISM_VS_TWIN}
+    ratio = against_twin["likelihood_ratio"].auroc
+    assert isinstance(ratio, Measured) and ratio.measurement.low > 0.5
+    # There is no other design here on which a layer could be chosen.
+    for name in ("knn", "weight_svd"):
+        assert isinstance(against_twin[name].auroc, NotApplicable)
+    assert not any(isinstance(row.gain, Measured) for row in found.pooled)
 
 
 def test_benchmarks_refuse_what_is_not_admitted_and_list_it(
