@@ -49,7 +49,7 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
 
     found = trial_detect(
         families or None,
-        detectors=None if detectors is None else detectors.split(","),
+        detectors=None if detectors is None else [d.strip() for d in detectors.split(",")],
         seed=seed,
         progress=lambda text: click.echo(text, err=True),
     )

@@ -1,0 +1,67 @@
+"""`insectary plan`: from spreads that are given, and from those of a trial."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from insectary import cli
+from insectary.core.access import View
+from insectary.core.codec import encode
+from insectary.core.outcome import NotApplicable
+from insectary.measure.planning import cells_needed
+from insectary.trials.comparison import Settings
+from insectary.trials.detection_suite import PRIMARY_TASK, PooledRow, SuiteDetection
+
+NONE = NotApplicable("not here")
+ROW = PooledRow("knn", View.PROMPT, PRIMARY_TASK, False, False, NONE, NONE, 0.2, 0.1, 3, None, None)
+
+
+def trial(path: Path, *rows: PooledRow) -> str:
+    file = path / "detection.json"
+    file.write_text(json.dumps(encode(SuiteDetection((), rows, (), Settings(), "0"))))
+    return str(file)
+
+
+def table(text: str) -> list[list[int]]:
+    return [[int(part) for part in line.split()] for line in text.splitlines()[4:]]
+
+
+def test_cells_and_families_by_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["plan", "--half-width", "0.1", "--between", "0.15", "--within", "0.05"]) == 0
+    rows = table(capsys.readouterr().out)
+    for seeds, cells, families in rows:
+        assert cells == cells_needed(0.1, seeds, 400, auroc=0.8, between=0.15, within=0.05)
+        assert families == seeds * cells
+
+
+def test_spreads_of_a_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wide = replace(ROW, view=View.PROMPT_AND_RESPONSE, between=0.3)
+    file = trial(tmp_path, ROW, wide, replace(ROW, detector="alone", within=None))
+    assert cli.run(["plan", "--half-width", "0.2", "--trial", file, "--detector", "knn"]) == 0
+    first = table(capsys.readouterr().out)[0]
+    assert first[1] == cells_needed(0.2, 1, 400, auroc=0.8, between=0.3, within=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "give --between and --within"),
+        (["--between", "0.1"], "give --between and --within"),
+        (["--trial", "FILE"], "give --detector"),
+        (["--trial", "FILE", "--detector", "crystal"], "there are alone, knn"),
+        (["--trial", "FILE", "--detector", "alone"], "one of them with two seeds"),
+        (["--trial", "absent.json", "--detector", "knn"], "absent.json is no detection.json"),
+        (["--between", "-1", "--within", "0"], "spreads of 0 or more"),
+    ],
+)
+def test_mistakes_name_the_way_out(
+    given: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = trial(tmp_path, ROW, replace(ROW, detector="alone", within=None))
+    arguments = ["plan", "--half-width", "0.1", *(file if g == "FILE" else g for g in given)]
+    assert cli.run(arguments) == 2
+    assert told in capsys.readouterr().err
