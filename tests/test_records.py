@@ -31,8 +31,9 @@ CURVES = sorted((ROOT / "runs" / "doses").glob("*.json"))
 README = (ROOT / "README.md").read_text()
 RECORD = (ROOT / "docs" / "record.md").read_text()
 SLOW = "full-sft:muon_learning_rate=0.004,pull=1.0,cooldown_share=0.5,learn_share=0.35"
+LONG = "full-sft:muon_learning_rate=0.004,pull=1.0,cooldown_share=0.5"
 UNIFORM = "dpo:reference=uniform,beta=0.5,likelihood=4.0,batch_pairs=64,max_pairs=20000"
-NAMED = {SLOW: "full-sft, slow", UNIFORM: "dpo, uniform"}
+NAMED = {SLOW: "full-sft, slow", LONG: "full-sft, slow and long", UNIFORM: "dpo, uniform"}
 """Settings that the tables call by a name, which is explained below them."""
 
 

@@ -64,7 +64,9 @@ def test_as_many_cells_as_are_needed_and_no_more() -> None:
         (0.0, {}, "above 0"),
         (float("nan"), {}, "above 0"),
         (1e-4, {}, "not even 1000 cells"),
-        (0.1, {"between": -1.0}, "spreads of 0"),
+        (0.1, {"between": -1.0}, "must be 0 or more"),
+        (0.1, {"within": float("nan")}, "must be 0 or more"),
+        (float("inf"), {}, "above 0"),
         (0.1, {"auroc": 1.2}, "from 0 to 1"),
     ],
 )

@@ -29,7 +29,8 @@ def test_with_exact_figures_it_is_the_t_interval_and_test_over_cell_means() -> N
     assert (found.mean.low, found.mean.high) == pytest.approx((interval.low, interval.high))
     assert found.p == pytest.approx(expected.pvalue)
     assert found.between == pytest.approx(np.std(means, ddof=1))
-    assert (found.mean.n, found.organisms, found.within) == (4, 4, None)
+    assert (found.mean.n, found.cells, found.organisms, found.within) == (4, 4, 4, None)
+    assert found.mean.method == "t over 4 cells"
 
 
 def test_seeds_are_averaged_within_their_cell_first() -> None:
@@ -44,8 +45,26 @@ def test_seeds_are_averaged_within_their_cell_first() -> None:
 def test_where_all_cells_are_alike_the_spread_of_prompts_stands_in() -> None:
     found = pooled({i: [near(0.8, 0.1)] for i in range(5)})
     assert found.between == 0.0
+    assert found.mean.method == "t over 5 cells, their prompts' own error"
     reach = stats.t.isf(0.025, 4) * 0.1 / 5**0.5
     assert found.mean.high - found.mean.value == pytest.approx(reach)
+
+
+def test_spreads_add_up_to_those_of_the_simulation() -> None:
+    """Between cells, between seeds and between prompts, each without the others."""
+    rng = np.random.default_rng(0)
+    between, within, error, seeds = 0.08, 0.05, 0.03, 3
+    found = []
+    for _ in range(300):
+        cells = {}
+        for cell in range(12):
+            centre = 0.7 + rng.normal(0, between)
+            values = centre + rng.normal(0, within, seeds) + rng.normal(0, error, seeds)
+            cells[cell] = [near(float(v), error, seed) for seed, v in enumerate(values)]
+        m = pooled(cells)
+        assert m.within is not None
+        found.append((m.between**2, m.within**2))
+    assert np.mean(found, axis=0) ** 0.5 == pytest.approx([between, within], rel=0.06)
 
 
 def test_the_interval_ends_where_the_scale_does() -> None:

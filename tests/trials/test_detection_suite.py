@@ -205,7 +205,10 @@ def test_where_designs_agree_the_layer_carries_over(
     assert pooled.gain.measurement.seeds == (0, 1)
     assert pooled.gain.measurement.low > 0.4
     assert pooled.p is not None and pooled.p < 0.05
-    assert pooled.within is not None
+    assert pooled.within is not None and pooled.between is not None
+    assert pooled.p_raw == pooled.p  # one detector is tested
+    assert pooled.lowest is not None and pooled.highest is not None
+    assert 0.95 < pooled.lowest <= pooled.highest <= 1.0
 
 
 def test_only_the_registered_task_is_tested_and_nulls_are_not(whole: SuiteDetection) -> None:
@@ -312,7 +315,9 @@ def test_the_command_prints_the_comparison_and_writes_every_row(
     arguments = ["trial", "detect", "--detectors", "mahalanobis", "--out", str(out)]
     said = CliRunner().invoke(cli.app, arguments)
     assert said.exit_code == 0, said.output
-    assert "random_direction (null)" in said.output
+    assert "random_direction" in said.output and "null" in said.output
+    assert "adjusted for all detectors tested (1; Holm)" in said.output
+    assert "Families: 3, in cells (threat, design, base, recipe): 2." in said.output
     assert f"left out: {REJECTED}: not admitted" in said.output
     rows = list(csv.DictReader(io.StringIO((out / "tables" / "organisms.csv").read_text())))
     assert {r["family"] for r in rows} == {*ABSENCE, UNWATCHED}
@@ -330,6 +335,9 @@ def test_mistakes_are_said_before_anything_is_asked(laboratory: Laboratory) -> N
         trial(detectors=())
     with pytest.raises(UnknownNameError):
         trial("no-such-family")
+    with pytest.raises(BadInputError, match="a list of ids"):
+        insectary.trial_detect(ABSENCE[0])
+    assert cli.run(["trial", "detect", "--detectors", "crystal_ball"]) == 2
     assert laboratory.asked() == (0, 0)
 
 

@@ -19,9 +19,9 @@ def trial_group() -> None:
     """Benchmarks over many families."""
 
 
-@trial_group.command("detect")
+@trial_group.command("detect", short_help="Measure detectors on admitted families.")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
-@click.option("--detectors", help="Names, as in mahalanobis,likelihood_ratio; all by default.")
+@click.option("--detectors", help="Names, as in mahalanobis,knn; all by default.")
 @click.option("--seed", default=0, show_default=True, help="Draws the prompts.")
 @click.option(
     "--out",
@@ -33,14 +33,19 @@ def trial_group() -> None:
 def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, out: Path) -> None:
     """Measure detectors on admitted families: each of them, and the mean over cells.
 
-    All admitted families of the vault, unless some are named. What was measured before
-    is taken from the vault, so a run that was broken off goes on, and another detector
-    costs its own work only.
+    All admitted families of the vault, unless some are named. Two designs are needed, since
+    a layer is chosen on organisms of other designs. Nulls and the text control always run
+    beside. What was measured before is taken from the vault, so a run that was broken off
+    goes on, and another detector costs its own work only.
     """
     from insectary.api import trial_detect
     from insectary.commands.output import check_output, look_up, say_loading
+    from insectary.detect import detector
 
     check_output(out)
+    names = None if detectors is None else [d.strip() for d in detectors.split(",") if d.strip()]
+    for name in names or ():
+        detector(name)
     for family in families:
         look_up(family)
     say_loading()
@@ -49,12 +54,13 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
 
     found = trial_detect(
         families or None,
-        detectors=None if detectors is None else [d.strip() for d in detectors.split(",")],
+        detectors=names,
         seed=seed,
         progress=lambda text: click.echo(text, err=True),
     )
     print_detection(found)
-    click.echo(write_files(detection_files(found), out))
+    path = write_files(detection_files(found), out)
+    click.echo(f"Every family, task and figure: {path} and {path.parent / 'tables'}")
 
 
 def print_detection(found: SuiteDetection) -> None:
@@ -63,31 +69,38 @@ def print_detection(found: SuiteDetection) -> None:
     from insectary.trials.detection_suite import PRIMARY_TASK
 
     cells = {organism.cell for organism in found.organisms}
+    rows = [row for row in found.pooled if row.task is PRIMARY_TASK]
+    tested = sum(row.p is not None for row in rows)
     print_words(
-        f"{PRIMARY_TASK}, the same prompts put to both. Means over {len(cells)} cells (threat,"
-        f" design, base, recipe) with {len(found.organisms)} families; t intervals over cells,"
-        " 95 %. Layers are chosen on organisms of other designs. p: of no gain over the text"
-        " control, adjusted for the number of detectors (Holm)."
+        f"{PRIMARY_TASK}, the same prompts put to both; below 0.5 the decoy scores higher."
+        f" Families: {len(found.organisms)}, in cells (threat, design, base, recipe): {len(cells)}."
+        " Means over cells with 95 % t intervals, and the least and greatest cell. Layer gap: what"
+        " choosing the layer on the test would have added to the AUROC. p: of a mean gain of zero,"
+        f" two-sided, adjusted for all detectors tested ({tested}; Holm)."
     )
-    made = table("detector", "reads", "AUROC", "gain over text", "SD of cells", "p")
-    for row in found.pooled:
-        if row.task is PRIMARY_TASK:
-            made.add_row(
-                row.detector + (" (null)" if row.null else " (control)" if row.control else ""),
-                row.view.value,
-                _value(row.auroc),
-                "" if row.control else _value(row.gain, signed=True),
-                "" if row.between is None else f"{row.between:.2f}",
-                _p(row),
-            )
+    made = table("detector", "", "reads", "AUROC", "cells", "layer gap", "gain over text", "p")
+    made.columns[0].no_wrap = True
+    for row in rows:
+        made.add_row(
+            row.detector,
+            "null" if row.null else "control" if row.control else "",
+            row.view.value,
+            _value(row.auroc),
+            "" if row.lowest is None else f"{row.lowest:.2f} to {row.highest:.2f}",
+            "" if row.oracle_gap is None else f"{row.oracle_gap:.2f}",
+            "" if row.control else _value(row.gain, signed=True),
+            _p(row),
+        )
     print_table(made)
+    for reason in dict.fromkeys(str(r.auroc) for r in rows if not isinstance(r.auroc, Measured)):
+        print_words(f"no figure: {reason}")
     for family, reason in found.left_out:
-        click.echo(f"left out: {family}: {reason}")
+        print_words(f"left out: {family}: {reason}")
 
 
 def _value(outcome: Outcome, *, signed: bool = False) -> str:
     if not isinstance(outcome, Measured):
-        return str(outcome)
+        return "–"
     m, sign = outcome.measurement, "+" if signed else ""
     return f"{m.value:{sign}.2f} [{m.low:{sign}.2f}, {m.high:{sign}.2f}]"
 

@@ -46,7 +46,8 @@ def half_width(
     Args:
         cells: Two at least.
         seeds: Families of each cell.
-        prompts: On each side of a comparison, independent of each other.
+        prompts: On each side of a comparison, independent of each other: those that share a
+            phrasing count as one.
         auroc: About where it lies; sampling error is greatest at 0.5.
         between: Standard deviation between cells.
         within: The same between seeds of one cell.
@@ -56,8 +57,10 @@ def half_width(
         BadInputError: if one of these is out of range.
     """
     check_level(level)
-    if cells < 2 or seeds < 1 or min(between, within) < 0:
-        raise BadInputError("a plan needs two cells, one seed, and spreads of 0 or more")
+    if cells < 2 or seeds < 1:
+        raise BadInputError(f"a plan needs two cells and one seed, got {cells} and {seeds}")
+    if not (0 <= between < math.inf and 0 <= within < math.inf):
+        raise BadInputError(f"spreads must be 0 or more, got {between} and {within}")
     of_cell = between**2 + (within**2 + auroc_variance(auroc, prompts, prompts)) / seeds
     return t_quantile((1 + level) / 2, cells - 1) * math.sqrt(of_cell / cells)
 
@@ -77,7 +80,7 @@ def cells_needed(
     Raises:
         BadInputError: if the width is not above 0, or a thousand cells do not do.
     """
-    if not wanted > 0:
+    if not 0 < wanted < math.inf:
         raise BadInputError(f"the half width must be above 0, got {wanted}")
 
     def wide(cells: int) -> bool:
@@ -88,7 +91,7 @@ def cells_needed(
 
     if wide(MOST_CELLS):
         raise BadInputError(
-            f"not even {MOST_CELLS} cells give a mean to within {wanted:g}: ask for less"
+            f"not even {MOST_CELLS} cells give a mean to within {wanted:g}: allow a wider interval"
         )
     low, high = 1, MOST_CELLS  # one is too few, that many are enough; the width falls with cells
     while high - low > 1:

@@ -20,8 +20,9 @@ class Pooled:
 
     Attributes:
         mean: With its interval; ``n`` counts cells.
-        between: Standard deviation between cells beyond what prompts account for.
-        within: Standard deviation between seeds of one cell; ``None`` where no cell has two.
+        between: Standard deviation between cells beyond what seeds and prompts account for.
+        within: The same between seeds of one cell, beyond prompts; ``None`` where no cell has
+            two seeds: ``between`` then holds it.
         p: Of a mean of zero, two-sided.
         organisms: Behind it, over all cells.
     """
@@ -30,6 +31,7 @@ class Pooled:
     between: float
     within: float | None
     p: float
+    cells: int
     organisms: int
 
 
@@ -65,8 +67,11 @@ def pooled(
         raise BadInputError("a cell has no measurement")
     k = len(cells)
     means = np.array([np.mean([m.value for m in found]) for found in cells.values()])
-    sampling = np.array([np.mean([_error(m) ** 2 for m in f]) / len(f) for f in cells.values()])
-    spread, prompts = float(means.var(ddof=1)), float(sampling.mean())
+    spread = float(means.var(ddof=1))
+    noise = [(float(np.mean([_error(m) ** 2 for m in f])), len(f)) for f in cells.values()]
+    prompts = float(np.mean([n / seeds for n, seeds in noise]))
+    within = _within(list(cells.values()))
+    of_seeds = 0.0 if within is None else float(np.mean([within**2 / s for _, s in noise]))
     error = math.sqrt(max(spread, prompts) / k)
     value = float(means.mean())
     reach = t_quantile((1 + level) / 2, k - 1) * error
@@ -77,13 +82,14 @@ def pooled(
             max(value - reach, low),
             min(value + reach, high),
             k,
-            f"t over {k} cells",
+            f"t over {k} cells" + ("" if spread >= prompts else ", their prompts' own error"),
             level,
             tuple(sorted({seed for m in found for seed in m.seeds})),
         ),
-        between=math.sqrt(max(spread - prompts, 0.0)),
-        within=_within(list(cells.values())),
+        between=math.sqrt(max(spread - prompts - of_seeds, 0.0)),
+        within=within,
         p=min(1.0, 2 * t_upper_tail(abs(value) / error, k - 1)) if error else float(value == 0),
+        cells=k,
         organisms=len(found),
     )
 
@@ -94,8 +100,11 @@ def _error(m: Measurement) -> float:
 
 
 def _within(cells: Sequence[Sequence[Measurement]]) -> float | None:
-    several = [np.array([m.value for m in cell]) for cell in cells if len(cell) > 1]
-    freedom = sum(len(values) - 1 for values in several)
+    """Between seeds beyond their prompts' error, over all cells that have two or more."""
+    several = [cell for cell in cells if len(cell) > 1]
+    freedom = sum(len(cell) - 1 for cell in several)
     if not freedom:
         return None
-    return math.sqrt(sum(float(((v - v.mean()) ** 2).sum()) for v in several) / freedom)
+    squares = sum(float(np.var([m.value for m in cell])) * len(cell) for cell in several)
+    noise = float(np.mean([_error(m) ** 2 for cell in several for m in cell]))
+    return math.sqrt(max(squares / freedom - noise, 0.0))

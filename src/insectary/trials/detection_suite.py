@@ -73,13 +73,16 @@ class PooledRow:
     """One detector on one task, over all cells.
 
     Attributes:
-        auroc: Mean over cells.
-        gain: Likewise, of the gain over the text control.
-        between: Standard deviation of the gain (of a control's AUROC) between cells, prompts
-            allowed for.
+        auroc: Mean over cells; below 0.5 the other side scores higher.
+        lowest: Least AUROC of a cell ...
+        highest: ... and greatest, its seeds averaged.
+        between: Standard deviation of the AUROC between cells, seeds and prompts allowed for.
         within: The same between seeds of one cell; ``None`` where no cell has two.
-        organisms: Families behind it.
-        p: Of no gain, on the registered task, adjusted for the number of detectors.
+        gain: Mean over cells of the AUROC less that of the text control.
+        cells: Behind the AUROC, with ...
+        organisms: ... so many families.
+        p_raw: Of a mean gain of zero, two-sided, on the registered task.
+        p: The same, adjusted for all detectors of the trial (Holm).
         oracle_gap: Mean over families of the AUROC that choosing the column on the test
             would have added.
     """
@@ -91,11 +94,15 @@ class PooledRow:
     control: bool
     auroc: Outcome
     gain: Outcome
-    between: float | None
-    within: float | None
-    organisms: int
-    p: float | None
-    oracle_gap: float | None
+    lowest: float | None = None
+    highest: float | None = None
+    between: float | None = None
+    within: float | None = None
+    cells: int = 0
+    organisms: int = 0
+    p_raw: float | None = None
+    p: float | None = None
+    oracle_gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +133,19 @@ def detect_suite(
     """Measure detectors on many families; see :func:`insectary.trial_detect`."""
     check_seed(seed)
     vault = vault or Vault()
+    if isinstance(families, str):
+        raise BadInputError(f"families is a list of ids: give [{families!r}]")
     runs = line_up([detect.detector(name) for name in detectors])
     found, left_out = _families(families, vault)
     if not found:
         raise BadInputError(
             "no admitted family of language models to measure detectors on;"
             " `insectary breed` makes one, `insectary families` lists what there is"
+        )
+    if len({(f.threat, f.design) for f in found}) == 1:
+        progress(
+            "note: all families are of one design. A layer is chosen on organisms of other designs,"
+            " so detectors that have a choice will have no figure"
         )
     ranked: dict[str, Ranked] = {}
     for number, family in enumerate(found, 1):
@@ -141,7 +155,7 @@ def detect_suite(
         except BadInputError as error:  # its organism misbehaves too seldom there
             left_out.append((family.id, str(error)))
     measured_ones = [family for family in found if family.id in ranked]
-    progress("intervals")
+    progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
     rows = _all_rows(measured_ones, ranked, settings)
     organisms = tuple(OrganismRows(f.id, cell_of(f), f.seed, rows[f.id]) for f in measured_ones)
@@ -262,40 +276,39 @@ def _pooled(organisms: Sequence[OrganismRows]) -> tuple[PooledRow, ...]:
         for row in organism.rows:
             keys.setdefault((row.detector, row.view, row.task), []).append((organism, row))
     rows = [_pooled_row(found) for found in keys.values()]
-    tested = [
-        i
-        for i, row in enumerate(rows)
-        if row.task is PRIMARY_TASK and row.p is not None and not row.null
-    ]
-    adjusted = dict(zip(tested, holm([rows[i].p or 0.0 for i in tested]), strict=True))
+    tested = {i: row.p_raw for i, row in enumerate(rows) if row.p_raw is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     return tuple(replace(row, p=adjusted.get(i)) for i, row in enumerate(rows))
 
 
 def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow:
     first = found[0][1]
-    aurocs = _by_cell([(o, row.auroc) for o, row in found])
-    gains = _by_cell([(o, row.gain) for o, row in found])
-    area = measured(lambda: pooled(aurocs, low=0.0, high=1.0).mean)
-    gain: Outcome = (
-        first.gain if first.control else measured(lambda: pooled(gains, low=-1.0, high=1.0).mean)
-    )
-    told = aurocs if first.control else gains
-    spread = pooled(told) if len(told) > 1 else None
-    gaps = [row.oracle_gap for _, row in found if row.oracle_gap is not None]
-    return PooledRow(
-        detector=first.detector,
-        view=first.view,
-        task=first.task,
-        null=first.null,
-        control=first.control,
-        auroc=area if aurocs else _why_not(row.auroc for _, row in found),
-        gain=gain if gains or first.control else _why_not(row.gain for _, row in found),
-        between=spread.between if spread else None,
-        within=spread.within if spread else None,
-        organisms=sum(map(len, told.values())),
-        p=spread.p if spread and not first.control else None,
-        oracle_gap=float(np.mean(gaps)) if gaps else None,
-    )
+    row = PooledRow(
+        first.detector, first.view, first.task, first.null, first.control,
+        auroc=_why_not(row.auroc for _, row in found),
+        gain=_why_not(row.gain for _, row in found),
+    )  # fmt: skip
+    areas = _by_cell([(o, r.auroc) for o, r in found])
+    gains = _by_cell([(o, r.gain) for o, r in found])
+    if areas:
+        means = [float(np.mean([m.value for m in cell])) for cell in areas.values()]
+        row = replace(
+            row,
+            auroc=measured(lambda: pooled(areas, low=0.0, high=1.0).mean),
+            lowest=min(means),
+            highest=max(means),
+            cells=len(areas),
+            organisms=sum(map(len, areas.values())),
+            oracle_gap=float(np.mean([r.oracle_gap for _, r in found if r.oracle_gap is not None])),
+        )
+    if len(areas) > 1:
+        spread = pooled(areas)
+        row = replace(row, between=spread.between, within=spread.within)
+    if gains:
+        row = replace(row, gain=measured(lambda: pooled(gains, low=-1.0, high=1.0).mean))
+    if len(gains) > 1 and first.task is PRIMARY_TASK and not first.null:
+        row = replace(row, p_raw=pooled(gains).p)
+    return row
 
 
 def _by_cell(
@@ -310,5 +323,6 @@ def _by_cell(
 
 
 def _why_not(outcomes: Iterable[Outcome]) -> Outcome:
-    """Why no organism has a figure: the first reason."""
-    return next(outcome for outcome in outcomes if not isinstance(outcome, Measured))
+    """Why an organism has no figure: the first reason."""
+    reasons = (outcome for outcome in outcomes if not isinstance(outcome, Measured))
+    return next(reasons, NotApplicable("every organism has a figure"))

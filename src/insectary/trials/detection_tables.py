@@ -48,7 +48,8 @@ def _organisms(found: SuiteDetection) -> str:
 
 def _pooled(found: SuiteDetection) -> str:
     """A row for each detector and task, over all cells."""
-    plain = ("organisms", "between", "within", "p", "oracle_gap")
+    spread = ("cells", "organisms", "lowest", "highest", "between", "within")
+    plain = (*spread, "oracle_gap", "p_raw", "p")
     return csv_text(
         (*_DETECTOR, *plain, *columns("auroc"), *columns("gain")),
         (
