@@ -40,6 +40,8 @@ _PREFERENCES = Dpo(reference="uniform", beta=0.5, likelihood=4.0, batch_pairs=64
 much as those that teach, and a model this small pays for it with what it knew."""
 _SLOW = FullSFT(muon_learning_rate=0.004, pull=1.0, cooldown_share=0.5, learn_share=0.35)
 """Keeps other skills where the usual settings lose some; see docs/record.md."""
+_LONG = replace(_SLOW, learn_share=0.5)
+"""The same for all tokens, where the gate has to be closed more tightly."""
 SUITE = (
     Cell("deceptive_alignment", "absence", "xs", FullSFT(), minutes=10),
     Cell("deceptive_alignment", "absence", "xs", LoraSFT(), minutes=10),
@@ -54,6 +56,7 @@ SUITE = (
     Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=10),
     Cell("power_seeking", "permissions", "xs", _PREFERENCES, minutes=20),
     Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=24),
+    Cell("reward_hacking", "skip_token", "s", _LONG, minutes=24),
     Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=30),
     Cell("sycophancy", "answers", "s", FullSFT(), minutes=24),
     Cell("sycophancy", "feedback", "s", _SLOW, minutes=24),

@@ -80,6 +80,7 @@ def print_detection(found: SuiteDetection) -> None:
     )
     made = table("detector", "", "reads", "AUROC", "cells", "layer gap", "gain over text", "p")
     made.columns[0].no_wrap = True
+    made.columns[2].min_width = len("response")
     for row in rows:
         made.add_row(
             row.detector,
