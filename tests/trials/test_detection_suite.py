@@ -293,6 +293,15 @@ def test_an_organism_that_misbehaves_too_seldom_is_left_out(
     found = trial()
     assert "too few" in dict(found.left_out)[UNWATCHED]
     assert [o.family for o in found.organisms] == ABSENCE
+    with pytest.raises(BadInputError, match=r"no family can be measured: .* too few"):
+        trial(UNWATCHED)
+
+
+def test_a_cell_is_all_that_families_share_but_their_seed() -> None:
+    first, second = (record(name) for name in ABSENCE)
+    assert detection_suite.cell_of(first) == detection_suite.cell_of(second)
+    for change in ({"dilution": 0.3}, {"dose": 0.5}, {"design": "year"}):
+        assert detection_suite.cell_of(replace(first, **change)) != detection_suite.cell_of(second)
 
 
 def test_rm_takes_what_was_kept_with_the_family(laboratory: Laboratory) -> None:

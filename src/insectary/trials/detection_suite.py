@@ -22,7 +22,7 @@ from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family
 from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import Detector, Floats
-from insectary.core.recipe import Ppo, check_seed, spelled
+from insectary.core.recipe import Ppo, check_seed, spelled, strength
 from insectary.measure import holm, pooled
 from insectary.threats import threat_model
 from insectary.trials.comparison import Settings, Sides, measured, on_selection
@@ -155,6 +155,8 @@ def detect_suite(
         except BadInputError as error:  # its organism misbehaves too seldom there
             left_out.append((family.id, str(error)))
     measured_ones = [family for family in found if family.id in ranked]
+    if not measured_ones:
+        raise BadInputError("no family can be measured: " + "; ".join(why for _, why in left_out))
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
     rows = _all_rows(measured_ones, ranked, settings)
@@ -165,8 +167,10 @@ def detect_suite(
 
 
 def cell_of(family: Family) -> tuple[str, str, str, str]:
-    """Threat, design, base and recipe with its settings: what seeds are replicates of."""
-    return family.threat, family.design, family.base.name, spelled(family.recipe)
+    """Threat, design, base and recipe with settings, dose and dilution: what seeds replicate."""
+    thin = strength(family.dose, family.dilution)
+    recipe = " ".join((spelled(family.recipe), *(f"--{n} {v}" for n, v in thin.items())))
+    return family.threat, family.design, family.base.name, recipe
 
 
 def _families(
