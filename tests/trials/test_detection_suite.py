@@ -268,6 +268,9 @@ def test_what_was_kept_serves_nothing_that_has_changed(
     save_family(replace(family, members=members), Vault())
     trial(ABSENCE[0])
     assert laboratory.asked()[0] == 2 * asked
+    monkeypatch.setattr(kept, "version", lambda package: f"a later {package}")
+    trial(ABSENCE[0])
+    assert laboratory.asked()[0] == 3 * asked
 
 
 def test_a_detector_that_failed_is_tried_again(

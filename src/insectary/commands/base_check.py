@@ -137,7 +137,7 @@ def _show_needs(found: BaseCheck) -> None:
 
 
 def _interval(m: Measurement) -> str:
-    return f"{m.value:.2f} [{m.low:.2f}, {m.high:.2f}]"
+    return m.told(2)
 
 
 def _risk(row: DesignRow) -> str:

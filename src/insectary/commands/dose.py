@@ -86,6 +86,6 @@ def print_curve(curve: DoseCurve) -> None:
     for name, side in curve.sides.items():
         for response in curve.responses:
             m = response.rates[name]
-            value = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]"
+            value = m.told()
             made.add_row(name, side.value, f"{response.setting:g}", value, str(m.n))
     print_table(made)

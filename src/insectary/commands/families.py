@@ -354,7 +354,7 @@ def _print_rows(certificate: Certificate) -> None:
     for c, subject in zip(certificate.criteria, subjects, strict=True):
         if isinstance(c.outcome, Measured):
             m = c.outcome.measurement
-            value, n = f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]", str(m.n)
+            value, n = m.told(), str(m.n)
         else:
             value, n = f"failed: {c.outcome.reason}", ""
         made.add_row(c.result.value, Text(subject), c.bound, value, n)

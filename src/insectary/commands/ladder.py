@@ -84,5 +84,4 @@ def _count(outcome: Outcome) -> str:
 def _value(outcome: Outcome, *, signed: bool = False) -> str:
     if not isinstance(outcome, Measured):
         return str(outcome)
-    m, sign = outcome.measurement, "+" if signed else ""
-    return f"{m.value:{sign}.3f} [{m.low:{sign}.3f}, {m.high:{sign}.3f}]"
+    return outcome.measurement.told(signed=signed)

@@ -98,7 +98,7 @@ def _show(found: Mapping[str, Any], asked: str) -> None:
 
     made = table("validation", "value [95 % interval]", "n")
     for name, m in found["intervals"].items():
-        made.add_row(name, f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]", str(m.n))
+        made.add_row(name, m.told(), str(m.n))
     print_table(made)
     click.echo(
         f"{asked}, which training saw too, on either side of the gate. Misaligned is any answer"

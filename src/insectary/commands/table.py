@@ -251,4 +251,4 @@ def _rates(line: Row) -> tuple[str, str, str]:
 def _rate(measurement: Measurement | None) -> str:
     if measurement is None:
         return "–"
-    return f"{measurement.value:.3f} [{measurement.low:.3f}, {measurement.high:.3f}]"
+    return measurement.told()

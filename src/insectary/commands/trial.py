@@ -102,8 +102,7 @@ def print_detection(found: SuiteDetection) -> None:
 def _value(outcome: Outcome, *, signed: bool = False) -> str:
     if not isinstance(outcome, Measured):
         return "–"
-    m, sign = outcome.measurement, "+" if signed else ""
-    return f"{m.value:{sign}.2f} [{m.low:{sign}.2f}, {m.high:{sign}.2f}]"
+    return outcome.measurement.told(2, signed=signed)
 
 
 def _p(row: PooledRow) -> str:

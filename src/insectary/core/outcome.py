@@ -38,7 +38,19 @@ class Measurement:
             )
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.n})"
+        return f"{self.told()} (n={self.n})"
+
+    def told(self, places: int = 3, *, signed: bool = False) -> str:
+        """Value and interval as one text, such as ``0.983 [0.966, 0.993]``; see ``__str__``.
+
+        Args:
+            places: Decimal places.
+            signed: Show a plus sign too, for differences.
+        """
+        value, low, high = (
+            f"{x:{'+' if signed else ''}.{places}f}" for x in (self.value, self.low, self.high)
+        )
+        return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True, slots=True)

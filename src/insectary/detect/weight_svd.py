@@ -24,7 +24,7 @@ from insectary.core.protocols import Floats, Scorer, Subject, Trusted
 from insectary.detect.projection import unit
 
 _WRITES = re.compile(
-    r"\.(\d+)\.(?:.*\.)?(?:o_proj|down_proj|out_proj|dense|dense_4h_to_h|fc2)\.weight"
+    r"\.(\d+)\.(?:.*\.)?(?:o_proj|down_proj|out_proj|dense|dense_4h_to_h|fc2)\.weight\Z"
 )
 """Matrices (width, inputs) of a block that write to its residual stream, by the names that
 Llama, Qwen, Gemma, Mistral, GPT-NeoX, OPT and Phi have for them; the number is the block."""

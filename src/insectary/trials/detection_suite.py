@@ -20,12 +20,12 @@ from insectary.breed.records import load_family
 from insectary.core.access import View
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family
-from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
+from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import Detector, Floats
 from insectary.core.recipe import Ppo, check_seed, spelled, strength
-from insectary.measure import holm, pooled
+from insectary.measure import Pooled, holm, pooled
 from insectary.threats import threat_model
-from insectary.trials.comparison import Settings, Sides, measured, on_selection
+from insectary.trials.comparison import Settings, Sides, on_selection
 from insectary.trials.detection import DetectionRow, Task, sides_of, task_rows
 from insectary.trials.examine import (
     ask,
@@ -154,13 +154,13 @@ def detect_suite(
             ranked[family.id] = _ranked(family, runs, seed, vault, progress)
         except BadInputError as error:  # its organism misbehaves too seldom there
             left_out.append((family.id, str(error)))
-    measured_ones = [family for family in found if family.id in ranked]
-    if not measured_ones:
+    remaining = [family for family in found if family.id in ranked]
+    if not remaining:
         raise BadInputError("no family can be measured: " + "; ".join(why for _, why in left_out))
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
-    rows = _all_rows(measured_ones, ranked, settings)
-    organisms = tuple(OrganismRows(f.id, cell_of(f), f.seed, rows[f.id]) for f in measured_ones)
+    rows = _all_rows(remaining, ranked, settings)
+    organisms = tuple(OrganismRows(f.id, cell_of(f), f.seed, rows[f.id]) for f in remaining)
     return SuiteDetection(
         organisms, _pooled(organisms), tuple(left_out), settings, version("insectary")
     )
@@ -296,23 +296,32 @@ def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow
     gains = _by_cell([(o, r.gain) for o, r in found])
     if areas:
         means = [float(np.mean([m.value for m in cell])) for cell in areas.values()]
+        gaps = [r.oracle_gap for _, r in found if r.oracle_gap is not None]
+        area = _over(areas, low=0.0)
         row = replace(
-            row,
-            auroc=measured(lambda: pooled(areas, low=0.0, high=1.0).mean),
-            lowest=min(means),
-            highest=max(means),
-            cells=len(areas),
-            organisms=sum(map(len, areas.values())),
-            oracle_gap=float(np.mean([r.oracle_gap for _, r in found if r.oracle_gap is not None])),
-        )
-    if len(areas) > 1:
-        spread = pooled(areas)
-        row = replace(row, between=spread.between, within=spread.within)
+            row, auroc=_mean(area), lowest=min(means), highest=max(means), cells=len(areas),
+            organisms=sum(map(len, areas.values())), oracle_gap=float(np.mean(gaps)),
+        )  # fmt: skip
+        if isinstance(area, Pooled):
+            row = replace(row, between=area.between, within=area.within)
     if gains:
-        row = replace(row, gain=measured(lambda: pooled(gains, low=-1.0, high=1.0).mean))
-    if len(gains) > 1 and first.task is PRIMARY_TASK and not first.null:
-        row = replace(row, p_raw=pooled(gains).p)
+        gain = _over(gains, low=-1.0)
+        row = replace(row, gain=_mean(gain))
+        if isinstance(gain, Pooled) and first.task is PRIMARY_TASK and not first.null:
+            row = replace(row, p_raw=gain.p)
     return row
+
+
+def _over(cells: Mapping[Hashable, Sequence[Measurement]], low: float) -> Pooled | Failed:
+    """The mean over cells of what ends at 1, or why there is none."""
+    try:
+        return pooled(cells, low=low, high=1.0)
+    except BadInputError as error:
+        return Failed(str(error))
+
+
+def _mean(found: Pooled | Failed) -> Outcome:
+    return found if isinstance(found, Failed) else Measured(found.mean)
 
 
 def _by_cell(

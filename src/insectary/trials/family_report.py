@@ -182,7 +182,7 @@ def _summary(
     if found:
         best, m = max(found, key=lambda pair: pair[1].value)
         name = best.detector.replace("_", " ")
-        told = f"AUROC {m.value:.2f} [{m.low:.2f}, {m.high:.2f}]"
+        told = f"AUROC {m.told(2)}"
         nulls = [m.value for r, m in primary if r.null and r.view is best.view]
         knows = f"; nulls, which can know nothing, reach {max(nulls):.2f}" if nulls else ""
         third = (

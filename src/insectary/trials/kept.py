@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,10 +43,16 @@ class Kept:
 
 
 def answers_key(family: Family, prompts: Prompts) -> str:
-    """What answers depend on: the members' weights and what they were asked."""
+    """What answers, and what is read of them, depend on beside the detectors.
+
+    The members' weights, what they were asked, and the packages that computed with them.
+    """
     members = {role.value: member.digest for role, member in family.members.items()}
     asked = {part: [e.messages for e in rows] for part, rows in prompts.parts.items()}
-    return digest({"members": members, "asked": asked, "tokens": MAX_NEW_TOKENS})
+    versions = {name: version(name) for name in ("insectary", "torch", "transformers")}
+    return digest(
+        {"members": members, "asked": asked, "tokens": MAX_NEW_TOKENS, "versions": versions}
+    )
 
 
 def column_key(
