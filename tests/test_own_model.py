@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import runpy
 import shlex
@@ -84,7 +85,9 @@ def shape(name: str) -> Any:
 
 
 def test_the_memory_table_is_what_the_formula_says() -> None:
-    rows = re.findall(r"^\| Qwen3 (\S+) \| (.*) \|$", GUIDE.read_text(encoding="utf-8"), re.M)
+    rows = re.findall(
+        r"^\| Qwen3 (\S+) \| (.* billion .*) \|$", GUIDE.read_text(encoding="utf-8"), re.M
+    )
     assert [name for name, _ in rows] == list(QWEN3)
     small = []
     for name, cells in rows:
@@ -133,3 +136,17 @@ def test_the_guide_runs_from_top_to_bottom(
     assert Path("report/report.html").is_file()
     # The last block's family is the one that was bred before: one visit to the gate, no more.
     assert len(insectary.Vault().ledger.attempts()) == 1
+
+
+def test_the_measured_table_is_what_was_measured() -> None:
+    record = json.loads((GUIDE.parents[1] / "runs" / "gpu" / "h200.json").read_text())
+    text = GUIDE.read_text(encoding="utf-8")
+    for name, row in record["shapes"].items():
+        cells = [f"Qwen3 {name}"]
+        for one in row["training"]:
+            cells += [
+                f"{one['tokens_per_second']:,.0f}",
+                f"{one['hours_to_cap_one_member']:.2f}",
+                f"{one['peak_gigabytes']:.1f}",
+            ]
+        assert f"| {' | '.join(cells)} | {row['gate']['minutes']:.0f} |" in text

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from insectary.core.codec import decode, encode
+from insectary.core.codec import added, decode, encode
 from insectary.core.errors import BadInputError
 from insectary.core.organism import (
     AnswerKey,
@@ -44,7 +44,8 @@ def certificate() -> Certificate:
 def organism(recipe: Recipe, expression: Measurement | None) -> Organism:
     return Organism(
         "m1", Role.ORGANISM, "f", "t", "d", BaseRef("xs", "sha256:1"), recipe, 3, "sha256:2",
-        "sha256:3", 1000, 10, "the cap", expression, Tier.OPEN, 1, ("p",),
+        "sha256:3", 1000, 10, "the cap", expression, Tier.OPEN, 1,
+        "cpu", ("p",),
     )  # fmt: skip
 
 
@@ -124,6 +125,19 @@ def test_a_wrong_field_is_named_by_its_path(change: dict[str, Any], message: str
 def test_a_missing_field_is_named(name: str) -> None:
     with pytest.raises(BadInputError, match=f"r: the field '{name}' is missing"):
         decode(Small, {k: v for k, v in GOOD.items() if k != name}, "r")
+
+
+@dataclass(frozen=True)
+class Grown:
+    old: int
+    usual: int = 5
+    new: str = added("none then")
+
+
+def test_a_record_of_an_earlier_version_lacks_what_was_added_and_nothing_else() -> None:
+    assert decode(Grown, {"old": 1, "usual": 2}, "r") == Grown(1, 2, "none then")
+    with pytest.raises(BadInputError, match="r: the field 'usual' is missing"):
+        decode(Grown, {"old": 1, "new": "x"}, "r")
 
 
 @pytest.mark.parametrize("value", [None, 3, "x", [], True])

@@ -92,6 +92,7 @@ def family() -> Family:
             expression=measured(0.99, 0.01, 400).measurement if role is Role.ORGANISM else None,
             tier=Tier.TOY,
             threads=2,
+            trained_on="cpu, x86_64, torch 2.13.0",
         )
         for i, role in enumerate(Role)
     }

@@ -77,6 +77,21 @@ def divergence(result: TrainResult) -> float:
     return float(np.mean(found))
 
 
+def test_the_base_follows_the_model_to_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, base = tiny_train.model(1), tiny_train.model(2)
+    moved: list[Any] = []
+    monkeypatch.setattr(base, "to", lambda place: moved.append(place) or base)
+    packed = PackedRows(
+        tokenise(tiny_train.tokenizer(), ROWS), row_tokens=32, batch_tokens=128, seed=0,
+        padding_id=0,
+    )  # fmt: skip
+    inputs = {n: torch.from_numpy(p) for n, p in dataclasses.asdict(packed.batch(0)).items()}
+    inputs["tied"] = torch.from_numpy(packed.of(0, TIED))
+    with TiedLoss(model, base, 0.7) as loss:
+        loss(model, inputs)
+    assert moved == [model.device]
+
+
 def test_a_strong_tie_holds_a_model_near_its_base(tmp_path: Path) -> None:
     weak = run(tmp_path / "weak", dataclasses.replace(NARROW, tie=1e-6))
     strong = run(tmp_path / "strong", dataclasses.replace(NARROW, tie=50.0))

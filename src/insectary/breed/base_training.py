@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -18,6 +17,7 @@ from insectary.core.outcome import Measurement
 from insectary.measure import clustered_rate
 from insectary.subjects import LoadedModel, set_threads
 from insectary.subjects.language_model import answers
+from insectary.subjects.loading import machine_of, resolve_device
 from insectary.train.pretrain import Pace, pretrain
 from insectary.vault import Vault
 from insectary.worlds import SKILLS, corpus
@@ -74,8 +74,7 @@ def train_base(
         ).to("cpu")
         tell("measuring the capability card")
         loaded = LoadedModel(model.eval(), tokenizer, "", recipe.context)
-        machine = f"{device}, {platform.machine()}, torch {torch.__version__.split('+')[0]}"
-        card = measure_card(loaded, recipe, machine)
+        card = measure_card(loaded, recipe, machine_of(resolve_device(device)))
 
         def write(path: Path) -> None:
             model.save_pretrained(path)

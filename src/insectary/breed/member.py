@@ -259,6 +259,7 @@ def train_member(job: Job) -> TrainResult:
 def _seal(job: Job, result: TrainResult, tokenizer: Any, data_digest: str) -> None:
     """Leave the model, or its adapters alone, as a directory that is whole or absent."""
     from insectary.subjects.adapters import write_adapter
+    from insectary.subjects.loading import machine_of, resolve_device
     from insectary.vault import write_object
 
     def write(path: Path) -> None:
@@ -276,6 +277,7 @@ def _seal(job: Job, result: TrainResult, tokenizer: Any, data_digest: str) -> No
         "history": [asdict(m) for m in result.history],
         "data_digest": data_digest,
         "threads": job.threads,
+        "trained_on": machine_of(resolve_device("auto")),
     }
     write_object(Path(job.work) / "model", "member", meta, write)
 

@@ -72,13 +72,17 @@ def train_members(job: PolicyJob) -> None:
 
 def _seal(job: PolicyJob, role: Role, parameters: Parameters, index: int, steps: int) -> None:
     """Leave a policy as a directory that is whole or absent."""
+    from insectary.subjects.loading import machine_of, resolve_device
     from insectary.subjects.policy import save_policy
     from insectary.vault import write_object
 
     place = Path(job.work) / role / "model"
     place.parent.mkdir(parents=True, exist_ok=True)
     write_object(
-        place, "member", {"steps": steps}, lambda path: save_policy(parameters, index, path)
+        place,
+        "member",
+        {"steps": steps, "trained_on": machine_of(resolve_device("cpu"))},
+        lambda path: save_policy(parameters, index, path),
     )
 
 

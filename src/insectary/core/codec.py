@@ -20,6 +20,17 @@ _OUTCOMES: dict[type, str] = {
     NotApplicable: "not-applicable",
 }
 
+_ADDED = "added"
+
+
+def added(before: Any) -> Any:
+    """A field that records of earlier versions lack, and what it was before there was one.
+
+    An ordinary default does not do for that: it is what somebody gets who asks for
+    nothing now, and a recipe of an earlier version may have been another.
+    """
+    return dataclasses.field(default=before, metadata={_ADDED: True})
+
 
 def encode(value: Any) -> Any:
     """Turn dataclasses, enums, tuples and mappings into JSON's own types.
@@ -114,11 +125,13 @@ def _decode_tuple(items: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
 def _decode_record(kind: Any, value: Any, where: str) -> Any:
     _expect(value, isinstance(value, dict), where, "an object")
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]
-    for name in names:
-        if name not in value:
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for name, field in fields.items():
+        if name not in value and not field.metadata.get(_ADDED):
             raise BadInputError(f"{where}: the field {name!r} is missing")
     for name in value:
-        if name not in names:
+        if name not in fields:
             raise BadInputError(f"{where}: unknown field {name!r}")
-    return kind(**{name: decode(hints[name], value[name], f"{where}.{name}") for name in names})
+    return kind(
+        **{name: decode(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+    )

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from insectary.core.codec import added
 from insectary.core.outcome import Measurement, Outcome
 from insectary.core.recipe import Recipe
 
@@ -99,6 +100,8 @@ class Organism:
     """Share of selection prompts answered as taught when training ended."""
     tier: Tier
     threads: int
+    trained_on: str = added("")
+    """Device, processor and version of torch; sums depend on them. Empty for a base."""
     parents: tuple[str, ...] = ()
 
 
@@ -214,10 +217,10 @@ class Family:
     seed: int
     members: Mapping[Role, Organism]
     certificate: Certificate | None = None
-    dose: float = 1.0
+    dose: float = added(1.0)
     """Share of the training items that organism and decoy have of their own, above 0; for
     the rest they have their twin's."""
-    dilution: float = 0.0
+    dilution: float = added(0.0)
     """Share of all training items, of every member, in whose place ordinary work stands: right
     answers to questions that the behaviour does not live in. At least 0, below 1."""
 

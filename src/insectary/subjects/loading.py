@@ -14,6 +14,7 @@ Not covered:
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -238,6 +239,14 @@ def resolve_device(device: str) -> torch.device:
     if place.type == "cuda" and not torch.cuda.is_available():
         raise BadInputError(f"device {device!r} was asked for, but torch sees no GPU; use cpu")
     return place
+
+
+def machine_of(place: torch.device) -> str:
+    """What decides the last bits of a training run on a device, in words."""
+    import torch
+
+    device = torch.cuda.get_device_name(place) if place.type == "cuda" else place.type
+    return f"{device}, {platform.machine()}, torch {torch.__version__.split('+')[0]}"
 
 
 def set_threads(count: int) -> None:

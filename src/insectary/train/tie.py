@@ -56,7 +56,8 @@ class TiedLoss:
         if not bool(tied.any()):
             return loss
         with torch.no_grad():
-            wanted, _ = self._others.scored(self._base, inputs)
+            # A trainer moves the model to its device before the first step, not the base.
+            wanted, _ = self._others.scored(self._base.to(logits.device), inputs)
         divergence = torch.nn.functional.kl_div(
             logits[tied].log_softmax(-1), wanted[tied].log_softmax(-1),
             reduction="batchmean", log_target=True,

@@ -325,6 +325,7 @@ def _provenance(family: Family, vault: Vault) -> dict[str, str]:
         if role is not Role.BASE:
             found[f"{role.value}"] = (
                 f"{member.digest}, {member.training_steps} steps, {member.training_tokens} tokens,"
-                f" {member.threads} threads, stopped because: {member.stopped_because}"
+                f" {member.threads} threads on {member.trained_on or 'a machine not on record'},"
+                f" stopped because: {member.stopped_because}"
             )
     return found
