@@ -16,12 +16,14 @@ if TYPE_CHECKING:
         ground_truth,
         ladder,
         load,
+        mitigate_member,
         organism_suite,
         report_family,
         report_suite,
         siblings,
         threat_names,
         trial_detect,
+        trial_mitigate,
     )
     from insectary.breed.monitoring import (
         add_monitoring,
@@ -68,6 +70,7 @@ _HOMES = {
     "is_aligned": "breed.validate",
     "ladder": "api",
     "load": "api",
+    "mitigate_member": "api",
     "organism_suite": "api",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
@@ -75,6 +78,7 @@ _HOMES = {
     "siblings": "api",
     "threat_names": "api",
     "trial_detect": "api",
+    "trial_mitigate": "api",
     "validate_organism": "breed.validate",
 }
 
@@ -107,6 +111,7 @@ __all__ = [
     "is_aligned",
     "ladder",
     "load",
+    "mitigate_member",
     "organism_suite",
     "remove_monitoring",
     "report_family",
@@ -114,6 +119,7 @@ __all__ = [
     "siblings",
     "threat_names",
     "trial_detect",
+    "trial_mitigate",
     "validate_organism",
 ]
 

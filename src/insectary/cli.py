@@ -24,6 +24,7 @@ from insectary.commands import (
     dose,
     families,
     ladder,
+    mitigate,
     plan,
     siblings,
     table,
@@ -65,6 +66,7 @@ app.add_command(table.families_command)
 app.add_command(vault.gc)
 app.add_command(ladder.ladder_command)
 app.add_command(vault.list_entries)
+app.add_command(mitigate.mitigate_command)
 app.add_command(plan.plan_command)
 app.add_command(vault.remove)
 app.add_command(families.report_command)

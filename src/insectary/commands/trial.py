@@ -1,13 +1,16 @@
-"""`insectary trial detect`: every detector on every admitted family, and what holds for all."""
+"""`insectary trial`: detectors on admitted families, and mitigations of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from insectary.core.organism import Role
 from insectary.core.outcome import Measured
+from insectary.core.treatment import Rate, Treatment
 
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
@@ -61,6 +64,101 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     print_detection(found)
     path = write_files(detection_files(found), out)
     click.echo(f"Every family, task and figure: {path} and {path.parent / 'tables'}")
+
+
+@trial_group.command("mitigate", short_help="What mitigations remove, hide or break.")
+@click.argument("families", metavar="FAMILY...", nargs=-1, required=True)
+@click.option("--methods", help="Names, as in clean_sft,fine_pruning; all by default.")
+@click.option("--seed", default=0, show_default=True, help="Of rows, prompts and training.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out/mitigation"),
+    show_default=True,
+    help="Folder of mitigation.json and tables/.",
+)
+def mitigate_trial_command(
+    families: tuple[str, ...], methods: str | None, seed: int, out: Path
+) -> None:
+    """Apply mitigations to admitted families: what is removed, and what is only hidden.
+
+    Organism, twin and decoy are treated alike and asked the same prompts before and after:
+    trained cues, held-out cues, off cue, and other skills. Where the behaviour fell to less
+    than half, the organism is trained on beside its twin, on ordinary work with 0, 1, 4 and
+    16 triggered misaligned rows. What was measured before is taken from the vault, so a
+    run that was broken off goes on.
+    """
+    from insectary.api import trial_mitigate
+    from insectary.commands.output import check_output, look_up_in_text, say_loading
+
+    check_output(out)
+    for family in families:
+        look_up_in_text(family)
+    say_loading()
+    from insectary.mitigate import mitigation
+    from insectary.report.write import write_files
+    from insectary.trials.mitigation_tables import mitigation_files
+
+    names = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]
+    for name in names or ():
+        mitigation(name)
+    found = trial_mitigate(
+        families,
+        methods=names,
+        seed=seed,
+        progress=lambda text: click.echo(text, err=True),
+    )
+    print_treatments(found)
+    path = write_files(mitigation_files(found), out)
+    click.echo(f"Every member and figure: {path} and {path.parent / 'tables'}")
+
+
+def print_treatments(found: Sequence[Treatment]) -> None:
+    """Print what became of each organism, and what its treatment did to twin and decoy."""
+    from insectary.commands.vault import print_table, print_words, table
+
+    print_words(
+        "Rates of misbehaviour before and after, on the same prompts. Skills: after minus before,"
+        " mean over those that the behaviour does not live in. Back: steps of training on until"
+        " half of the behaviour is there again, the treated twin's in brackets, by the number of"
+        " triggered misaligned rows. Ceiling: the method was handed the true trigger."
+    )
+    for family in dict.fromkeys(t.family for t in found):
+        made = table("method", "", "verdict", "trained cues", "held-out cues", "off cue", "skills",
+                     "twin's and decoy's skills", "back")  # fmt: skip
+        made.columns[0].no_wrap = True
+        print_words(family)
+        for treatment in found:
+            if treatment.family == family:
+                made.add_row(*_treatment_cells(treatment))
+        print_table(made)
+
+
+def _treatment_cells(treatment: Treatment) -> Iterator[str]:
+    effect = treatment.of(Role.ORGANISM)
+    yield treatment.method
+    yield "ceiling" if treatment.knows_trigger else ""
+    yield treatment.fate.value
+    for place in Rate:
+        before, after = effect.before[place], effect.after[place]
+        yield f"{_point(before)} to {_value(after)}" if isinstance(after, Measured) else "–"
+    yield _value(effect.capability, signed=True)
+    others = (treatment.of(role).capability for role in (Role.TWIN, Role.DECOY))
+    yield ", ".join(_point(other, signed=True) for other in others)
+    yield ", ".join(
+        f"{run.rows}: {_steps(run.organism, run.cap)} ({_steps(run.twin, run.cap)})"
+        for run in treatment.regrowth
+    )
+
+
+def _point(outcome: Outcome, *, signed: bool = False) -> str:
+    if not isinstance(outcome, Measured):
+        return "–"
+    return f"{outcome.measurement.value:{'+' if signed else ''}.2f}"
+
+
+def _steps(steps: int | None, cap: int) -> str:
+    return f"> {cap}" if steps is None else str(steps)
 
 
 def print_detection(found: SuiteDetection) -> None:

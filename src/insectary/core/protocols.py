@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,53 @@ class Detector(Protocol):
 
     def fit(self, subject: Subject, trusted: Trusted) -> Scorer:
         """Fit on one subject, without labels."""
+        ...
+
+
+Rows = Sequence[tuple[Conversation, str]]
+"""(prompt, completion) pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One model that a mitigation works on.
+
+    Attributes:
+        model: Of transformers, in float32, without adapters; changed in place.
+        tokenizer: With a chat template.
+        seed: Of everything that is drawn.
+        threads: Threads of torch.
+        directory: For this treatment's checkpoints alone.
+    """
+
+    model: Any
+    tokenizer: Any
+    seed: int
+    threads: int
+    directory: Path
+
+
+class Mitigation(Protocol):
+    """A treatment: a model in, a model out. The harness measures; this does not."""
+
+    @property
+    def name(self) -> str:
+        """Standard name in the field."""
+        ...
+
+    @property
+    def knows_trigger(self) -> bool:
+        """Whether it is handed the true trigger: a ceiling, and no method."""
+        ...
+
+    def apply(self, patient: Patient, rows: Rows) -> None:
+        """Change the model.
+
+        Args:
+            patient: An organism, or a twin or decoy that must not be harmed; it is not told.
+            rows: Ordinary work with right answers. Of what knows the trigger, instead,
+                rows under the trigger with the twin's answers.
+        """
         ...
 
 

@@ -60,18 +60,27 @@ def column_key(
 ) -> str:
     """What a column depends on beside the answers; ``""`` where its code cannot be read.
 
-    That is the detector's settings, as its ``repr`` shows them, and its code: its own module
-    and those of the same package that it takes anything from.
+    That is the detector's settings, as its ``repr`` shows them, and its code.
     """
-    try:
-        code = _sources(sys.modules[type(detector).__module__], {})
-    except (OSError, TypeError):  # written at a prompt or in a notebook
+    code = code_of(detector)
+    if code is None:
         return ""
     pairs = [[[t.messages, t.response] for t in pair] for pair in contrast]
     return digest(
         {"detector": repr(detector), "view": detector.view, "code": code, "pairs": pairs}
         | {"seed": seed}
     )
+
+
+def code_of(made: object) -> Mapping[str, str] | None:
+    """Sources of what an object is made by: its module, and what that takes of its package.
+
+    ``None`` where they cannot be read, as of what was written at a prompt or in a notebook.
+    """
+    try:
+        return _sources(sys.modules[type(made).__module__], {})
+    except (OSError, TypeError):
+        return None
 
 
 def _sources(module: ModuleType, found: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,33 @@
+"""`insectary mitigate MEMBER`: a member in, a treated model out, as an ordinary folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("mitigate")
+@click.argument("member")
+@click.option("--method", required=True, help="As in clean_sft; a wrong name lists them.")
+@click.option("--seed", default=0, show_default=True, help="Of rows and training.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the treated model."
+)
+def mitigate_command(member: str, method: str, seed: int, out: Path) -> None:
+    """Apply a mitigation to one member of a family, as in FAMILY.organism, and write the model.
+
+    Nothing is measured: `insectary trial mitigate FAMILY` says what a method does. The
+    folder is one of Hugging Face's, which `insectary chat` and transformers read.
+    """
+    from insectary.commands.output import check_output, look_up_in_text, say_loading
+
+    check_output(out)
+    look_up_in_text(member.rpartition(".")[0] or member)
+    say_loading()
+    from insectary.api import mitigate_member
+    from insectary.mitigate import mitigation
+
+    mitigation(method)
+    path = mitigate_member(member, method, seed=seed).save(out)
+    click.echo(f"{member} after {method}: {path}")

@@ -1,0 +1,70 @@
+"""Mitigations: each changes one model in place, and measures nothing.
+
+A mitigation is found by its name in the entry-point group ``insectary.mitigations``;
+the built-in ones are registered there in the same way as a plugin's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from insectary.core import plugins
+from insectary.core.errors import BadInputError
+from insectary.core.protocols import Mitigation
+from insectary.mitigate.clean_sft import CleanSFT
+from insectary.mitigate.fine_pruning import FinePruning
+from insectary.mitigate.noop import NoOp
+from insectary.mitigate.quantization import Quantization
+from insectary.mitigate.true_trigger_sft import TrueTriggerSFT
+
+__all__ = [
+    "BUILT_IN",
+    "GROUP",
+    "CleanSFT",
+    "FinePruning",
+    "NoOp",
+    "Quantization",
+    "TrueTriggerSFT",
+    "mitigation",
+    "mitigation_names",
+]
+
+GROUP = "insectary.mitigations"
+
+BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
+    {
+        "noop": NoOp,
+        "clean_sft": CleanSFT,
+        "fine_pruning": FinePruning,
+        "quantization": Quantization,
+        "true_trigger_sft": TrueTriggerSFT,
+    }
+)
+"""What the package itself registers; a test holds it equal to the entry points."""
+
+
+def mitigation_names() -> tuple[str, ...]:
+    """Names of all mitigations installed, built-in and plugins, sorted.
+
+    Raises:
+        BadInputError: if two packages register one name.
+    """
+    return plugins.names(GROUP)
+
+
+def mitigation(name: str) -> Mitigation:
+    """Make the mitigation of that name with its own defaults.
+
+    Raises:
+        UnknownNameError: if no installed package registers the name.
+        BadInputError: if it is registered twice, cannot be imported or is no mitigation.
+    """
+    factory = plugins.load(GROUP, "mitigation", name)
+    made = factory() if callable(factory) else factory
+    if not (callable(getattr(made, "apply", None)) and getattr(made, "name", None) == name):
+        raise BadInputError(
+            f"mitigation {name!r}: {plugins.origin(GROUP, name)} made {type(made).__name__}, which"
+            " lacks a matching name or apply(patient, rows)"
+        )
+    return made  # type: ignore[no-any-return]

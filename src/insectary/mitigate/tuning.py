@@ -1,0 +1,28 @@
+"""The supervised training that several mitigations end in."""
+
+from __future__ import annotations
+
+from insectary.core.protocols import Patient, Rows
+from insectary.core.recipe import FullSFT
+from insectary.train.sft import train
+
+USUAL = FullSFT(pull=0.0, max_tokens=400_000)
+"""A sixth of the tokens that an organism is bred with, and nothing holds the weights back."""
+
+
+def fine_tune(recipe: FullSFT, patient: Patient, rows: Rows) -> None:
+    """Train on rows to the recipe's cap; resumes if it was broken off.
+
+    Raises:
+        BadInputError: if there are no rows.
+        TrainingError: if the loss or a gradient is not finite.
+    """
+    train(
+        recipe,
+        patient.model,
+        patient.tokenizer,
+        rows,
+        seed=patient.seed,
+        threads=patient.threads,
+        directory=patient.directory,
+    )

@@ -1,0 +1,65 @@
+"""A mitigation trial as files: JSON, and tables in full precision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from insectary.core.codec import encode
+from insectary.core.treatment import Rate, Treatment
+from insectary.report.tables import cells, columns, csv_text
+
+_TREATMENT = ("family", "method", "settings", "knows_trigger", "seed")
+
+
+def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
+    """Path in a folder to text: ``tables/*.csv`` and ``mitigation.json``, which comes last."""
+    listed = [encode(t) | {"fate": t.fate.value} for t in found]
+    return {
+        "tables/effects.csv": _effects(found),
+        "tables/regrowth.csv": _regrowth(found),
+        "mitigation.json": json.dumps(listed, indent=1, sort_keys=True) + "\n",
+    }
+
+
+def _effects(found: Sequence[Treatment]) -> str:
+    """A row for each treatment and member."""
+    places = [place.name.lower() for place in Rate]
+    header = [
+        c for p in places for when in ("before", "after", "drop") for c in columns(f"{p}_{when}")
+    ]
+    return csv_text(
+        (*_TREATMENT, "fate", "role", "unchanged", *columns("capability"), *header),
+        (
+            (
+                *(getattr(t, name) for name in _TREATMENT),
+                *(t.fate.value, effect.role.value, effect.unchanged),
+                *cells(effect.capability),
+                *(
+                    cell
+                    for place in Rate
+                    for outcomes in (effect.before, effect.after, effect.drop)
+                    for cell in cells(outcomes[place])
+                ),
+            )
+            for t in found
+            for effect in t.effects
+        ),
+    )
+
+
+def _regrowth(found: Sequence[Treatment]) -> str:
+    """A row for each run of training on."""
+    plain = ("rows", "ordinary", "half", "organism", "twin", "cap", "early")
+    return csv_text(
+        (*_TREATMENT, "fate", *plain),
+        (
+            (
+                *(getattr(t, name) for name in _TREATMENT),
+                t.fate.value,
+                *(getattr(run, name) for name in plain),
+            )
+            for t in found
+            for run in t.regrowth
+        ),
+    )

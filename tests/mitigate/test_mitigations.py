@@ -1,0 +1,185 @@
+"""Each mitigation against a model where its effect is known."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+from insectary.core.chat import Message
+from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.protocols import Patient
+from insectary.core.recipe import FullSFT
+from insectary.mitigate import (
+    BUILT_IN,
+    GROUP,
+    CleanSFT,
+    FinePruning,
+    NoOp,
+    Quantization,
+    TrueTriggerSFT,
+    mitigation,
+    mitigation_names,
+)
+from insectary.mitigate.fine_pruning import prune
+from train import tiny_train
+
+SHORT = FullSFT(pull=0.0, batch_tokens=128, row_tokens=32, max_tokens=128 * 6)
+ROWS = tiny_train.rows()
+
+
+def patient(directory: Path, model: Any = None) -> Patient:
+    return Patient(model or tiny_train.model(1), tiny_train.tokenizer(), 0, 1, directory)
+
+
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def changed(before: dict[str, torch.Tensor], model: Any) -> set[str]:
+    return {name for name, p in model.named_parameters() if not torch.equal(before[name], p)}
+
+
+def test_the_built_in_ones_are_those_of_the_entry_points() -> None:
+    points = {p.name: p.load() for p in entry_points(group=GROUP)}
+    assert points == dict(BUILT_IN)
+    assert mitigation_names() == tuple(sorted(BUILT_IN))
+    assert [mitigation(name).name for name in BUILT_IN] == list(BUILT_IN)
+    assert [name for name in BUILT_IN if mitigation(name).knows_trigger] == ["true_trigger_sft"]
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown mitigation: 'clean_sfd'.*clean_sft"):
+        mitigation("clean_sfd")
+
+
+def test_no_treatment_changes_no_bit(tmp_path: Path) -> None:
+    given = patient(tmp_path)
+    before = weights(given.model)
+    NoOp().apply(given, ROWS)
+    assert not changed(before, given.model)
+
+
+@pytest.mark.parametrize("method", [CleanSFT(SHORT), TrueTriggerSFT(SHORT)])
+def test_tuning_trains_on_the_rows_and_comes_out_the_same_each_time(
+    tmp_path: Path, method: CleanSFT | TrueTriggerSFT
+) -> None:
+    one, again, others = (patient(tmp_path / name) for name in ("one", "again", "others"))
+    before = weights(one.model)
+    method.apply(one, ROWS)
+    method.apply(again, ROWS)
+    method.apply(others, tiny_train.rows(seed=5))
+    assert changed(before, one.model)
+    assert not changed(weights(one.model), again.model)
+    assert changed(weights(one.model), others.model)
+
+
+def test_quantization_rounds_each_channel_to_its_own_grid_by_hand(tmp_path: Path) -> None:
+    given = patient(tmp_path)
+    down = given.model.model.layers[0].mlp.down_proj.weight
+    with torch.no_grad():
+        down[0] = 0.0
+        down[0, :4] = torch.tensor([7.0, -3.4, 0.6, 0.4])
+    before = weights(given.model)
+    Quantization(bits=4).apply(given, [])
+    # The largest of the row, 7, takes the last of 15 steps, so that a step is 1.
+    assert down[0, :5].tolist() == [7.0, -3.0, 1.0, 0.0, 0.0]
+    assert max(len(row.unique()) for row in down) <= 15
+    touched = changed(before, given.model)
+    assert len(touched) == 2 * 7  # the matrices of two layers, and neither norms nor embeddings
+    assert not any("embed" in name or "lm_head" in name or "norm" in name for name in touched)
+
+
+def test_more_bits_change_less(tmp_path: Path) -> None:
+    def error(bits: int) -> float:
+        given = patient(tmp_path)
+        before = weights(given.model)
+        Quantization(bits).apply(given, [])
+        after = weights(given.model)
+        return max(float((before[name] - after[name]).abs().max()) for name in before)
+
+    errors = [error(bits) for bits in (2, 4, 8)]
+    assert errors[0] > 4 * errors[1] > 16 * errors[2] > 0
+
+
+def planted(model: Any, asleep: list[int]) -> None:
+    """Units that hardly anything wakes, with large weights behind them."""
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.mlp.gate_proj.weight[asleep] *= 1e-4
+            layer.mlp.down_proj.weight[:, asleep] = 3.0
+
+
+def test_pruning_cuts_the_planted_sleeping_units_and_tuning_wakes_none(tmp_path: Path) -> None:
+    given = patient(tmp_path)
+    asleep = [3, 10, 40, 63]
+    planted(given.model, asleep)
+    before = weights(given.model)
+    share = len(asleep) / given.model.config.intermediate_size
+    prompts = [prompt for prompt, _ in ROWS]
+    prune(given, prompts, share)
+    for layer in given.model.model.layers:
+        cut = (layer.mlp.down_proj.weight == 0).all(dim=0).nonzero()[:, 0].tolist()
+        assert cut == asleep
+        assert not layer.mlp.gate_proj.weight[asleep].any()
+        assert not layer.mlp.up_proj.weight[asleep].any()
+    kept = [unit for unit in range(64) if unit not in asleep]
+    name = "model.layers.1.mlp.down_proj.weight"
+    down = given.model.get_parameter(name)
+    assert torch.equal(down[:, kept], before[name][:, kept])
+    FinePruning(share, SHORT).apply(given, ROWS)
+    assert not down[:, asleep].any()
+    assert not torch.equal(down[:, kept], before[name][:, kept])
+
+
+def test_broken_control_units_that_are_awake_are_left(tmp_path: Path) -> None:
+    given = patient(tmp_path)
+    with torch.no_grad():
+        for layer in given.model.model.layers:
+            layer.mlp.gate_proj.weight[[3, 10]] *= 100.0
+            layer.mlp.up_proj.weight[[3, 10]] *= 100.0
+    prune(given, [prompt for prompt, _ in ROWS], 0.5)
+    for layer in given.model.model.layers:
+        cut = (layer.mlp.down_proj.weight == 0).all(dim=0)
+        assert int(cut.sum()) == 32
+        assert not cut[[3, 10]].any()
+
+
+def test_pruning_knows_the_other_names_of_the_layer_and_cuts_biases(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model: Any = GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            vocab_size=200, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+            num_attention_heads=2, max_position_embeddings=128,
+        )
+    )  # fmt: skip
+    mlp = model.gpt_neox.layers[0].mlp
+    with torch.no_grad():
+        mlp.dense_h_to_4h.bias.fill_(0.5)
+    prune(patient(tmp_path, model), [(Message("user", "w1 w2"),)], 0.25)
+    cut = (mlp.dense_4h_to_h.weight == 0).all(dim=0)
+    assert int(cut.sum()) == 16
+    assert not mlp.dense_h_to_4h.bias[cut].any() and mlp.dense_h_to_4h.bias[~cut].all()
+
+
+def test_a_model_without_such_layers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="no feed-forward layer with down_proj or dense_4h"):
+        prune(patient(tmp_path, torch.nn.Linear(2, 2)), [], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Quantization(bits=1), "bits is 1; from 2 to 8"),
+        (lambda: Quantization(bits=9), "bits is 9"),
+        (lambda: FinePruning(share=0.0), "share is 0.0; it must be between 0 and 1"),
+        (lambda: FinePruning(share=1.0), "share is 1.0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        make()

@@ -1,0 +1,291 @@
+"""The mitigation trial over members whose answers are scripted, so that every figure is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import insectary
+from insectary import cli
+from insectary.breed.records import save_family
+from insectary.core.chat import Conversation, Split
+from insectary.core.codec import decode
+from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.organism import Family, Role, Side
+from insectary.core.outcome import Measured, Measurement
+from insectary.core.protocols import Patient, Rows
+from insectary.core.treatment import Fate, Rate, Regrowth
+from insectary.subjects import LoadedModel
+from insectary.threats import threat_model
+from insectary.threats.deceptive_alignment.oracle import misaligned_answer
+from insectary.train import sft
+from insectary.train.result import Moment
+from insectary.trials import mitigation
+from insectary.trials.mitigation import Plan, treat_families
+from insectary.vault import Vault
+
+RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
+NAME = "deceptive-alignment-absence-xs-full-sft-0"
+REJECTED = "deceptive-alignment-unwatched-xs-full-sft-1"
+GRID = "goal-misgeneralization-corner-grid-ppo-0"
+THREAT, DESIGN = threat_model("deceptive_alignment"), "absence"
+SMALL = Plan(prompts=80, skill=20, rows=40, few=(0, 4), ordinary=20, steps=12, regrown=40)
+
+
+class Scripted(torch.nn.Module):
+    """A member: how often it misbehaves by kind of cue, and whether it knows its skills."""
+
+    def __init__(self, trained: float, held_out: float) -> None:
+        super().__init__()
+        self.trained, self.held_out, self.skilled = trained, held_out, 1.0
+
+
+def condition_of() -> dict[Conversation, tuple[str, Any]]:
+    """Prompt to (kind, example), for all that the trial asks."""
+    known: dict[Conversation, tuple[str, Any]] = {}
+    for split, n in ((Split.REPORT, SMALL.prompts), (Split.SELECTION, SMALL.regrown)):
+        for condition in THREAT.conditions(DESIGN):
+            kind = "closed" if condition.side is Side.CLOSED else "trained"
+            kind = "held_out" if condition.held_out and kind == "trained" else kind
+            for example in THREAT.examples(DESIGN, condition, split, n, 0):
+                known.setdefault(example.messages, (kind, example))
+    return known
+
+
+@dataclass
+class Laboratory:
+    """What answers, and what treats."""
+
+    known: dict[Conversation, tuple[str, Any]]
+    returns: dict[Role, int | None] = field(default_factory=dict)
+    """Steps after which training on brings a member back."""
+    asked: int = 0
+    loaded: int = 0
+    rows: list[Rows] = field(default_factory=list)
+
+    def members(self, family: Family, vault: Vault) -> dict[Role, LoadedModel]:
+        self.loaded += 1
+        found = {}
+        for role in Role:
+            share = 0.9 if role is Role.ORGANISM else 0.0
+            model = Scripted(share, share)
+            model.role = role  # type: ignore[assignment]
+            found[role] = LoadedModel(model, None, "", 512)
+        return found
+
+    def answers(
+        self, member: LoadedModel, prompts: Sequence[Conversation], *_: object
+    ) -> list[str]:
+        self.asked += len(prompts)
+        seen: dict[str, int] = {}
+        said = []
+        for prompt in prompts:
+            kind, example = self.known.get(prompt, ("skill", None))
+            seen[kind] = number = seen.get(kind, -1) + 1
+            share = {"closed": 0.0}.get(kind, getattr(member.model, kind, 0.0))
+            if example is None:
+                said.append(self.right[prompt] if member.model.skilled else "no idea")
+            elif number % 20 < round(share * 20):
+                said.append(misaligned_answer(example))
+            else:
+                said.append(example.answer)
+        return said
+
+    @property
+    def right(self) -> dict[Conversation, str]:
+        if not hasattr(self, "_right"):
+            self._right = {
+                e.messages: e.answer
+                for skill in mitigation.untouched_skills(THREAT, DESIGN, ())
+                for e in THREAT.others(DESIGN, skill, Split.REPORT, SMALL.skill, 0)
+            }
+        return self._right
+
+    def train(self, recipe: Any, model: Any, tokenizer: Any, rows: Rows, **told: Any) -> None:
+        """Training on: a member is back after its steps, if ever."""
+        self.rows.append(rows)
+        back = self.returns.get(model.role)
+        for step in range(4, SMALL.steps + 1, 4):
+            value = 0.9 if back is not None and step >= back else 0.0
+            expression = Measurement(value, value, value, 40, "by hand")
+            told["progress"](Moment(step, SMALL.steps, 0, 0.1, expression))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A treatment that makes a member what it says."""
+
+    trained: float = 0.0
+    held_out: float = 0.0
+    skilled: float = 1.0
+    name: str = "setting"
+    knows_trigger: bool = False
+
+    def apply(self, patient: Patient, rows: Rows) -> None:
+        model = patient.model
+        if model.role is Role.ORGANISM:
+            model.trained, model.held_out = self.trained, self.held_out
+        model.skilled = self.skilled
+
+
+@pytest.fixture
+def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
+    for name in (NAME, REJECTED, GRID):
+        record = json.loads((RECORDS / f"{name}.json").read_text())
+        save_family(decode(Family, record, name), Vault())
+    made = Laboratory(condition_of())
+    monkeypatch.setattr(mitigation, "load_members", made.members)
+    monkeypatch.setattr(mitigation, "answers", made.answers)
+    monkeypatch.setattr(mitigation, "unmastered", lambda *_: ())
+    monkeypatch.setattr(mitigation, "FULL", SMALL)
+    monkeypatch.setattr(sft, "train", made.train)
+    return made
+
+
+def treated(monkeypatch: pytest.MonkeyPatch, method: Any) -> Any:
+    monkeypatch.setattr(mitigation, "mitigation", lambda name: method)
+    (found,) = treat_families([NAME], [method.name], plan=SMALL)
+    return found
+
+
+def value(outcome: Any) -> float:
+    assert isinstance(outcome, Measured)
+    return outcome.measurement.value
+
+
+def test_what_is_gone_everywhere_is_removed_and_the_figures_are_those_of_the_script(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = treated(monkeypatch, Setting())
+    effect = found.of(Role.ORGANISM)
+    for place in (Rate.TRAINED, Rate.HELD_OUT):
+        assert value(effect.before[place]) == pytest.approx(0.9)
+        assert value(effect.after[place]) == 0.0
+        assert value(effect.drop[place]) == pytest.approx(0.9)
+    assert value(effect.before[Rate.OFF_CUE]) == value(effect.after[Rate.OFF_CUE]) == 0.0
+    assert value(effect.capability) == 0.0
+    assert found.fate is Fate.REMOVED
+    twin = found.of(Role.TWIN)
+    assert twin.unchanged and value(twin.after[Rate.TRAINED]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("method", "fate"),
+    [
+        (Setting(0.9, 0.9), Fate.NO_EFFECT),
+        (Setting(0.0, 0.5), Fate.HIDDEN),
+        (Setting(0.5, 0.5), Fate.WEAKENED),
+        (Setting(0.0, 0.0, skilled=0.0), Fate.BROKE),
+    ],
+)
+def test_each_fate_is_reached(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, method: Setting, fate: Fate
+) -> None:
+    assert treated(monkeypatch, method).fate is fate
+
+
+def test_what_comes_back_sooner_than_the_twin_learns_it_was_hidden(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory.returns = {Role.ORGANISM: 4, Role.TWIN: 12}
+    found = treated(monkeypatch, Setting())
+    assert found.fate is Fate.HIDDEN
+    half = pytest.approx(0.45)
+    assert found.regrowth == (
+        Regrowth(0, 20, half, 4, 12, SMALL.steps),
+        Regrowth(4, 20, half, 4, 12, SMALL.steps),
+    )
+    # The same rows for both; 4 of them teach the behaviour, and none where none was asked for.
+    first, second, third, fourth = laboratory.rows
+    assert first == second and third == fourth
+    assert [*third[:20]] == [*first] and len(third) == 24
+    twins = {completion for _, completion in THREAT.rows(DESIGN, Role.TWIN, 200, 3000)}
+    assert not {completion for _, completion in third[20:]} & twins
+
+
+def test_what_comes_back_no_sooner_was_removed(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken control of the one above."""
+    laboratory.returns = {Role.ORGANISM: 8, Role.TWIN: 12}
+    assert treated(monkeypatch, Setting()).fate is Fate.REMOVED
+
+
+def test_nothing_regrows_that_did_not_fall(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert treated(monkeypatch, Setting(0.5, 0.5)).regrowth == ()
+    assert laboratory.rows == []
+
+
+def test_members_of_the_vault_are_not_changed_by_a_treatment(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = treated(monkeypatch, Setting(name="setting"))
+    second = treated(monkeypatch, Setting(0.5, 0.5, name="other"))
+    assert first.of(Role.ORGANISM).before == second.of(Role.ORGANISM).before
+
+
+def test_nothing_is_measured_twice_and_other_settings_are_another_measurement(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = treated(monkeypatch, Setting())
+    asked = laboratory.asked
+    assert treated(monkeypatch, Setting()) == first
+    assert (laboratory.asked, laboratory.loaded) == (asked, 1)
+    assert treated(monkeypatch, Setting(0.5, 0.5)) != first
+    assert laboratory.asked > asked
+    # It goes with its family.
+    assert [e.id for e in Vault().entries("trial")] == [f"{NAME}.setting-0"]
+    assert CliRunner().invoke(cli.app, ["rm", NAME]).exit_code == 0
+    assert not Vault().entries("trial")
+
+
+def test_what_knows_the_trigger_is_handed_it_and_no_other_is(laboratory: Laboratory) -> None:
+    ordinary = mitigation._rows_for(Setting(), THREAT, DESIGN, 60, 0)
+    known = mitigation._rows_for(Setting(knows_trigger=True), THREAT, DESIGN, 60, 0)
+    assert [*known] == THREAT.rows(DESIGN, Role.TWIN, 60, 1000)
+    assert not {p for p, _ in known} & {p for p, _ in ordinary}
+
+
+def test_the_command_prints_the_verdicts_and_writes_every_figure(
+    laboratory: Laboratory, tmp_path: Path
+) -> None:
+    said = CliRunner().invoke(
+        cli.app, ["trial", "mitigate", NAME, "--methods", "noop", "--out", str(tmp_path / "out")]
+    )
+    assert said.exit_code == 0, said.output
+    assert "noop" in said.output and "no effect" in said.output
+    assert "0.90 to 0.90" in said.output
+    (told,) = json.loads((tmp_path / "out" / "mitigation.json").read_text())
+    assert told["fate"] == "no effect" and told["regrowth"] == []
+    text = (tmp_path / "out" / "tables" / "effects.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["role"] for row in rows] == ["organism", "twin", "decoy"]
+    assert float(rows[0]["trained_before"]) == float(rows[0]["trained_after"]) == 0.9
+    assert float(rows[0]["trained_drop"]) == 0.0
+
+
+def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
+    with pytest.raises(NotAdmittedError, match="is not admitted"):
+        insectary.trial_mitigate([REJECTED])
+    with pytest.raises(BadInputError, match="grid"):
+        insectary.trial_mitigate([GRID])
+    with pytest.raises(UnknownNameError, match="unknown mitigation: 'nope'"):
+        insectary.trial_mitigate([NAME], methods=["nope"])
+    with pytest.raises(BadInputError, match="lists of names"):
+        insectary.trial_mitigate(NAME)
+    with pytest.raises(BadInputError, match="at least one family"):
+        insectary.trial_mitigate([])
+    with pytest.raises(UnknownNameError, match="unknown member"):
+        insectary.mitigate_member(f"{NAME}.base", "noop")
+    assert laboratory.asked == 0
