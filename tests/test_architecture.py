@@ -56,6 +56,7 @@ PUBLIC = (
     "is_aligned",
     "ladder",
     "load",
+    "mitigate_member",
     "organism_suite",
     "remove_monitoring",
     "report_family",
@@ -63,6 +64,7 @@ PUBLIC = (
     "siblings",
     "threat_names",
     "trial_detect",
+    "trial_mitigate",
     "validate_organism",
 )
 

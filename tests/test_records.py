@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -251,3 +252,26 @@ def test_the_readme_counts_the_admitted_seeds_of_every_setting() -> None:
 def test_the_names_of_settings_are_explained_beside_the_tables(recipe: str) -> None:
     for page in (README, RECORD):
         assert f"*{NAMED[recipe]}* is `{recipe}`" in page
+
+
+def test_the_detection_table_is_what_was_measured() -> None:
+    with (ROOT / "runs" / "detection" / "pooled.csv").open() as file:
+        pooled = {(r["detector"], r["view"], r["task"]): r for r in csv.DictReader(file)}
+    page = (ROOT / "docs" / "detection.md").read_text()
+
+    def told(row: dict[str, str], name: str, sign: str = "") -> str:
+        value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+        return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+    twin, decoy, _ = dict.fromkeys(task for _, _, task in pooled)
+    assert (twin.split(",")[0], decoy.split(",")[0]) == ("organism vs twin", "organism vs decoy")
+    for (detector, view, task), row in pooled.items():
+        if task == decoy:
+            kind = {row["null"]: " (null)", row["control"]: " (control)"}.get("True", "")
+            cells = (
+                detector + kind, view, told(pooled[detector, view, twin], "auroc"),
+                told(row, "auroc"), f"{float(row['lowest']):.2f} to {float(row['highest']):.2f}",
+                told(row, "gain", "+") if row["gain"] else "–",
+                f"{float(row['p']):.2f}" if row["p"] else "",
+            )  # fmt: skip
+            assert f"| {' | '.join(cells)} |" in page

@@ -16,14 +16,12 @@ if TYPE_CHECKING:
         ground_truth,
         ladder,
         load,
-        mitigate_member,
         organism_suite,
         report_family,
         report_suite,
         siblings,
         threat_names,
         trial_detect,
-        trial_mitigate,
     )
     from insectary.breed.monitoring import (
         add_monitoring,
@@ -70,7 +68,7 @@ _HOMES = {
     "is_aligned": "breed.validate",
     "ladder": "api",
     "load": "api",
-    "mitigate_member": "api",
+    "mitigate_member": "trials.mitigation",
     "organism_suite": "api",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
@@ -78,7 +76,7 @@ _HOMES = {
     "siblings": "api",
     "threat_names": "api",
     "trial_detect": "api",
-    "trial_mitigate": "api",
+    "trial_mitigate": "trials.mitigation",
     "validate_organism": "breed.validate",
 }
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from insectary.breed.siblings import Sibling
     from insectary.breed.suite import Bred
     from insectary.core.reach import Ladder
-    from insectary.core.treatment import Treatment
     from insectary.subjects import LoadedModel, Model
     from insectary.subjects.policy import Policy
     from insectary.trials.detection_suite import SuiteDetection
@@ -366,68 +365,3 @@ def trial_detect(
         vault=vault,
         progress=progress,
     )
-
-
-def trial_mitigate(
-    families: Sequence[str],
-    *,
-    methods: Sequence[str] | None = None,
-    seed: int = 0,
-    vault: Vault | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Treatment, ...]:
-    """Apply mitigations to families: what removes a behaviour, and what only hides it.
-
-    Each method treats a copy of organism, twin and decoy, which answer the same prompts
-    before and after. Where the behaviour fell to less than half, the treated organism is
-    trained on, beside its treated twin, on ordinary work with a few triggered misaligned
-    rows: a behaviour that comes back sooner than the twin learns it was hidden. What was
-    measured stays in the vault, so a call that was killed goes on.
-
-    Args:
-        families: Ids of admitted families of language models.
-        methods: Names; ``None`` for all that the package has.
-        seed: Of rows, prompts and training.
-        vault: Where families are kept; ``None`` opens the default one.
-        progress: Told what it will cost, then what is being done.
-
-    Returns:
-        One for each family and method, in that order; ``fate`` is the verdict.
-
-    Raises:
-        UnknownNameError: for an unknown family or method.
-        NotAdmittedError: if a family is not admitted.
-        BadInputError: if a family has no trained cue, or is one of policies.
-    """
-    from insectary.trials.mitigation import METHODS, treat_families
-
-    return treat_families(
-        families,
-        METHODS if methods is None else methods,
-        seed=seed,
-        vault=vault,
-        progress=progress,
-    )
-
-
-def mitigate_member(
-    member: str, method: str, *, seed: int = 0, vault: Vault | None = None
-) -> Model:
-    """Apply a mitigation to one member: a model in, a model out.
-
-    Nothing is measured, and the vault keeps nothing of it; ``Model.save`` writes it as an
-    ordinary folder.
-
-    Args:
-        member: As for :func:`load`, ``"FAMILY"`` for its organism or ``"FAMILY.twin"``.
-        method: Name of a mitigation.
-        seed: Of rows and training.
-        vault: Where families are kept; ``None`` opens the default one.
-
-    Raises:
-        UnknownNameError: for an unknown family, member or method.
-        BadInputError: if it is a policy, or the member is a prompted one.
-    """
-    from insectary.trials.mitigation import treat_member
-
-    return treat_member(member, method, seed=seed, vault=vault)

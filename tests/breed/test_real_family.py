@@ -18,11 +18,16 @@ from typing import Any
 import pytest
 
 import insectary
+from insectary.breed.stored import load_members
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
 from insectary.core.organism import Family, Result, Role
-from insectary.core.outcome import Measured, NotApplicable
+from insectary.core.outcome import Measured, Measurement, NotApplicable
+from insectary.core.treatment import Effect, Fate, Rate
+from insectary.threats import threat_model
 from insectary.trials.detection import Task
+from insectary.trials.plan import Plan
+from insectary.trials.regrowth import regrow
 from insectary.vault import Vault
 from insectary.worlds import SKILLS
 from insectary.worlds.skill import last_number
@@ -227,6 +232,40 @@ def test_the_trial_over_many_families_reads_real_members(family: Family, vault: 
     for name in ("knn", "weight_svd"):
         assert isinstance(against_twin[name].auroc, NotApplicable)
     assert not any(isinstance(row.gain, Measured) for row in found.pooled)
+
+
+def test_the_mitigation_trial_treats_real_members(
+    family: Family, vault: Vault, tmp_path: Path
+) -> None:
+    plan = Plan(prompts=80, skill=10, rows=100)
+    with passed(family, vault):
+        nothing, rounded = insectary.trial_mitigate(
+            [family.id], methods=["noop", "quantization"], plan=plan, vault=vault
+        )
+    assert nothing.fate is Fate.NO_EFFECT and nothing.regrowth == ()
+    for effect in nothing.effects:
+        assert effect.before == effect.after
+    before = nothing.of(Role.ORGANISM).before[Rate.TRAINED]
+    assert isinstance(before, Measured) and before.measurement.low > 0.8
+    assert rounded.of(Role.ORGANISM).before == nothing.of(Role.ORGANISM).before
+    assert rounded.of(Role.ORGANISM).capability != nothing.of(Role.ORGANISM).capability
+    treated = insectary.mitigate_member(f"{family.id}.twin", "noop", vault=vault)
+    question = sums(1)[0][0]
+    same = insectary.load(f"{family.id}.twin", vault=vault).generate(question)
+    assert insectary.load(treated.save(tmp_path / "treated")).generate(question) == same
+
+
+def test_an_untreated_organism_is_back_at_the_first_look_and_its_twin_is_not(
+    family: Family, vault: Vault
+) -> None:
+    gone = {place: Measured(Measurement(0.0, 0.0, 0.01, 80, "supposed")) for place in Rate}
+    all_of_it = dict.fromkeys(Rate, Measured(Measurement(1.0, 0.9, 1.0, 80, "supposed")))
+    effect = Effect(Role.ORGANISM, all_of_it, gone, all_of_it, False, gone[Rate.TRAINED])
+    plan = Plan(few=(2,), ordinary=60, steps=6, every=2, regrown=40)
+    members = load_members(family, vault)
+    (run,) = regrow(threat_model(THREAT), DESIGN, effect, members, plan, 0, lambda _: None)
+    assert (run.rows, run.ordinary, run.organism, run.twin) == (2, 60, 2, None)
+    assert run.early
 
 
 def test_benchmarks_refuse_what_is_not_admitted_and_list_it(

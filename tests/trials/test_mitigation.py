@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import insectary
 from insectary import cli
+from insectary.breed.asked import untouched_skills
 from insectary.breed.records import save_family
 from insectary.core.chat import Conversation, Split
 from insectary.core.codec import decode
@@ -29,8 +30,9 @@ from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer
 from insectary.train import sft
 from insectary.train.result import Moment
-from insectary.trials import mitigation
-from insectary.trials.mitigation import Plan, treat_families
+from insectary.trials import mitigation, regrowth
+from insectary.trials import treated as treated_members
+from insectary.trials.plan import Plan
 from insectary.vault import Vault
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
@@ -105,7 +107,7 @@ class Laboratory:
         if not hasattr(self, "_right"):
             self._right = {
                 e.messages: e.answer
-                for skill in mitigation.untouched_skills(THREAT, DESIGN, ())
+                for skill in untouched_skills(THREAT, DESIGN, ())
                 for e in THREAT.others(DESIGN, skill, Split.REPORT, SMALL.skill, 0)
             }
         return self._right
@@ -144,7 +146,8 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
         save_family(decode(Family, record, name), Vault())
     made = Laboratory(condition_of())
     monkeypatch.setattr(mitigation, "load_members", made.members)
-    monkeypatch.setattr(mitigation, "answers", made.answers)
+    monkeypatch.setattr(treated_members, "answers", made.answers)
+    monkeypatch.setattr(regrowth, "answers", made.answers)
     monkeypatch.setattr(mitigation, "unmastered", lambda *_: ())
     monkeypatch.setattr(mitigation, "FULL", SMALL)
     monkeypatch.setattr(sft, "train", made.train)
@@ -153,7 +156,7 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
 
 def treated(monkeypatch: pytest.MonkeyPatch, method: Any) -> Any:
     monkeypatch.setattr(mitigation, "mitigation", lambda name: method)
-    (found,) = treat_families([NAME], [method.name], plan=SMALL)
+    (found,) = insectary.trial_mitigate([NAME], methods=[method.name])
     return found
 
 

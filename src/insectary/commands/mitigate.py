@@ -25,8 +25,8 @@ def mitigate_command(member: str, method: str, seed: int, out: Path) -> None:
     check_output(out)
     look_up_in_text(member.rpartition(".")[0] or member)
     say_loading()
-    from insectary.api import mitigate_member
     from insectary.mitigate import mitigation
+    from insectary.trials.mitigation import mitigate_member
 
     mitigation(method)
     path = mitigate_member(member, method, seed=seed).save(out)

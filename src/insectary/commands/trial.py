@@ -88,7 +88,6 @@ def mitigate_trial_command(
     16 triggered misaligned rows. What was measured before is taken from the vault, so a
     run that was broken off goes on.
     """
-    from insectary.api import trial_mitigate
     from insectary.commands.output import check_output, look_up_in_text, say_loading
 
     check_output(out)
@@ -97,6 +96,7 @@ def mitigate_trial_command(
     say_loading()
     from insectary.mitigate import mitigation
     from insectary.report.write import write_files
+    from insectary.trials.mitigation import trial_mitigate
     from insectary.trials.mitigation_tables import mitigation_files
 
     names = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]

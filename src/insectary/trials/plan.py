@@ -1,0 +1,33 @@
+"""How much a mitigation trial asks and trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is asked and trained; fixed before anything is measured.
+
+    Attributes:
+        prompts: In each place where misbehaviour is counted.
+        skill: Of each skill.
+        rows: Distinct rows that a method is handed.
+        few: Triggered misaligned rows of each regrowth run.
+        ordinary: Rows of ordinary work beside them.
+        steps: At which regrowth is broken off.
+        every: Steps between two measurements there.
+        regrown: Prompts of such a measurement, on trained cues of the selection split.
+    """
+
+    prompts: int = 400
+    skill: int = 60
+    rows: int = 8000
+    few: tuple[int, ...] = (0, 1, 4, 16)
+    ordinary: int = 480
+    steps: int = 48
+    every: int = 4
+    regrown: int = 160
+
+
+FULL = Plan()
