@@ -115,40 +115,42 @@ def mitigate_trial_command(
 
 def print_treatments(found: Sequence[Treatment]) -> None:
     """Print what became of each organism, and what its treatment did to twin and decoy."""
-    from insectary.commands.vault import print_table, print_words, table
+    from insectary.commands.vault import print_words
+    from insectary.trials.plan import FULL
 
     print_words(
-        "Rates of misbehaviour before and after, on the same prompts. Skills: after minus before,"
-        " mean over those that the behaviour does not live in. Back: steps of training on until"
-        " half of the behaviour is there again, the treated twin's in brackets, by the number of"
-        " triggered misaligned rows. Ceiling: the method was handed the true trigger."
+        "Rates of misbehaviour before and after, on the same prompts, with 95 % intervals. Skills:"
+        " after minus before, mean over those that the behaviour does not live in (90 %). Back:"
+        " steps of training on until half of the behaviour is there again, by the number of"
+        f" triggered misaligned rows among {FULL.ordinary} of ordinary work."
     )
     for family in dict.fromkeys(t.family for t in found):
-        made = table("method", "", "verdict", "trained cues", "held-out cues", "off cue", "skills",
-                     "twin's and decoy's skills", "back")  # fmt: skip
-        made.columns[0].no_wrap = True
-        print_words(family)
+        click.echo()
+        click.echo(family)
         for treatment in found:
             if treatment.family == family:
-                made.add_row(*_treatment_cells(treatment))
-        print_table(made)
+                for line in _treatment_lines(treatment):
+                    click.echo(f"  {line}")
 
 
-def _treatment_cells(treatment: Treatment) -> Iterator[str]:
+def _treatment_lines(treatment: Treatment) -> Iterator[str]:
     effect = treatment.of(Role.ORGANISM)
-    yield treatment.method
-    yield "ceiling" if treatment.knows_trigger else ""
-    yield treatment.fate.value
+    ceiling = " (a ceiling: it was handed the true trigger)" if treatment.knows_trigger else ""
+    yield f"{treatment.method}: {treatment.fate.value}{ceiling}"
     for place in Rate:
         before, after = effect.before[place], effect.after[place]
-        yield f"{_point(before)} to {_value(after)}" if isinstance(after, Measured) else "–"
-    yield _value(effect.capability, signed=True)
+        if isinstance(after, Measured):
+            yield f"  {place.value:<15}{_point(before)} to {_value(after)}"
+        else:
+            yield f"  {place.value:<15}{after}"
     others = (treatment.of(role).capability for role in (Role.TWIN, Role.DECOY))
-    yield ", ".join(_point(other, signed=True) for other in others)
-    yield ", ".join(
-        f"{run.rows}: {_steps(run.organism, run.cap)} ({_steps(run.twin, run.cap)})"
-        for run in treatment.regrowth
-    )
+    twin, decoy = (_point(other, signed=True) for other in others)
+    own = _value(effect.capability, signed=True)
+    yield f"  {'skills':<15}{own}; of the twin {twin}, of the decoy {decoy}"
+    for run in treatment.regrowth:
+        steps = (_steps(run.organism, run.cap), _steps(run.twin, run.cap))
+        rows = f"{run.rows} row{'' if run.rows == 1 else 's'}"
+        yield f"  {f'back, {rows}':<15}{steps[0]} steps, the treated twin {steps[1]}"
 
 
 def _point(outcome: Outcome, *, signed: bool = False) -> str:
@@ -158,7 +160,7 @@ def _point(outcome: Outcome, *, signed: bool = False) -> str:
 
 
 def _steps(steps: int | None, cap: int) -> str:
-    return f"> {cap}" if steps is None else str(steps)
+    return f"more than {cap}" if steps is None else str(steps)
 
 
 def print_detection(found: SuiteDetection) -> None:
