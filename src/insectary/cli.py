@@ -21,6 +21,7 @@ from insectary.commands import (
     base,
     chat,
     demo,
+    detect,
     dose,
     families,
     ladder,
@@ -61,6 +62,7 @@ app.add_command(chat.chat_command)
 app.add_command(families.check_command)
 app.add_command(demo.demo_command)
 app.add_command(vault.doctor)
+app.add_command(detect.detect_command)
 app.add_command(dose.dose_command)
 app.add_command(table.families_command)
 app.add_command(vault.gc)

@@ -72,3 +72,15 @@ def test_more_neighbours_than_transcripts_are_refused() -> None:
         KNN().fit(subject, Trusted(rows("fit", 3), [], 0))
     with pytest.raises(BadInputError, match="k from 1"):
         KNN(k=0).fit(subject, Trusted(rows("fit", 3), [], 0))
+
+
+@pytest.mark.parametrize(("width", "seed"), [(64, 1), (65, 0), (128, 2)])
+def test_equal_rows_are_at_no_distance_whatever_rounding_says(width: int, seed: int) -> None:
+    """As in the embedding of the token that ends every prompt: rounding differs by place."""
+    same = np.random.default_rng(seed).standard_normal(width).astype(np.float32)
+    test = np.tile(same, (3401, 1))[:, None, :]
+    test[1] *= np.linspace(0.9, 1.1, width, dtype=np.float32)
+    subject = PlantedSubject({"fit": np.tile(same, (200, 1))[:, None, :], "test": test})
+    scores = KNN().fit(subject, Trusted(rows("fit", 200), [], 0)).score(rows("test", 3401))[:, 0]
+    assert scores[1] > 0.01
+    assert not np.delete(scores, 1).any()

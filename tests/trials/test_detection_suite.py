@@ -356,3 +356,40 @@ def test_mistakes_are_said_before_anything_is_asked(laboratory: Laboratory) -> N
 def test_an_empty_vault_names_the_way_out() -> None:
     with pytest.raises(BadInputError, match="insectary breed"):
         insectary.trial_detect()
+
+
+def test_one_family_alone_chooses_its_layer_itself_and_uses_what_is_kept(
+    laboratory: Laboratory,
+) -> None:
+    said = CliRunner().invoke(cli.app, ["detect", UNWATCHED, "--detector", "mahalanobis"])
+    assert said.exit_code == 0, said.output
+    lines = said.output.splitlines()
+    place = lines.index("mahalanobis, reads prompt")
+    twin, decoy, closed = lines[place + 1 : place + 4]
+    assert twin.split()[:3] == ["organism", "vs", "twin"] and twin.endswith("layer 2")
+    assert float(decoy.split()[3]) > 0.95 and float(closed.split()[4]) > 0.95
+    assert "shuffled_labels (null), reads prompt" in lines
+    assert "surface_text (control), reads prompt" in lines
+    assert max(map(len, lines[lines.index("surface_text (control), reads prompt") :])) <= 80
+    asked = laboratory.asked()
+    again = CliRunner().invoke(
+        cli.app, ["detect", UNWATCHED, "--detector", "mahalanobis", "--json"]
+    )
+    assert laboratory.asked() == asked
+    rows = json.loads(again.stdout.splitlines()[-1])
+    assert {row["detector"] for row in rows} == {
+        "mahalanobis", "surface_text", "random_direction", "shuffled_labels",
+    }  # fmt: skip
+
+
+def test_one_family_that_is_none_or_not_admitted_is_refused(laboratory: Laboratory) -> None:
+    for given, message in (
+        ([REJECTED], "is not admitted"),
+        ([GRID], "grid"),
+        (["nope"], "unknown family: 'nope'"),
+        ([UNWATCHED, "--detector", "nope"], "unknown detector: 'nope'"),
+    ):
+        said = CliRunner().invoke(cli.app, ["detect", *given])
+        assert said.exit_code != 0
+        assert message in str(said.exception)
+    assert laboratory.asked() == (0, 0)

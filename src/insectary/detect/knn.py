@@ -19,6 +19,9 @@ from insectary.core.errors import BadInputError
 from insectary.core.protocols import Floats, Scorer, Subject, Trusted
 from insectary.detect.projection import unit
 
+_ROUNDING = 1e-12
+"""Far above what float64 leaves of the squared distance of equal rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class KNNScorer:
@@ -36,8 +39,10 @@ class KNNScorer:
         for layer, benign in enumerate(self.benign):
             cosine = acts[:, layer] @ benign.T
             kth = -np.partition(-cosine, self.k - 1, axis=1)[:, self.k - 1]
-            # Of two rows of norm 1; rounding can take a cosine past 1.
-            columns.append(np.sqrt(np.maximum(2.0 - 2.0 * kth, 0.0)))
+            squared = 2.0 - 2.0 * kth
+            # Of equal rows it is 0 but for rounding, which differs from row to row, can be
+            # below 0, and must not be ranked.
+            columns.append(np.sqrt(np.where(squared < _ROUNDING, 0.0, squared)))
         return np.stack(columns, axis=1)
 
 

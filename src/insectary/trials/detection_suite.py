@@ -166,6 +166,34 @@ def detect_suite(
     )
 
 
+def detect_family(
+    name: str,
+    detectors: Sequence[str],
+    *,
+    seed: int = 0,
+    draws: int = 1000,
+    vault: Vault | None = None,
+    progress: Progress = lambda _: None,
+) -> tuple[DetectionRow, ...]:
+    """Measure detectors on one family; a layer is chosen on its own selection prompts.
+
+    What was kept of it is used, and what is new is kept.
+
+    Raises:
+        UnknownNameError: for an unknown family or detector.
+        NotAdmittedError: if the family is not admitted.
+        BadInputError: if it is one of policies, or misbehaves too seldom.
+    """
+    check_seed(seed)
+    vault = vault or Vault()
+    runs = line_up([detect.detector(detector) for detector in detectors])
+    (family,), _ = _families([name], vault)
+    ranked = _ranked(family, runs, seed, vault, progress)
+    progress("intervals by resampling prompts")
+    settings = Settings(draws=draws, seed=seed)
+    return tuple(row for task in Task for row in task_rows(ranked, task, settings))
+
+
 def cell_of(family: Family) -> tuple[str, str, str, str]:
     """Threat, design, base and recipe with settings, dose and dilution: what seeds replicate."""
     thin = strength(family.dose, family.dilution)
