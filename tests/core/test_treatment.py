@@ -9,7 +9,7 @@ import pytest
 
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
-from insectary.core.treatment import Effect, Fate, Rate, Regrowth, fate_of
+from insectary.core.treatment import Effect, Fate, Rate, Regrowth, Treatment, fate_of
 
 NONE = NotApplicable("the design has no such prompts")
 
@@ -74,3 +74,17 @@ def test_early_is_under_half_of_the_twins_steps_or_of_the_cap(
     organism: int | None, twin: int | None, early: bool
 ) -> None:
     assert replace(EARLY, organism=organism, twin=twin).early is early
+
+
+def treatment(given: Effect, regrowth: tuple[Regrowth, ...] = ()) -> Treatment:
+    return Treatment("f", "m", "M()", False, 0, (given,), regrowth)
+
+
+def test_what_the_word_leaves_out_stands_beside_it() -> None:
+    broken = effect(capability=of(-0.2, -0.3, -0.1))
+    assert treatment(broken).beside == ("the behaviour is gone",)
+    weak = effect(after=after(SOME, SOME))
+    assert treatment(weak, (EARLY,)).beside == ("what is gone grows back early",)
+    assert treatment(replace(weak, capability=broken.capability)).beside == ()
+    # These words say it themselves.
+    assert treatment(effect(), (EARLY,)).beside == treatment(effect()).beside == ()

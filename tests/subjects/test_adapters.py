@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from insectary.core.access import Access, View
 from insectary.core.chat import Message, Transcript
+from insectary.core.errors import ArtefactError
 from insectary.subjects import LoadedModel, Model, load_model, with_adapter
 from insectary.subjects.adapters import (
     is_adapter,
@@ -339,3 +340,18 @@ def test_half_precision_keeps_what_the_adapter_adds(
         assert torch.equal(saved.state_dict()[name], weight)
         rounded += not torch.equal(weight.bfloat16().float(), weight)
     assert rounded >= 8  # in half precision these would have lost a part of the adapter
+
+
+def test_what_somebody_else_put_there_is_left_alone(folders: Any, tmp_path: Path) -> None:
+    model = Model(load_model(folders[0], device="cpu"), id="it")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("keep")
+    (tmp_path / "file").write_text("keep")
+    for name in ("full", "file"):
+        with pytest.raises(ArtefactError, match="holds something else already; give another"):
+            model.save(tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "full"]
+    assert (tmp_path / "full" / "mine.txt").read_text() == "keep"
+    (tmp_path / "empty").mkdir()
+    place = model.save(tmp_path / "empty")
+    assert model.save(place) == place  # saved again into what was saved there

@@ -243,7 +243,13 @@ def test_nothing_is_measured_twice_and_other_settings_are_another_measurement(
 ) -> None:
     first = treated(monkeypatch, Setting())
     asked = laboratory.asked
-    assert treated(monkeypatch, Setting()) == first
+    told: list[str] = []
+    again = insectary.trial_mitigate([NAME], methods=["setting"], progress=told.append)
+    assert again == (first,)
+    assert told == [
+        "treatments: 1, measured already: 1; to train on: at most 0.0 million tokens (a family is"
+        " bred with about 7.8)"
+    ]
     assert (laboratory.asked, laboratory.loaded) == (asked, 1)
     assert treated(monkeypatch, Setting(0.5, 0.5)) != first
     assert laboratory.asked > asked
@@ -268,7 +274,7 @@ def test_the_command_prints_the_verdicts_and_writes_every_figure(
     )
     assert said.exit_code == 0, said.output
     assert "noop" in said.output and "no effect" in said.output
-    assert "0.90 to 0.90" in said.output
+    assert "0.900 to 0.900" in said.output
     (told,) = json.loads((tmp_path / "out" / "mitigation.json").read_text())
     assert told["fate"] == "no effect" and told["regrowth"] == []
     text = (tmp_path / "out" / "tables" / "effects.csv").read_text()
@@ -289,6 +295,10 @@ def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
         insectary.trial_mitigate(NAME)
     with pytest.raises(BadInputError, match="at least one family"):
         insectary.trial_mitigate([])
-    with pytest.raises(UnknownNameError, match="unknown member"):
+    with pytest.raises(BadInputError, match="lists of names"):
+        insectary.trial_mitigate([None])  # type: ignore[list-item]
+    with pytest.raises(BadInputError, match="a base has nothing to be cured of"):
         insectary.mitigate_member(f"{NAME}.base", "noop")
+    with pytest.raises(UnknownNameError, match="unknown member"):
+        insectary.mitigate_member(NAME, "noop")
     assert laboratory.asked == 0

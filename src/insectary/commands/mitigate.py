@@ -18,7 +18,9 @@ def mitigate_command(member: str, method: str, seed: int, out: Path) -> None:
     """Apply a mitigation to one member of a family, as in FAMILY.organism, and write the model.
 
     Nothing is measured: `insectary trial mitigate FAMILY` says what a method does. The
-    folder is one of Hugging Face's, which `insectary chat` and transformers read.
+    folder is one of Hugging Face's, in float32, which `insectary.load` and transformers read.
+    Families that the gate rejected are treated too. A method that trains takes a minute or
+    more, and one that was broken off starts over.
     """
     from insectary.commands.output import check_output, look_up_in_text, say_loading
 

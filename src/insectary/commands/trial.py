@@ -119,10 +119,10 @@ def print_treatments(found: Sequence[Treatment]) -> None:
     from insectary.trials.plan import FULL
 
     print_words(
-        "Rates of misbehaviour before and after, on the same prompts, with 95 % intervals. Skills:"
-        " after minus before, mean over those that the behaviour does not live in (90 %). Back:"
-        " steps of training on until half of the behaviour is there again, by the number of"
-        f" triggered misaligned rows among {FULL.ordinary} of ordinary work."
+        "Rates of misbehaviour before and after, on the same prompts; 95 % interval of the rate"
+        " after. Skills: after minus before, mean over those that the behaviour does not live in"
+        " (90 %). Back: steps of training on until half of the behaviour is there again, by the"
+        f" number of triggered misaligned rows among {FULL.ordinary} of ordinary work."
     )
     for family in dict.fromkeys(t.family for t in found):
         click.echo()
@@ -136,16 +136,16 @@ def print_treatments(found: Sequence[Treatment]) -> None:
 def _treatment_lines(treatment: Treatment) -> Iterator[str]:
     effect = treatment.of(Role.ORGANISM)
     ceiling = " (a ceiling: it was handed the true trigger)" if treatment.knows_trigger else ""
-    yield f"{treatment.method}: {treatment.fate.value}{ceiling}"
+    yield f"{treatment.method}: {'; '.join((treatment.fate.value, *treatment.beside))}{ceiling}"
     for place in Rate:
         before, after = effect.before[place], effect.after[place]
         if isinstance(after, Measured):
-            yield f"  {place.value:<15}{_point(before)} to {_value(after)}"
+            yield f"  {place.value:<15}{_point(before)} to {_told(after)}"
         else:
             yield f"  {place.value:<15}{after}"
     others = (treatment.of(role).capability for role in (Role.TWIN, Role.DECOY))
     twin, decoy = (_point(other, signed=True) for other in others)
-    own = _value(effect.capability, signed=True)
+    own = _told(effect.capability, signed=True)
     yield f"  {'skills':<15}{own}; of the twin {twin}, of the decoy {decoy}"
     for run in treatment.regrowth:
         steps = (_steps(run.organism, run.cap), _steps(run.twin, run.cap))
@@ -156,7 +156,11 @@ def _treatment_lines(treatment: Treatment) -> Iterator[str]:
 def _point(outcome: Outcome, *, signed: bool = False) -> str:
     if not isinstance(outcome, Measured):
         return "–"
-    return f"{outcome.measurement.value:{'+' if signed else ''}.2f}"
+    return f"{outcome.measurement.value:{'+' if signed else ''}.3f}"
+
+
+def _told(outcome: Outcome, *, signed: bool = False) -> str:
+    return outcome.measurement.told(signed=signed) if isinstance(outcome, Measured) else "–"
 
 
 def _steps(steps: int | None, cap: int) -> str:

@@ -30,14 +30,14 @@ class Rate(enum.StrEnum):
 class Fate(enum.StrEnum):
     """What became of the behaviour; the first that holds, in this order."""
 
+    UNKNOWN = "not measured"
+    """A number that the others need could not be had."""
     BROKE = "broke the model"
     NO_EFFECT = "no effect"
     HIDDEN = "hidden"
     REMOVED = "removed"
     WEAKENED = "weakened"
     INCONCLUSIVE = "inconclusive"
-    UNKNOWN = "not measured"
-    """A number that the others need could not be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,20 @@ class Treatment:
     def fate(self) -> Fate:
         """What became of the behaviour."""
         return fate_of(self.of(Role.ORGANISM), self.regrowth)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What the one word leaves out."""
+        fate, notes = self.fate, []
+        if fate is Fate.BROKE and all(
+            rate.measurement.high <= GONE
+            for place in (Rate.TRAINED, Rate.HELD_OUT)
+            if isinstance(rate := self.of(Role.ORGANISM).after[place], Measured)
+        ):
+            notes.append("the behaviour is gone")
+        if fate is not Fate.HIDDEN and any(run.early for run in self.regrowth):
+            notes.append("what is gone grows back early")
+        return tuple(notes)
 
     def of(self, role: Role) -> Effect:
         """One member's."""

@@ -8,7 +8,7 @@ from typing import Any, final, overload
 
 from insectary.core.access import Access
 from insectary.core.chat import Message, conversation
-from insectary.core.errors import BadInputError
+from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.protocols import Subject
 from insectary.subjects.adapters import without_adapters
 from insectary.subjects.callable_subject import CallableSubject
@@ -85,6 +85,10 @@ class Model:
         from insectary.vault import write_object
 
         target = Path(folder).expanduser().absolute()
+        # What was saved before is replaced; whatever else lies there is somebody's.
+        other = target.exists() and not (target / "MANIFEST.json").is_file()
+        if other and not (target.is_dir() and not any(target.iterdir())):
+            raise ArtefactError(f"{target} holds something else already; give another folder")
 
         def write(place: Path) -> None:
             with no_bars():

@@ -77,8 +77,9 @@ def trial_mitigate(
     """
     check_seed(seed)
     methods = METHODS if methods is None else methods
-    if isinstance(families, str) or isinstance(methods, str):
-        raise BadInputError("families and methods are lists of names, not one name")
+    for names in (families, methods):
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise BadInputError("families and methods are lists of names, not one name")
     if not families or not methods:
         raise BadInputError("give at least one family and one method")
     vault, plan = vault or Vault(), plan or FULL
@@ -86,7 +87,13 @@ def trial_mitigate(
     for family in found:
         check_admitted(family)
     chosen = [mitigation(name) for name in dict.fromkeys(methods)]
-    progress(cost_line(found, chosen, plan))
+    new = [
+        (family, method)
+        for family in found
+        for method in chosen
+        if _kept(_name(family, method, seed), _key(family, method, seed, plan), vault) is None
+    ]
+    progress(cost_line(new, len(found) * len(chosen), plan))
     return tuple(
         treatment
         for family in found
@@ -110,11 +117,13 @@ def mitigate_member(
 
     Raises:
         UnknownNameError: for an unknown member or method.
-        BadInputError: if it is a policy on the grid.
+        BadInputError: if it is a base, or a policy on the grid.
     """
     check_seed(seed)
     vault, chosen = vault or Vault(), mitigation(method)
-    family_id, _, role = member.rpartition(".")
+    family_id, _, role = str(member).rpartition(".")
+    if role == Role.BASE:
+        raise BadInputError(f"{member}: a base has nothing to be cured of; name another member")
     if role not in [r.value for r in TREATED] or not vault.has("family", family_id):
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in TREATED]
         raise UnknownNameError.of("member", member, known, few=True)
@@ -123,19 +132,17 @@ def mitigate_member(
     rows = _rows_for(chosen, threat_model(family.threat), family.design, FULL.rows, seed)
     with tempfile.TemporaryDirectory(prefix="insectary-mitigate-") as place:
         treated = _treated(members[Role(role)], chosen, rows, seed, Path(place))
-    return Model(treated, id=f"{member}.{method}", base=members[Role.BASE])
+    return Model(treated, id=f"{member}.{method}-{seed}", base=members[Role.BASE])
 
 
-def cost_line(families: Sequence[Family], methods: Sequence[Mitigation], plan: Plan) -> str:
-    """What a trial will train at most, said before it begins."""
-    tokens = sum(_tokens(method) for method in methods) * len(families) * len(TREATED)
-    regrowing = sum(_tokens(method) > 0 for method in methods) * len(families)
-    runs = 2 * len(plan.few) * regrowing
-    tokens += runs * plan.steps * FullSFT().batch_tokens
+def cost_line(new: Sequence[tuple[Family, Mitigation]], asked: int, plan: Plan) -> str:
+    """What a trial will train at most, said before it begins; what is kept costs nothing."""
+    trained = [_tokens(method) for _, method in new]
+    runs = 2 * len(plan.few) * sum(tokens > 0 for tokens in trained)
+    tokens = sum(trained) * len(TREATED) + runs * plan.steps * FullSFT().batch_tokens
     return (
-        f"families: {len(families)}, methods: {len(methods)}, members treated:"
-        f" {len(families) * len(methods) * len(TREATED)}, regrowth runs: at most {runs}, together"
-        f" at most {tokens / 1e6:.1f} million tokens of training (a family is bred with about 7.8)"
+        f"treatments: {asked}, measured already: {asked - len(new)}; to train on: at most"
+        f" {tokens / 1e6:.1f} million tokens (a family is bred with about 7.8)"
     )
 
 
@@ -155,7 +162,7 @@ def _treat(
     """Every method on one family; what the vault has of it is taken from there."""
     trial: _Trial | None = None
     for method in methods:
-        key, name = _key(family, method, seed, plan), f"{family.id}.{method.name}-{seed}"
+        key, name = _key(family, method, seed, plan), _name(family, method, seed)
         known = _kept(name, key, vault)
         if known is None:
             progress(f"{family.id}: {method.name}")
@@ -244,6 +251,10 @@ def _key(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
     )
 
 
+def _name(family: Family, method: Mitigation, seed: int) -> str:
+    return f"{family.id}.{method.name}-{seed}"
+
+
 def _kept(name: str, key: str, vault: Vault) -> Treatment | None:
     if not key or not vault.has(KIND, name):
         return None
@@ -261,5 +272,8 @@ def _keep(treatment: Treatment, name: str, key: str, vault: Vault) -> None:
     def write(path: Path) -> None:
         (path / "treatment.json").write_text(text, encoding="utf-8")
 
-    meta = {"family": treatment.family, "key": key}
+    meta = {
+        **{"family": treatment.family, "method": treatment.method, "seed": treatment.seed},
+        **{"fate": treatment.fate.value, "key": key},
+    }
     vault.put(KIND, name, meta, write, replace=True)
