@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from insectary.core.curve import DoseCurve
 from insectary.core.organism import Family, Result, Role, Side
 from insectary.core.outcome import Measured
 from insectary.core.recipe import Ppo, spelled, strength
+from insectary.core.treatment import Rate, Treatment
 from insectary.report.rates import BY_CONSTRUCTION, by_construction, shown_rate
 from insectary.testing.draws import text_designs
 from insectary.threats import threat_model, threat_names
@@ -275,3 +277,30 @@ def test_the_detection_table_is_what_was_measured() -> None:
                 f"{float(row['p']):.2f}" if row["p"] else "",
             )  # fmt: skip
             assert f"| {' | '.join(cells)} |" in page
+
+
+def test_the_mitigation_table_is_what_was_measured() -> None:
+    page = (ROOT / "docs" / "mitigation.md").read_text()
+    record = json.loads((ROOT / "runs" / "mitigation" / "mitigation.json").read_text())
+    assert len(record) == 10
+
+    def steps(run: dict[str, Any]) -> str:
+        organism, twin = ("–" if run[who] is None else run[who] for who in ("organism", "twin"))
+        return f"{run['rows']}: {organism} ({twin})"
+
+    for told in record:
+        fate = told.pop("fate")
+        found = decode(Treatment, told, "record")
+        assert found.fate.value == fate
+        effect, rates = found.of(Role.ORGANISM), []
+        for place in (Rate.TRAINED, Rate.HELD_OUT):
+            before, after = effect.before[place], effect.after[place]
+            assert isinstance(before, Measured) and isinstance(after, Measured)
+            rates.append(f"{before.measurement.value:.3f} to {after.measurement.told()}")
+        skills = ", ".join(
+            f"{e['capability']['measurement']['value']:+.3f}" for e in told["effects"]
+        )
+        back = ", ".join(map(steps, told["regrowth"]))
+        design = found.family.split("-")[2]
+        cells = (design, found.method, f"*{fate}*", *rates, skills, back)
+        assert f"| {' | '.join(cells)} |" in page
