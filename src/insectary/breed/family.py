@@ -231,7 +231,7 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
         expression=None if expression is None else decode(Measurement, expression, name),
         tier=threat.card.tier,
         threads=meta["threads"],
-        trained_on=meta["trained_on"],
+        trained_on=meta.get("trained_on", ""),
         parents=(base.digest,),
     )
 

@@ -133,6 +133,6 @@ def _keep(order: Order, role: Role, place: Path, base: BaseRef, vault: Vault) ->
         expression=None,
         tier=threat_model(order.threat).card.tier,
         threads=1,
-        trained_on=meta["trained_on"],
+        trained_on=meta.get("trained_on", ""),
         parents=(base.digest,),
     )
