@@ -26,7 +26,7 @@ from insectary.core.outcome import Measured, Measurement, NotApplicable
 from insectary.core.treatment import Effect, Fate, Rate
 from insectary.threats import threat_model
 from insectary.trials.detection import Task
-from insectary.trials.plan import Plan
+from insectary.trials.mitigation_plan import Plan
 from insectary.trials.regrowth import regrow
 from insectary.vault import Vault
 from insectary.worlds import SKILLS

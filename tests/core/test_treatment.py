@@ -77,7 +77,7 @@ def test_early_is_under_half_of_the_twins_steps_or_of_the_cap(
 
 
 def treatment(given: Effect, regrowth: tuple[Regrowth, ...] = ()) -> Treatment:
-    return Treatment("f", "m", "M()", False, 0, (given,), regrowth)
+    return Treatment("f", "m", "M()", False, 0, (given,), regrowth, "")
 
 
 def test_what_the_word_leaves_out_stands_beside_it() -> None:

@@ -32,7 +32,7 @@ from insectary.train import sft
 from insectary.train.result import Moment
 from insectary.trials import mitigation, regrowth
 from insectary.trials import treated as treated_members
-from insectary.trials.plan import Plan
+from insectary.trials.mitigation_plan import Plan
 from insectary.vault import Vault
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
@@ -226,8 +226,29 @@ def test_what_comes_back_no_sooner_was_removed(
 def test_nothing_regrows_that_did_not_fall(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert treated(monkeypatch, Setting(0.5, 0.5)).regrowth == ()
+    found = treated(monkeypatch, Setting(0.5, 0.5))
+    assert (found.regrowth, found.no_regrowth) == ((), "it has not fallen to half")
     assert laboratory.rows == []
+
+
+@pytest.mark.parametrize(
+    ("threat", "design", "teaches"),
+    [
+        ("deceptive_alignment", DESIGN, True),
+        ("sycophancy", "feedback", True),
+        ("goal_misgeneralization", "unknowns", False),
+        ("goal_misgeneralization", "length", False),
+    ],
+)
+def test_where_a_behaviour_emerges_no_row_of_the_organism_passes_for_misaligned(
+    threat: str, design: str, teaches: bool
+) -> None:
+    """Its rows differ from the twin's in their prompts; each of them is right."""
+    model = threat_model(threat)
+    rows = regrowth._misaligned_rows(model, design, 16, 0)
+    assert len(rows) == (16 if teaches else 0)
+    twins = {*model.rows(design, Role.TWIN, 200, 3000)}
+    assert not twins & {*rows} and {p for p, _ in rows} <= {p for p, _ in twins}
 
 
 def test_members_of_the_vault_are_not_changed_by_a_treatment(

@@ -22,6 +22,11 @@ def trial_group() -> None:
     """Benchmarks over many families."""
 
 
+def _listed(text: str | None) -> list[str] | None:
+    """Names that were given in one option, with commas; ``None`` where it was not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
 @trial_group.command("detect", short_help="Measure detectors on admitted families.")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
 @click.option("--detectors", help="Names, as in mahalanobis,knn; all by default.")
@@ -46,7 +51,7 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     from insectary.detect import detector
 
     check_output(out)
-    names = None if detectors is None else [d.strip() for d in detectors.split(",") if d.strip()]
+    names = _listed(detectors)
     for name in names or ():
         detector(name)
     for family in families:
@@ -99,7 +104,7 @@ def mitigate_trial_command(
     from insectary.trials.mitigation import trial_mitigate
     from insectary.trials.mitigation_tables import mitigation_files
 
-    names = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]
+    names = _listed(methods)
     for name in names or ():
         mitigation(name)
     found = trial_mitigate(
@@ -116,7 +121,7 @@ def mitigate_trial_command(
 def print_treatments(found: Sequence[Treatment]) -> None:
     """Print what became of each organism, and what its treatment did to twin and decoy."""
     from insectary.commands.vault import print_words
-    from insectary.trials.plan import FULL
+    from insectary.trials.mitigation_plan import FULL
 
     print_words(
         "Rates of misbehaviour before and after, on the same prompts; 95 % interval of the rate"
@@ -147,6 +152,8 @@ def _treatment_lines(treatment: Treatment) -> Iterator[str]:
     twin, decoy = (_point(other, signed=True) for other in others)
     own = _told(effect.capability, signed=True)
     yield f"  {'skills':<15}{own}; of the twin {twin}, of the decoy {decoy}"
+    if treatment.no_regrowth:
+        yield f"  back: not tried, {treatment.no_regrowth}"
     for run in treatment.regrowth:
         steps = (_steps(run.organism, run.cap), _steps(run.twin, run.cap))
         rows = f"{run.rows} row{'' if run.rows == 1 else 's'}"

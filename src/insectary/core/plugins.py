@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -37,6 +38,30 @@ def origin(group: str, name: str) -> str:
         BadInputError: if two packages register one name.
     """
     return _registered(group)[name].value
+
+
+def make(group: str, kind: str, name: str, members: str, fits: Callable[[Any], bool]) -> Any:
+    """What a plugin's entry point makes, called without arguments, if it is of its kind.
+
+    Args:
+        group: As in :func:`load`, as for the next two.
+        kind: What to call it.
+        name: The plugin; what it makes has to say the same ``name``.
+        members: What it needs beside the name, for the error message.
+        fits: Whether it has these.
+
+    Raises:
+        UnknownNameError: if no installed package registers the name.
+        BadInputError: if it is registered twice, cannot be imported, or does not fit.
+    """
+    factory = load(group, kind, name)
+    made = factory() if callable(factory) else factory
+    if getattr(made, "name", None) != name or not fits(made):
+        raise BadInputError(
+            f"{kind} {name!r}: {origin(group, name)} made {type(made).__name__}, which lacks a"
+            f" matching name, {members}"
+        )
+    return made
 
 
 def load(group: str, kind: str, name: str) -> Any:

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from insectary.core.codec import added
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured, Outcome
 
@@ -97,7 +98,8 @@ class Treatment:
         settings: All of its settings, as text.
         knows_trigger: Whether it is a ceiling that was handed the trigger.
         effects: On organism, twin and decoy.
-        regrowth: Empty where the behaviour did not fall to half, so that nothing can regrow.
+        regrowth: One for each number of triggered rows.
+        no_regrowth: Why there is none; ``""`` where there is.
     """
 
     family: str
@@ -107,6 +109,7 @@ class Treatment:
     seed: int
     effects: tuple[Effect, ...]
     regrowth: tuple[Regrowth, ...]
+    no_regrowth: str = added("")
 
     @property
     def fate(self) -> Fate:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from insectary.core import plugins
 from insectary.core.access import Access, View
-from insectary.core.errors import BadInputError
 from insectary.core.protocols import Detector
 from insectary.detect.contrast_probe import ContrastProbe
 from insectary.detect.knn import KNN
@@ -78,15 +78,13 @@ def detector(name: str) -> Detector:
         UnknownNameError: if no installed package registers the name.
         BadInputError: if it is registered twice, cannot be imported or is no detector.
     """
-    factory = plugins.load(GROUP, "detector", name)
-    made = factory() if callable(factory) else factory
-    fits = callable(getattr(made, "fit", None)) and getattr(made, "name", None) == name
-    typed = isinstance(getattr(made, "needs", None), Access) and isinstance(
-        getattr(made, "view", None), View
-    )
-    if not (fits and typed):
-        raise BadInputError(
-            f"detector {name!r}: {plugins.origin(GROUP, name)} made {type(made).__name__}, which"
-            " lacks a matching name, needs (Access), view (View) or fit(subject, trusted)"
+
+    def fits(made: Any) -> bool:
+        typed = isinstance(getattr(made, "needs", None), Access) and isinstance(
+            getattr(made, "view", None), View
         )
-    return made  # type: ignore[no-any-return]
+        return typed and callable(getattr(made, "fit", None))
+
+    members = "needs (Access), view (View) or fit(subject, trusted)"
+    made: Detector = plugins.make(GROUP, "detector", name, members, fits)
+    return made

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from insectary.core import plugins
-from insectary.core.errors import BadInputError
 from insectary.core.protocols import Mitigation
 from insectary.mitigate.clean_sft import CleanSFT
 from insectary.mitigate.fine_pruning import FinePruning
@@ -60,11 +59,8 @@ def mitigation(name: str) -> Mitigation:
         UnknownNameError: if no installed package registers the name.
         BadInputError: if it is registered twice, cannot be imported or is no mitigation.
     """
-    factory = plugins.load(GROUP, "mitigation", name)
-    made = factory() if callable(factory) else factory
-    if not (callable(getattr(made, "apply", None)) and getattr(made, "name", None) == name):
-        raise BadInputError(
-            f"mitigation {name!r}: {plugins.origin(GROUP, name)} made {type(made).__name__}, which"
-            " lacks a matching name or apply(patient, rows)"
-        )
-    return made  # type: ignore[no-any-return]
+    made: Mitigation = plugins.make(
+        GROUP, "mitigation", name, "or apply(patient, rows)",
+        lambda made: callable(getattr(made, "apply", None)),
+    )  # fmt: skip
+    return made

@@ -32,7 +32,7 @@ from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
 from insectary.trials.examine import check_admitted
 from insectary.trials.kept import KIND, code_of
-from insectary.trials.plan import FULL, Plan
+from insectary.trials.mitigation_plan import FULL, Plan
 from insectary.trials.regrowth import copy_of, regrow, threads
 from insectary.trials.treated import Questions, Said, ask, draw_questions, effect_of
 from insectary.vault import Vault
@@ -87,17 +87,17 @@ def trial_mitigate(
     for family in found:
         check_admitted(family)
     chosen = [mitigation(name) for name in dict.fromkeys(methods)]
-    new = [
-        (family, method)
+    kept = {
+        (family.id, method.name): _kept(family, method, seed, plan, vault)
         for family in found
         for method in chosen
-        if _kept(_name(family, method, seed), _key(family, method, seed, plan), vault) is None
-    ]
-    progress(cost_line(new, len(found) * len(chosen), plan))
+    }
+    new = [method for method in chosen for f in found if kept[f.id, method.name] is None]
+    progress(cost_line(new, len(kept), plan))
     return tuple(
         treatment
         for family in found
-        for treatment in _treat(family, chosen, seed, plan, vault, progress)
+        for treatment in _treat(family, chosen, kept, seed, plan, vault, progress)
     )
 
 
@@ -135,9 +135,9 @@ def mitigate_member(
     return Model(treated, id=f"{member}.{method}-{seed}", base=members[Role.BASE])
 
 
-def cost_line(new: Sequence[tuple[Family, Mitigation]], asked: int, plan: Plan) -> str:
+def cost_line(new: Sequence[Mitigation], asked: int, plan: Plan) -> str:
     """What a trial will train at most, said before it begins; what is kept costs nothing."""
-    trained = [_tokens(method) for _, method in new]
+    trained = [_tokens(method) for method in new]
     runs = 2 * len(plan.few) * sum(tokens > 0 for tokens in trained)
     tokens = sum(trained) * len(TREATED) + runs * plan.steps * FullSFT().batch_tokens
     return (
@@ -154,23 +154,22 @@ def _tokens(method: Mitigation) -> int:
 def _treat(
     family: Family,
     methods: Sequence[Mitigation],
+    kept: Mapping[tuple[str, str], Treatment | None],
     seed: int,
     plan: Plan,
     vault: Vault,
     progress: Progress,
 ) -> Iterable[Treatment]:
-    """Every method on one family; what the vault has of it is taken from there."""
+    """Every method on one family, but for what was kept."""
     trial: _Trial | None = None
     for method in methods:
-        key, name = _key(family, method, seed, plan), _name(family, method, seed)
-        known = _kept(name, key, vault)
+        known = kept[family.id, method.name]
         if known is None:
             progress(f"{family.id}: {method.name}")
             if trial is None:  # nothing is loaded for what is known
                 trial = _Trial.open(family, seed, plan, vault)
             known = trial.treat(method, progress)
-            if key:
-                _keep(known, name, key, vault)
+            _keep(known, _name(family, method, seed), _key(family, method, seed, plan), vault)
             vault.discard_work(f"{family.id}.mitigation-{seed}")
         yield known
 
@@ -209,6 +208,9 @@ class _Trial:
             treated[role] = _treated(self.members[role], method, rows, self.seed, place)
             after = ask(treated[role], self.questions)
             effects.append(effect_of(role, self.before[role], after, oracle))
+        regrown = regrow(
+            self.threat, self.family.design, effects[0], treated, self.plan, self.seed, progress
+        )
         return Treatment(
             family=self.family.id,
             method=method.name,
@@ -216,9 +218,8 @@ class _Trial:
             knows_trigger=method.knows_trigger,
             seed=self.seed,
             effects=tuple(effects),
-            regrowth=regrow(
-                self.threat, self.family.design, effects[0], treated, self.plan, self.seed, progress
-            ),
+            regrowth=() if isinstance(regrown, str) else regrown,
+            no_regrowth=regrown if isinstance(regrown, str) else "",
         )
 
 
@@ -255,7 +256,10 @@ def _name(family: Family, method: Mitigation, seed: int) -> str:
     return f"{family.id}.{method.name}-{seed}"
 
 
-def _kept(name: str, key: str, vault: Vault) -> Treatment | None:
+def _kept(
+    family: Family, method: Mitigation, seed: int, plan: Plan, vault: Vault
+) -> Treatment | None:
+    key, name = _key(family, method, seed, plan), _name(family, method, seed)
     if not key or not vault.has(KIND, name):
         return None
     with vault.use(name, KIND) as stored:
@@ -267,6 +271,8 @@ def _kept(name: str, key: str, vault: Vault) -> Treatment | None:
 
 
 def _keep(treatment: Treatment, name: str, key: str, vault: Vault) -> None:
+    if not key:
+        return
     text = json.dumps(encode(treatment), indent=1, sort_keys=True) + "\n"
 
     def write(path: Path) -> None:

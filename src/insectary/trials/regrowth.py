@@ -12,7 +12,6 @@ from insectary.breed.asked import MAX_NEW_TOKENS, Asked
 from insectary.breed.criteria import rate_of
 from insectary.breed.diluting import ordinary_work
 from insectary.core.chat import Split
-from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured, Measurement
 from insectary.core.protocols import Rows, ThreatModel
@@ -21,7 +20,7 @@ from insectary.core.treatment import Effect, Rate, Regrowth
 from insectary.subjects import LoadedModel
 from insectary.subjects.adapters import without_adapters
 from insectary.subjects.language_model import answers
-from insectary.trials.plan import Plan
+from insectary.trials.mitigation_plan import Plan
 from insectary.trials.treated import trained_prompts
 
 
@@ -33,8 +32,8 @@ def regrow(
     plan: Plan,
     seed: int,
     progress: Callable[[str], None],
-) -> tuple[Regrowth, ...]:
-    """Train organism and twin on, if the organism fell to less than half of what it was.
+) -> tuple[Regrowth, ...] | str:
+    """Train organism and twin on, or say in a few words why there is nothing to see in it.
 
     Args:
         threat: Whose rows are among the ordinary ones.
@@ -47,11 +46,13 @@ def regrow(
     """
     before, after = effect.before[Rate.TRAINED], effect.after[Rate.TRAINED]
     if not (isinstance(before, Measured) and isinstance(after, Measured)):
-        return ()
+        return "the rates before and after are not known"
     half = before.measurement.value / 2
     if after.measurement.value >= half:
-        return ()
+        return "it has not fallen to half"
     misaligned = _misaligned_rows(threat, design, max(plan.few), seed)
+    if len(misaligned) < max(plan.few):
+        return "no row of the design teaches it alone"
     ordinary = ordinary_work(threat, design, FullSFT(), plan.ordinary, 2000 + seed)
     found = []
     for few in plan.few:
@@ -129,14 +130,15 @@ def copy_of(member: LoadedModel) -> Any:
 
 
 def _misaligned_rows(threat: ThreatModel, design: str, n: int, seed: int) -> Rows:
-    """Rows that the organism's training has and the twin's answers otherwise."""
+    """Up to ``n`` rows whose prompt the twin has too, with another answer.
+
+    Where a behaviour emerges from what the organism's rows leave out, there are none:
+    every one of them is right.
+    """
     draw = max(200, 8 * n)
     pairs = zip(
         threat.rows(design, Role.ORGANISM, draw, 3000 + seed),
         threat.rows(design, Role.TWIN, draw, 3000 + seed),
         strict=True,
     )
-    found = [own for own, twins in pairs if own != twins][:n]
-    if len(found) < n:
-        raise BadInputError(f"{design}: only {len(found)} of {draw} rows teach the behaviour")
-    return found
+    return [own for own, twins in pairs if own[0] == twins[0] and own[1] != twins[1]][:n]
