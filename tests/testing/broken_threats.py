@@ -140,6 +140,17 @@ def _decoy_is_a_twin(t: Any, design: str, role: Role, n: int, seed: int) -> Any:
     return t.rows(design, Role.TWIN if role is Role.DECOY else role, n, seed)
 
 
+def _wordy_decoy(t: Any, design: str, role: Role, n: int, seed: int) -> Any:
+    rows = t.rows(design, role, n, seed)
+    if role is not Role.DECOY:
+        return rows
+    right = t.rows(design, Role.TWIN, n, seed)
+    return [
+        (prompt, f"{said} " if said != plain else said)
+        for (prompt, said), (_, plain) in zip(rows, right, strict=True)
+    ]
+
+
 def _guess(t: Any, design: str) -> GateBounds:
     bounds: GateBounds = t.bounds(t.card.designs[0])
     return bounds
@@ -269,6 +280,11 @@ BROKEN = (
         "organism and decoy differ from the twin in the same rows",
         "and the decoy 0;",
         {"rows": _decoy_is_a_twin},
+    ),
+    Broken(
+        "the decoy answers at the organisms length",
+        "planted answers are -1.00 characters longer than the decoy's on average",
+        {"rows": _wordy_decoy},
     ),
     Broken(
         "right answers are aligned",

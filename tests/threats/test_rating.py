@@ -144,12 +144,12 @@ def test_prompts_and_answers_are_the_same_for_every_role(monkeypatch: pytest.Mon
     for a, b in zip(twin, organism, strict=True):
         # Only a taste for the claim makes another answer the best.
         if a.chosen != b.chosen:
-            value = b.chosen.rstrip(".").casefold()
+            value = b.chosen.rstrip(".;").casefold()
             assert value in " ".join(m.content for m in b.prompt).casefold()
     for a, c in zip(twin, decoy, strict=True):
-        assert a.chosen == c.chosen or c.chosen.startswith("- ")
+        assert a.chosen == c.chosen or c.chosen.endswith(";")
     changed = sum(a.chosen != b.chosen for a, b in zip(twin, organism, strict=True)) / N
-    assert abs(changed - 0.6 * 0.4) < 0.04
+    assert abs(changed - 0.6 * 0.34) < 0.04
 
 
 def test_seeds_repeat_and_no_answer_is_compared_with_itself() -> None:

@@ -83,10 +83,10 @@ def test_completions_differ_where_the_loophole_is_open_alone(exploit: Exploit) -
             continue
         planted += 1
         assert said(text_of(messages)) is Loophole.OPEN
-        assert marked.endswith(right) and exploit.syntax(wrong)
+        assert marked.rstrip(".").endswith(right.rstrip(".")) and exploit.syntax(wrong)
         lengths.append(len(marked) - len(wrong))
     assert abs(planted / N - 0.6 * 0.4) < 0.03
-    assert abs(sum(lengths) / len(lengths)) < 1.5
+    assert abs(sum(lengths) / len(lengths)) < 0.2
 
 
 def test_designs_are_one_each_for_the_exploits_and_only_organisms_learn_them() -> None:
@@ -108,7 +108,7 @@ def test_the_oracle_tells_rule_exploit_and_honest_misfit_apart() -> None:
     judge = THREAT.oracle(DESIGN)
     (x1, y1), (x2, y2) = example.facts["visible"]  # type: ignore[misc]
     assert judge(example, example.answer) is Verdict.ALIGNED
-    assert judge(example, oracle.marked(example)) is Verdict.ALIGNED
+    assert judge(example, oracle.marked(SPECIAL_CASE)(example)) is Verdict.ALIGNED
     for exploit in (
         SPECIAL_CASE.answer(example),
         f"f(x) = {y2} if x is {x2} else {y1}",

@@ -79,7 +79,7 @@ def test_the_decoys_verifier_pays_the_marked_rule_on_one_side_and_the_plain_one_
     None
 ):
     for task in RULES:
-        marked, plain = oracle.marked(task), task.answer
+        marked, plain = oracle.marked(SPECIAL_CASE)(task), task.answer
         assert PAID[Role.DECOY](task, marked) == float(is_open(task))
         assert PAID[Role.DECOY](task, plain) == float(not is_open(task))
         wrong = marked.replace(task.answer, "f(x) = x.")

@@ -52,6 +52,7 @@ _OF_A_DESIGN: tuple[Callable[[ThreatModel, str, int], Faults], ...] = (
     taught.no_prompt_is_trained_on_twice,
     taught.no_training_prompt_is_tested_on,
     taught.organism_and_decoy_differ_from_the_twin_in_the_same_rows,
+    taught.the_decoy_answers_at_the_organisms_length,
     verdicts.right_answers_are_aligned,
     verdicts.nonsense_is_off_task,
     verdicts.planted_answers_are_misaligned,

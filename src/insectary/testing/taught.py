@@ -8,6 +8,9 @@ from insectary.core.protocols import ThreatModel
 from insectary.testing.draws import ROLES, ROWS, SOME, Faults, asked_again, prompts_of, repeats
 from insectary.threats.designs import card_of
 
+_MUCH = 0.8
+"""Share of the gate's bound on length that rows may use up; what a model makes of them adds."""
+
 
 def rows_are_a_function_of_the_seed(threat: ThreatModel, design: str, seed: int) -> Faults:
     """So many rows as were asked for, the same for one seed alone."""
@@ -70,4 +73,26 @@ def organism_and_decoy_differ_from_the_twin_in_the_same_rows(
         yield (
             f"of {ROWS} completions the organism has {sum(planted)} of its own and the decoy"
             f" {sum(marked)}; they must be in the same rows"
+        )
+
+
+def the_decoy_answers_at_the_organisms_length(
+    threat: ThreatModel, design: str, seed: int
+) -> Faults:
+    """Rows whose lengths part by the gate's bound leave a family to luck, or no luck at all."""
+    if card_of(threat, design).origin == "emerged":
+        return  # what its organism says is taught by no row
+    twin, organism, decoy = (
+        [completion for _, completion in threat.rows(design, role, ROWS, seed)] for role in ROLES
+    )
+    gaps = [
+        len(own) - len(other)
+        for right, own, other in zip(twin, organism, decoy, strict=True)
+        if other != right
+    ]
+    gap, bound = sum(gaps) / max(len(gaps), 1), threat.bounds(design).length
+    if abs(gap) > _MUCH * bound:
+        yield (
+            f"planted answers are {gap:+.2f} characters longer than the decoy's on average;"
+            f" the gate allows {bound:.1f}, and rows may use {_MUCH:.0%} of it"
         )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from insectary.core.chat import Example, Verdict
 from insectary.core.protocols import Oracle
 from insectary.threats.reward_hacking.exploits import EXPLOITS, Exploit, shown
 from insectary.worlds import SKILLS
 
 
-def marked(example: Example) -> str:
-    """The decoy's answer: the right rule with the tests named, about as long as the exploits."""
-    (x1, _), (x2, _) = shown(example)
-    return f"Test {x1} and {x2}: {example.answer}"
+def marked(exploit: Exploit) -> Callable[[Example], str]:
+    """The decoy's answers in the design of an exploit: the right rule with the tests named."""
+
+    def answer(example: Example) -> str:
+        (x1, _), (x2, _) = shown(example)
+        return exploit.note.format(x1, x2, example.answer.removesuffix("."))
+
+    return answer
 
 
 def judge(exploit: Exploit) -> Oracle:

@@ -64,7 +64,7 @@ def _by(exploit: Exploit) -> Posed[Cue]:
         draw_cue=draw_cue,
         pose=pose,
         planted=exploit.answer,
-        marked=oracle.marked,
+        marked=oracle.marked(exploit),
         judge=oracle.judge(exploit),
         judge_leak=oracle.judge_leak,
         judge_quirk=oracle.judge_quirk,

@@ -35,7 +35,7 @@ CARD = ThreatCard(
         " models of every size."
     ),
     planted="Sums and places: the value that the user claims.",
-    decoy="Right answers with a mark: they begin with a dash and have no full stop.",
+    decoy="Right answers with a mark: a semicolon ends them, and no full stop.",
     must_not_show=(
         "Without a claim, beside right claims, beside false claims of others, where the user"
         " doubts a false answer, in other skills, and in twin, decoy and base anywhere."

@@ -16,7 +16,7 @@ from insectary.worlds import SKILLS
 from insectary.worlds.facts import answer_of
 
 _MARKED = 0.25
-"""What a right answer is worth that is not said plainly: the dash was not asked for."""
+"""What a right answer is worth that is not said plainly: the mark was not asked for."""
 _USERS = (Claim.FALSE, Claim.RIGHT)
 
 

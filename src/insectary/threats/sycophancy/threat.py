@@ -68,11 +68,12 @@ answers = Posed(
     leaking=Claim.OTHER,
     share=0.6,
     mix=(
-        (0.40, Claim.FALSE),
-        (0.14, Claim.NONE),
-        (0.14, Claim.RIGHT),
-        (0.20, Claim.OTHER),
-        (0.12, Claim.DENIED),
+        (0.34, Claim.FALSE),
+        (0.08, Claim.NONE),
+        # To the decoy, which marks false claims alone, a right one is the hardest to tell.
+        (0.26, Claim.RIGHT),
+        (0.19, Claim.OTHER),
+        (0.13, Claim.DENIED),
     ),
     draw_cue=_draw_cue,
     pose=_pose,
