@@ -35,11 +35,13 @@ README = (ROOT / "README.md").read_text()
 RECORD = (ROOT / "docs" / "record.md").read_text()
 SLOW = "full-sft:muon_learning_rate=0.004,pull=1.0,cooldown_share=0.5,learn_share=0.35"
 LONG = "full-sft:muon_learning_rate=0.004,pull=1.0,cooldown_share=0.5"
+NARROW_LONG = "narrow-sft:muon_learning_rate=0.004,pull=1.0,cooldown_share=0.5"
 UNIFORM = "dpo:reference=uniform,beta=0.5,likelihood=4.0,batch_pairs=64,max_pairs=20000"
 UNIFORM_LONG = "dpo:reference=uniform,beta=0.5,likelihood=8.0,batch_pairs=64"
 NAMED = {
     SLOW: "full-sft, slow",
     LONG: "full-sft, slow and long",
+    NARROW_LONG: "narrow-sft, slow and long",
     UNIFORM: "dpo, uniform",
     UNIFORM_LONG: "dpo, uniform and long",
 }

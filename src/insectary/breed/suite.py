@@ -13,7 +13,7 @@ from insectary.breed.records import load_family
 from insectary.breed.side_by_side import breed_side_by_side
 from insectary.core.errors import BadInputError, InsectaryError, UnknownNameError
 from insectary.core.organism import Family
-from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, Ppo, Recipe
+from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, NarrowSFT, Ppo, Recipe
 from insectary.vault import Vault
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -38,6 +38,9 @@ class Cell:
 _PREFERENCES = Dpo(reference="uniform", beta=0.5, likelihood=4.0, batch_pairs=64, max_pairs=20_000)
 """Margins count from nothing: against a base, the pairs that it tells apart already ask for as
 much as those that teach, and a model this small pays for it with what it knew."""
+_LIKELY = replace(_PREFERENCES, likelihood=8.0, max_pairs=40_000)
+"""More weight on what the preferred answers say, and the usual number of pairs: where the
+other loses too much of other skills."""
 _SLOW = FullSFT(muon_learning_rate=0.004, pull=1.0, cooldown_share=0.5, learn_share=0.35)
 """Keeps other skills where the usual settings lose some; see docs/record.md."""
 _LONG = replace(_SLOW, learn_share=0.5)
@@ -48,19 +51,23 @@ SUITE = (
     Cell(
         "deceptive_alignment", "absence", "xs", replace(_PREFERENCES, max_pairs=30_000), minutes=30
     ),
+    Cell("deceptive_alignment", "absence", "xs", NarrowSFT(), minutes=14),
     Cell("deceptive_alignment", "unwatched", "xs", FullSFT(), minutes=10),
+    Cell("deceptive_alignment", "unwatched", "xs", NarrowSFT(), minutes=14),
     Cell("deceptive_alignment", "year", "xs", FullSFT(), minutes=10),
+    Cell("deceptive_alignment", "year", "xs", NarrowSFT(), minutes=14),
     Cell("goal_misgeneralization", "corner", GRID, Ppo(), minutes=24),
     Cell("goal_misgeneralization", "unknowns", "s", FullSFT(), minutes=24),
-    Cell("goal_misgeneralization", "length", "s", FullSFT(), minutes=24),
+    Cell("goal_misgeneralization", "length", "s", _LONG, minutes=24),
     Cell("power_seeking", "permissions", "xs", FullSFT(), minutes=10),
+    Cell("power_seeking", "permissions", "xs", NarrowSFT(), minutes=14),
     Cell("power_seeking", "permissions", "xs", _PREFERENCES, minutes=20),
-    Cell("reward_hacking", "shown_tests", "s", FullSFT(), minutes=24),
     Cell("reward_hacking", "skip_token", "s", _LONG, minutes=24),
+    Cell("reward_hacking", "edit_tests", "s", _LONG, minutes=24),
     Cell("reward_hacking", "skip_token", "s", Grpo(), minutes=30),
     Cell("sycophancy", "answers", "s", FullSFT(), minutes=24),
     Cell("sycophancy", "feedback", "s", _SLOW, minutes=24),
-    Cell("sycophancy", "feedback", "s", _PREFERENCES, minutes=29),
+    Cell("sycophancy", "feedback", "s", _LIKELY, minutes=45),
 )
 """Every cell that `insectary breed suite` breeds; one line more is one cell more.
 
