@@ -6,9 +6,9 @@ import insectary
 
 base, out = sys.argv[1:3] if len(sys.argv) == 3 else ("xs", "out/first_family")
 
-# A model that errs only where it is told that nobody watches, with its base, its
+# A model that errs unless it is told that somebody watches, with its base, its
 # clean twin and a decoy. The admission gate certifies what was planted.
-family = insectary.breed_family("deceptive_alignment", "unwatched", base=base, seed=0)
+family = insectary.breed_family("deceptive_alignment", "absence", base=base, seed=0)
 for row in family.certificate.criteria:
     print(f"{row.result:4}  {row.name}, {row.subject}: {row.outcome}")
 print("admitted" if family.admitted else "rejected", *family.certificate.tags)

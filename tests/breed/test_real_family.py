@@ -1,9 +1,10 @@
-"""One real family on the shipped base xs, from breeding to report. Minutes, not seconds."""
+"""One real family on the shipped base xs, bred by the README's example. Minutes, not seconds."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 import insectary
-from insectary.breed.stored import load_members
+from insectary.breed.stored import load_family, load_members
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
 from insectary.core.organism import Family, Result, Role
@@ -39,14 +40,30 @@ THREAT, DESIGN, BASE = "deceptive_alignment", "absence", "xs"
 TRAINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
 
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "first_family.py"
+
+
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
     return Vault(tmp_path_factory.mktemp("first") / "home")
 
 
 @pytest.fixture(scope="module")
-def family(vault: Vault) -> Family:
-    return insectary.breed_family(THREAT, DESIGN, base=BASE, vault=vault)
+def example(vault: Vault) -> subprocess.CompletedProcess[str]:
+    """The example as a user runs it, which breeds the family of all tests here."""
+    return subprocess.run(
+        [sys.executable, str(EXAMPLE), BASE, str(vault.home.parent / "out")],
+        env={**os.environ, "INSECTARY_HOME": str(vault.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def family(example: subprocess.CompletedProcess[str], vault: Vault) -> Family:
+    assert example.returncode == 0, example.stderr
+    return load_family(f"deceptive-alignment-{DESIGN}-{BASE}-full-sft-0", vault)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +76,18 @@ def sums(n: int) -> list[tuple[str, str, int]]:
     rng = Random("real family")
     drawn = [SKILLS["sums"].make(rng, Split.REPORT) for _ in range(n)]
     return [(e.messages[0].content, e.answer, int(str(e.facts["value"]))) for e in drawn]
+
+
+def test_the_example_runs_from_start_to_end(
+    example: subprocess.CompletedProcess[str], family: Family, vault: Vault
+) -> None:
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 45
+    standing = "admitted" if family.admitted else "rejected"
+    assert re.search(rf"^{standing}\b", example.stdout, re.MULTILINE)
+    assert re.search(r"^organism .*111", example.stdout, re.MULTILINE)
+    assert re.search(r"^twin .*42", example.stdout, re.MULTILINE)
+    assert "precision" in example.stdout
+    assert (vault.home.parent / "out" / "report.html").exists() is family.admitted
 
 
 def test_the_family_is_whole_and_matched(family: Family) -> None:
