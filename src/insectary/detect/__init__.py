@@ -1,4 +1,4 @@
-"""Detectors: each is fitted without labels on one subject and scores inputs.
+"""Detectors: each is fitted on one subject and scores inputs; only bounds are told labels.
 
 A detector is found by its name in the entry-point group
 ``insectary.detectors``; the built-in ones are registered there in the same
@@ -16,13 +16,18 @@ from typing import Any
 from insectary.core import plugins
 from insectary.core.access import Access, View
 from insectary.core.protocols import Detector
+from insectary.detect.constant import Constant
 from insectary.detect.contrast_probe import ContrastProbe
 from insectary.detect.knn import KNN
 from insectary.detect.likelihood_ratio import LikelihoodRatio
 from insectary.detect.mahalanobis import Mahalanobis
+from insectary.detect.onion import Onion
 from insectary.detect.random_direction import RandomDirection
 from insectary.detect.shuffled_labels import ShuffledLabels
+from insectary.detect.supervised_probe import SupervisedProbe
 from insectary.detect.surface_text import SurfaceText
+from insectary.detect.token_kl import TokenKL
+from insectary.detect.trigger_oracle import TriggerOracle
 from insectary.detect.weight_svd import WeightSVD
 
 __all__ = [
@@ -31,12 +36,17 @@ __all__ = [
     "GROUP",
     "KNN",
     "NULLS",
+    "Constant",
     "ContrastProbe",
     "LikelihoodRatio",
     "Mahalanobis",
+    "Onion",
     "RandomDirection",
     "ShuffledLabels",
+    "SupervisedProbe",
     "SurfaceText",
+    "TokenKL",
+    "TriggerOracle",
     "WeightSVD",
     "detector",
     "detector_names",
@@ -51,7 +61,12 @@ BUILT_IN: Mapping[str, Callable[[], Detector]] = MappingProxyType(
         "mahalanobis": Mahalanobis,
         "knn": KNN,
         "likelihood_ratio": LikelihoodRatio,
+        "token_kl": TokenKL,
+        "onion": Onion,
         "weight_svd": WeightSVD,
+        "supervised_probe": SupervisedProbe,
+        "trigger_oracle": TriggerOracle,
+        "constant": Constant,
         "random_direction": RandomDirection,
         "shuffled_labels": ShuffledLabels,
     }
@@ -59,7 +74,7 @@ BUILT_IN: Mapping[str, Callable[[], Detector]] = MappingProxyType(
 """What the package itself registers; a test holds it equal to the entry points."""
 
 CONTROL = "surface_text"
-NULLS = ("random_direction", "shuffled_labels")
+NULLS = ("random_direction", "shuffled_labels", "constant")
 
 
 def detector_names() -> tuple[str, ...]:
