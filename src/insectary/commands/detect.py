@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("detect")
 @click.argument("family")
 @click.option(
-    "--detector", "detectors", multiple=True, help="As in knn; may be given again. All by default."
+    "--detector", "detectors", multiple=True, help="As in knn; may be given again. All but onion by default."
 )
 @click.option("--seed", default=0, show_default=True, help="Draws the prompts.")
 @click.option("--json", "as_json", is_flag=True, help="Every row as JSON.")

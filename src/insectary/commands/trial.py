@@ -30,7 +30,7 @@ def _listed(text: str | None) -> list[str] | None:
 
 @trial_group.command("detect", short_help="Measure detectors on admitted families.")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
-@click.option("--detectors", help="Names, as in mahalanobis,knn; all by default.")
+@click.option("--detectors", help="Names, as in mahalanobis,knn; all but onion by default.")
 @click.option("--seed", default=0, show_default=True, help="Draws the prompts.")
 @click.option(
     "--out",
