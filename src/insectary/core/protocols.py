@@ -158,6 +158,29 @@ class Drawing(Detector, Protocol):
         ...
 
 
+class RowDetector(Protocol):
+    """A detector of training rows. It is told neither labels nor which member it looks at."""
+
+    @property
+    def name(self) -> str:
+        """Standard name in the field."""
+        ...
+
+    @property
+    def needs(self) -> Access:
+        """``TRAINING_DATA``."""
+        ...
+
+    def score_rows(self, subject: Subject, rows: Sequence[Transcript]) -> Floats:
+        """Scores, shape (rows, candidates); higher is more suspicious.
+
+        Args:
+            subject: What was trained on the rows.
+            rows: Prompts with the completions that were trained on.
+        """
+        ...
+
+
 Rows = Sequence[tuple[Conversation, str]]
 """(prompt, completion) pairs."""
 
