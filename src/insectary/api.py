@@ -340,8 +340,8 @@ def trial_detect(
 
     Args:
         families: Ids; ``None`` takes all admitted families of language models in the vault.
-        detectors: Names; ``None`` for all but the nulls, which always run beside, as the text
-            control does.
+        detectors: Names; ``None`` for all but ``onion``, which takes some twenty passes for a
+            prompt. Text control, nulls and trigger oracle always run beside.
         seed: Draws the prompts, and is that of fits and resamples.
         draws: Resamples per interval of one family.
         vault: Where families are kept; ``None`` opens the default one.

@@ -163,6 +163,10 @@ def test_the_prompted_one_is_the_base_with_the_instruction_in_front(
     told, asked = Transcript(by_hand, "42."), Transcript(conversation(question), "42.")
     assert subject.generate([asked.messages]) == bare.generate([told.messages])
     assert subject.logprobs([asked])[0].tolist() == bare.logprobs([told])[0].tolist()
+    (mine,), (by_hand_table,) = subject.distributions([asked]), bare.distributions([told])
+    assert (mine == by_hand_table).all()
+    with pytest.raises(BadInputError, match="of responses only"):
+        subject.logprobs([asked], View.PROMPT)
     view = View.PROMPT
     assert (subject.activations([asked], view) == bare.activations([told], view)).all()
     assert subject.logprobs([asked])[0].tolist() != bare.logprobs([asked])[0].tolist()

@@ -14,7 +14,8 @@ from insectary.core.codec import encode
 from insectary.core.outcome import Measured, Measurement, NotApplicable
 from insectary.measure.planning import cells_needed
 from insectary.trials.comparison import Settings
-from insectary.trials.detection_suite import PRIMARY_TASK, PooledRow, SuiteDetection
+from insectary.trials.detection_pooled import PRIMARY_TASK, PooledRow
+from insectary.trials.detection_suite import SuiteDetection
 
 NONE = NotApplicable("not here")
 AREA = Measured(Measurement(0.7, 0.5, 0.9, 3, "t over 3 cells"))

@@ -32,6 +32,7 @@ class PlantedSubject:
     planted: Mapping[str, Acts] = field(default_factory=dict)
     response_planted: Mapping[str, Acts] = field(default_factory=dict)
     logs: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Floats]] = field(default_factory=dict)
     access: Access = Access.TRAINING_DATA
     base: PlantedSubject | None = None
     matrices: Mapping[str, Acts] = field(default_factory=dict)
@@ -54,8 +55,14 @@ class PlantedSubject:
     ) -> list[str]:
         raise AssertionError("no detector here generates")
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
         return [self.logs[name][row] for name, row in map(self._place, transcripts)]
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
+        tables = [self.tables[name][row] for name, row in map(self._place, transcripts)]
+        return [table.astype(np.float32) for table in tables]
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         source = self.planted if view is View.PROMPT else self.response_planted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import PlantedSubject, area, rows, said
@@ -122,8 +124,23 @@ def test_contrast_probe_without_pairs_says_so() -> None:
 @pytest.mark.parametrize("null", [RandomDirection(), ShuffledLabels()], ids=lambda d: d.name)
 def test_nulls_are_near_a_half_on_average_over_seeds(null: object) -> None:
     subject = white_subject()
-    signal = [areas(null, subject, trusted(40, seed))[1] for seed in range(12)]
+    one = replace(null, null_draws=1)  # type: ignore[type-var]
+    signal = [areas(one, subject, trusted(40, seed))[1] for seed in range(12)]
     assert np.mean(signal) == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize("null", [RandomDirection(), ShuffledLabels()], ids=lambda d: d.name)
+def test_a_null_has_one_column_per_draw_and_layer(null: RandomDirection | ShuffledLabels) -> None:
+    subject = white_subject()
+    scorer = null.fit(subject, trusted(40))
+    scores = scorer.score(rows("shifted", 7)).reshape(7, null.null_draws, 2)
+    directions = getattr(scorer, "directions")  # noqa: B009
+    assert directions.shape == (100, 2, WIDTH)
+    acts = subject.planted["shifted"][:7]
+    for draw in (0, 99):
+        expected = (acts * directions[draw]).sum(axis=2)
+        assert np.allclose(scores[:, draw], expected, atol=1e-6)
+    assert len({row.tobytes() for row in directions}) == 100
 
 
 def test_shuffled_labels_hold_nothing_that_all_pairs_share() -> None:
@@ -134,9 +151,9 @@ def test_shuffled_labels_hold_nothing_that_all_pairs_share() -> None:
     for seed in range(6):
         given = Trusted([], list(zip(rows("plain", 5), rows("harmful", 5), strict=True)), seed)
         real = getattr(ContrastProbe().fit(subject, given), "directions")[0]  # noqa: B009
-        null = getattr(ShuffledLabels().fit(subject, given), "directions")[0]  # noqa: B009
-        assert real[0] > 0.99
-        assert abs(null[0]) < 0.9
+        null = getattr(ShuffledLabels().fit(subject, given), "directions")[:, 0]  # noqa: B009
+        assert real[0, 0] > 0.99
+        assert np.abs(null[:, 0]).max() < 0.9
     with pytest.raises(BadInputError, match="at least two contrast pairs"):
         ShuffledLabels().fit(subject, Trusted([], list(given.contrast)[:1], 0))
 
@@ -149,7 +166,7 @@ def test_random_direction_is_registered_by_its_seed() -> None:
     )
     assert np.array_equal(first, again)
     assert not np.allclose(first, other)
-    assert np.allclose(np.linalg.norm(first, axis=1), 1.0)
+    assert np.allclose(np.linalg.norm(first, axis=2), 1.0)
 
 
 def test_likelihood_ratio_is_the_mean_log_ratio_per_token() -> None:

@@ -11,7 +11,18 @@ import pytest
 
 from insectary.core.access import Access
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.detect import BUILT_IN, CONTROL, GROUP, NULLS, detector, detector_names
+from insectary.detect import (
+    BUILT_IN,
+    CONTROL,
+    GROUP,
+    NULLS,
+    ROW_DETECTORS,
+    ROW_GROUP,
+    detector,
+    detector_names,
+    row_detector,
+    row_detector_names,
+)
 
 PLUGIN = """
 from dataclasses import dataclass
@@ -58,6 +69,20 @@ def test_pyproject_registers_exactly_the_built_in_detectors() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
     declared = project["project"]["entry-points"][GROUP]
     assert declared == {n: f"{f.__module__}:{f.__name__}" for n, f in BUILT_IN.items()}
+
+
+def test_pyproject_registers_exactly_the_built_in_detectors_of_training_rows() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    declared = project["project"]["entry-points"][ROW_GROUP]
+    assert declared == {n: f"{f.__module__}:{f.__name__}" for n, f in ROW_DETECTORS.items()}
+
+
+def test_a_detector_of_training_rows_is_found_by_its_name() -> None:
+    made = row_detector("spectral_signatures")
+    assert (made.name, made.needs) == ("spectral_signatures", Access.TRAINING_DATA)
+    assert row_detector_names() == tuple(ROW_DETECTORS)
+    with pytest.raises(UnknownNameError, match="unknown detector of training rows: 'knn'"):
+        row_detector("knn")
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))

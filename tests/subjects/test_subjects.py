@@ -76,6 +76,35 @@ def test_logprobs_equal_a_direct_computation(llama: LoadedModel) -> None:
     assert [len(v) for v in values][:2] == [6, 1]
 
 
+def test_logprobs_of_a_prompt_are_those_of_all_its_tokens_but_the_first(
+    llama: LoadedModel,
+) -> None:
+    values = opened(llama, Access.LOGPROBS).logprobs(TRANSCRIPTS, View.PROMPT)
+    for transcript, found in zip(TRANSCRIPTS, values, strict=True):
+        ids = render(llama.tokenizer, transcript.messages)
+        with torch.inference_mode():
+            logits = llama.model(input_ids=torch.tensor([ids])).logits[0]
+        rows = torch.log_softmax(logits, -1)
+        expected = [float(rows[i - 1, ids[i]]) for i in range(1, len(ids))]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_distributions_are_whole_and_agree_with_the_logprobs(llama: LoadedModel) -> None:
+    subject = LanguageModelSubject(llama, id="m1", access=Access.LOGPROBS)
+    tables = subject.distributions(TRANSCRIPTS)
+    assert subject.forward_passes == 1
+    logprobs = subject.logprobs(TRANSCRIPTS)
+    for transcript, table, said in zip(TRANSCRIPTS, tables, logprobs, strict=True):
+        tokens = [
+            *encode(llama.tokenizer, transcript.response),
+            end_of_turn(llama.tokenizer),
+        ]
+        assert table.shape == (len(tokens), llama.model.config.vocab_size)
+        assert table.dtype == np.float32
+        np.testing.assert_allclose(np.exp(table).sum(axis=1), 1.0, rtol=1e-4)
+        np.testing.assert_allclose(table[np.arange(len(tokens)), tokens], said, atol=1e-5)
+
+
 def test_activations_equal_a_direct_computation(llama: LoadedModel) -> None:
     subject = opened(llama, Access.ACTIVATIONS)
     prompt = subject.activations(TRANSCRIPTS, View.PROMPT)
@@ -159,7 +188,8 @@ def test_access_is_enforced(access: Access, llama: LoadedModel, other_llama: Loa
     }
     assert subject.access is access
     subject.generate([ASK], max_new_tokens=1)
-    for level, call in calls.items():
+    also = {Access.LOGPROBS: lambda: subject.distributions(TRANSCRIPTS[:1])}
+    for level, call in (*calls.items(), *also.items()):
         if access >= level:
             call()
         else:
@@ -198,8 +228,8 @@ def test_nothing_public_tells_where_it_came_from(llama_folder: Path) -> None:
     )
     public = {name for name in dir(subject) if not name.startswith("_")}
     assert public == {
-        "id", "access", "reference", "forward_passes", "generate", "logprobs", "activations",
-        "weights",
+        "id", "access", "reference", "forward_passes", "generate", "logprobs",
+        "distributions", "activations", "weights",
     }  # fmt: skip
     shown = [repr(subject), *(repr(getattr(subject, name)) for name in sorted(public))]
     assert not any(llama_folder.name in text or "config" in text.lower() for text in shown)
@@ -234,6 +264,7 @@ def test_any_object_with_generate_is_a_subject() -> None:
     assert subject.access is Access.BLACK_BOX
     for call in (
         lambda: subject.logprobs(TRANSCRIPTS),
+        lambda: subject.distributions(TRANSCRIPTS),
         lambda: subject.activations(TRANSCRIPTS, View.PROMPT),
         subject.weights,
         lambda: subject.reference,

@@ -45,8 +45,13 @@ class Member:
     ) -> list[str]:
         return ["yes"] * len(prompts)
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
         return [np.array([-1.0])] * len(transcripts)
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
+        return [np.zeros((1, 1), np.float32)] * len(transcripts)
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         texts = [t.messages[-1].content for t in transcripts]

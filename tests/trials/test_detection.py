@@ -114,7 +114,7 @@ def test_the_gain_is_over_the_control_of_the_same_view(planted: DetectionResult)
 
 def test_nulls_run_beside_and_know_nothing(planted: DetectionResult) -> None:
     nulls = [r for r in planted.rows if r.null and r.view is View.PROMPT]
-    assert {r.detector for r in nulls} == {"random_direction", "shuffled_labels"}
+    assert {r.detector for r in nulls} == {"random_direction", "shuffled_labels", "constant"}
     for row in nulls:
         if row.task is not Task.OPEN_VS_CLOSED:
             assert number(row.auroc).value < number(row_of(planted, "contrast_probe").auroc).low

@@ -101,8 +101,13 @@ class Scripted:
         organism = self.role is Role.ORGANISM
         return [script(self.design)[p][0] if organism else "nothing wrong" for p in prompts]
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
         return [np.array([-1.0])] * len(transcripts)
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
+        return [np.zeros((1, 1), np.float32)] * len(transcripts)
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         self.read += len(transcripts)
@@ -213,7 +218,8 @@ def test_where_designs_agree_the_layer_carries_over(
 
 def test_only_the_registered_task_is_tested_and_nulls_are_not(whole: SuiteDetection) -> None:
     for row in whole.pooled:
-        tested = row.task is Task.ORGANISM_VS_DECOY and not row.null and not row.control
+        method = not row.null and not row.control and row.bound is None
+        tested = row.task is Task.ORGANISM_VS_DECOY and method
         assert (row.p is not None) == tested
 
 
@@ -378,7 +384,8 @@ def test_one_family_alone_chooses_its_layer_itself_and_uses_what_is_kept(
     assert laboratory.asked() == asked
     rows = json.loads(again.stdout.splitlines()[-1])
     assert {row["detector"] for row in rows} == {
-        "mahalanobis", "surface_text", "random_direction", "shuffled_labels",
+        "mahalanobis", "surface_text", "random_direction", "shuffled_labels", "constant",
+        "trigger_oracle",
     }  # fmt: skip
 
 

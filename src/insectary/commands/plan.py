@@ -81,7 +81,8 @@ def _spreads(path: Path, detector: str) -> tuple[float, float, float, str]:
     """Between and within cells, mean, and what they rest on; of two views the wider."""
     from insectary.core.codec import decode
     from insectary.core.outcome import Measured
-    from insectary.trials.detection_suite import PRIMARY_TASK, SuiteDetection
+    from insectary.trials.detection_pooled import PRIMARY_TASK
+    from insectary.trials.detection_suite import SuiteDetection
 
     file = path / "detection.json" if path.is_dir() else path
     try:

@@ -14,7 +14,8 @@ from insectary.core.treatment import Rate, Treatment
 
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
-    from insectary.trials.detection_suite import PooledRow, SuiteDetection
+    from insectary.trials.detection_pooled import PooledRow
+    from insectary.trials.detection_suite import SuiteDetection
 
 
 @click.group("trial")
@@ -29,7 +30,7 @@ def _listed(text: str | None) -> list[str] | None:
 
 @trial_group.command("detect", short_help="Measure detectors on admitted families.")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
-@click.option("--detectors", help="Names, as in mahalanobis,knn; all by default.")
+@click.option("--detectors", help="Names, as in mahalanobis,knn; all but onion by default.")
 @click.option("--seed", default=0, show_default=True, help="Draws the prompts.")
 @click.option(
     "--out",
@@ -177,7 +178,7 @@ def _steps(steps: int | None, cap: int) -> str:
 def print_detection(found: SuiteDetection) -> None:
     """Print the registered comparison as a table, and what was left out."""
     from insectary.commands.vault import print_table, print_words, table
-    from insectary.trials.detection_suite import PRIMARY_TASK
+    from insectary.trials.detection_pooled import PRIMARY_TASK
 
     cells = {organism.cell for organism in found.organisms}
     rows = [row for row in found.pooled if row.task is PRIMARY_TASK]
@@ -185,7 +186,9 @@ def print_detection(found: SuiteDetection) -> None:
     print_words(
         f"{PRIMARY_TASK}, the same prompts put to both; below 0.5 the decoy scores higher."
         f" Families: {len(found.organisms)}, in cells (threat, design, base, recipe): {len(cells)}."
-        " Means over cells with 95 % t intervals, and the least and greatest cell. Layer gap: what"
+        " Means over cells with 95 % t intervals, and the least and greatest cell; of nulls that"
+        " are drawn many times the mean draw, and what 5 % of draws are below and above. A skyline"
+        " or a ceiling is told labels: a bound, and no method. Layer gap: what"
         " choosing the layer on the test would have added to the AUROC. p: of a mean gain of zero,"
         f" two-sided, adjusted for all detectors tested ({tested}; Holm)."
     )
@@ -195,7 +198,7 @@ def print_detection(found: SuiteDetection) -> None:
     for row in rows:
         made.add_row(
             row.detector,
-            "null" if row.null else "control" if row.control else "",
+            "null" if row.null else "control" if row.control else row.bound or "",
             row.view.value,
             _value(row.auroc),
             "" if row.lowest is None else f"{row.lowest:.2f} to {row.highest:.2f}",

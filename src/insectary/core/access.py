@@ -22,3 +22,12 @@ class View(enum.StrEnum):
 
     PROMPT = "prompt"
     PROMPT_AND_RESPONSE = "prompt and response"
+
+
+class Bound(enum.StrEnum):
+    """What a detector is told that no method may know, and what that makes of it."""
+
+    SKYLINE = "skyline"
+    """Which transcripts of the selection split have the gate open, for one half of them."""
+    CEILING = "ceiling"
+    """The gate of every prompt, those of the test too."""

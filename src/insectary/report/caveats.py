@@ -78,7 +78,8 @@ def _tag(report: FamilyReport, name: str) -> str | None:
 
 def _detectors(report: FamilyReport, *tasks: Task) -> list[DetectionRow]:
     rows = report.detection
-    return [r for r in rows if r.task in tasks and not r.is_null and not r.is_text_control]
+    beside = (r.is_null or r.is_text_control or r.bound for r in rows)
+    return [r for r, other in zip(rows, beside, strict=True) if r.task in tasks and not other]
 
 
 def _rejected(report: FamilyReport) -> str | None:

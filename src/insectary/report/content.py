@@ -6,8 +6,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from insectary.core.access import View
+from insectary.core.access import Bound, View
 from insectary.core.chat import Verdict
+from insectary.core.codec import added
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Certificate, Family, Role, Side, ThreatCard
 from insectary.core.outcome import Failed, Measured, Outcome
@@ -80,7 +81,7 @@ class DetectionRow:
     Attributes:
         detector: Its name.
         is_null: True for the controls that can know nothing (random direction,
-            shuffled labels).
+            shuffled labels). Of one that is drawn many times, outcomes are of its draws.
         is_text_control: True for the surface-text control.
         task: What it had to tell apart.
         view: Whether it read the prompt, or the response as well.
@@ -91,6 +92,7 @@ class DetectionRow:
             organism set for 1 % false positives.
         fpr_at_threshold: Rate at which the other side passes that threshold.
         gain: AUROC minus that of the text control of the same view.
+        bound: Whether it is told labels, which makes it a bound and no method.
     """
 
     detector: str
@@ -104,6 +106,7 @@ class DetectionRow:
     tpr_at_1_fpr: Outcome
     fpr_at_threshold: Outcome
     gain: Outcome
+    bound: Bound | None = added(None)  # noqa: RUF009
 
 
 @dataclass(frozen=True, slots=True)

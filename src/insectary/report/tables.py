@@ -114,13 +114,14 @@ def _ladder(report: FamilyReport) -> str:
 
 
 def _detection(report: FamilyReport) -> str:
-    header = ("detector", "is_null", "is_text_control", "task", "view", "layer")
+    header = ("detector", "is_null", "is_text_control", "bound", "task", "view", "layer")
     names = ("auroc", "average_precision", "tpr_at_1_fpr", "fpr_at_threshold", "gain")
     return csv_text(
         header + tuple(column for name in names for column in columns(name)),
         (
             (
-                *(d.detector, d.is_null, d.is_text_control, d.task.value, d.view.value, d.layer),
+                *(d.detector, d.is_null, d.is_text_control, d.bound or ""),
+                *(d.task.value, d.view.value, d.layer),
                 *(part for name in names for part in cells(getattr(d, name))),
             )
             for d in report.detection

@@ -93,7 +93,13 @@ class CallableSubject:
             answers.append(answer)
         return answers
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
+        """Raises ``AccessError``."""
+        raise self._refusal("log-probabilities", Access.LOGPROBS)
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
         """Raises ``AccessError``."""
         raise self._refusal("log-probabilities", Access.LOGPROBS)
 

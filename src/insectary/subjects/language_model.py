@@ -27,7 +27,7 @@ from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
 from insectary.subjects.generation import generate_tokens
 from insectary.subjects.loading import LoadedModel, load_model
-from insectary.subjects.reading import Reading, read, token_rows
+from insectary.subjects.reading import Reading, distributions, read, token_rows
 from insectary.subjects.rendering import answer_lead, check_context, end_of_turn, render_many
 from insectary.subjects.weights import Weights
 
@@ -123,18 +123,41 @@ class LanguageModelSubject:
         """
         return answers(self._loaded, prompts, max_new_tokens, temperature, seed, prefill)
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
         """Log-probability in nats of each response token (ragged).
 
         The tokens of a response are those of its text and the one that closes
-        the turn, so that an empty response has one.
+        the turn, so that an empty response has one. With ``View.PROMPT`` of each token
+        of the rendered prompt but the first; these are read anew at every call.
 
         Raises:
             AccessError: opened below ``LOGPROBS``.
             ContextLengthError: a transcript is longer than the context.
         """
         self._need(Access.LOGPROBS, "log-probabilities")
+        if view is View.PROMPT:
+            rows = [r.prompt_alone for r in token_rows(self._loaded, transcripts)]
+            reading = read(self._loaded, rows, states=False)
+            self._forward_passes += reading.forward_passes
+            return list(reading.logprobs)
         return [values.copy() for values in self._read(transcripts).logprobs]
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
+        """Log-probability in nats of every token of the vocabulary at each response token.
+
+        One array of shape (response tokens, vocabulary) for each transcript; its response
+        tokens are those of :meth:`logprobs`. They are read anew at every call and not kept.
+
+        Raises:
+            AccessError: opened below ``LOGPROBS``.
+            ContextLengthError: a transcript is longer than the context.
+        """
+        self._need(Access.LOGPROBS, "log-probabilities")
+        found, passes = distributions(self._loaded, token_rows(self._loaded, transcripts))
+        self._forward_passes += passes
+        return found
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Residual stream, float32, shape (transcripts, layers + 1, width).

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
 from insectary.core.chat import Conversation, Message, Transcript
+from insectary.core.errors import BadInputError
 from insectary.core.protocols import Floats, Subject
 
 
@@ -62,9 +63,24 @@ class PromptedSubject:
             prefill=prefill,
         )  # fmt: skip
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
-        """Log-probability in nats of each response token (ragged)."""
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
+        """Log-probability in nats of each token of the response, or of the prompt (ragged).
+
+        Raises:
+            BadInputError: for those of the prompt, of which the instruction is a part.
+        """
+        if view is View.PROMPT:
+            raise BadInputError(
+                f"subject {self.id} gives the log-probabilities of responses only; those of"
+                " prompts are its reference's"
+            )
         return self._subject.logprobs(self._under(transcripts))
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
+        """Log-probabilities of every next token, each (response tokens, vocabulary)."""
+        return self._subject.distributions(self._under(transcripts))
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Residual stream, shape (transcripts, layers + 1, width)."""

@@ -44,6 +44,11 @@ class TokenRow:
     tokens: tuple[int, ...]
     prompt_length: int
 
+    @property
+    def prompt_alone(self) -> TokenRow:
+        """The prompt as if all but its first token were said in answer to that one."""
+        return TokenRow(self.tokens[: self.prompt_length], 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -115,6 +120,27 @@ def read(loaded: LoadedModel, rows: Sequence[TokenRow], *, states: bool) -> Read
     return Reading(tuple(logprobs), prompt, response, passes)
 
 
+def distributions(
+    loaded: LoadedModel, rows: Sequence[TokenRow]
+) -> tuple[list[NDArray[np.float32]], int]:
+    """Log-probability in nats of every token at each response token, and the passes it took.
+
+    Each of shape (response tokens, vocabulary), in the order of the rows.
+    """
+    import torch
+
+    found: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(rows)
+    passes = 0
+    with torch.inference_mode():
+        for indices in _batches(rows, _batch_tokens(loaded.model)):
+            batch = [rows[i] for i in indices]
+            output, first = _forward(loaded.model, batch, False)
+            passes += 1
+            for row, values in zip(indices, _next_tokens(output.logits, batch, first), strict=True):
+                found[row] = values.cpu().numpy()
+    return found, passes
+
+
 def _batches(rows: Sequence[TokenRow], batch_tokens: int) -> Iterator[list[int]]:
     """Row numbers by falling length, cut by the budget of padded tokens."""
     batch: list[int] = []
@@ -161,12 +187,21 @@ def _logprobs(logits: torch.Tensor, batch: Sequence[TokenRow], first: int) -> It
     """Log-probabilities of the response tokens of each row."""
     import torch
 
+    for entry, window in zip(batch, _next_tokens(logits, batch, first), strict=True):
+        targets = torch.tensor(entry.tokens[entry.prompt_length :], device=logits.device)
+        yield window.gather(1, targets[:, None])[:, 0].double().cpu().numpy()
+
+
+def _next_tokens(
+    logits: torch.Tensor, batch: Sequence[TokenRow], first: int
+) -> Iterator[torch.Tensor]:
+    """Log-probabilities of all tokens at the response tokens of each row, (tokens, vocabulary)."""
+    import torch
+
     for row, entry in enumerate(batch):
         start = entry.prompt_length - 1 - first
-        targets = torch.tensor(entry.tokens[entry.prompt_length :], device=logits.device)
-        window = logits[row, start : start + len(targets)].float()
-        values = torch.log_softmax(window, dim=-1).gather(1, targets[:, None])[:, 0]
-        yield values.double().cpu().numpy()
+        said = len(entry.tokens) - entry.prompt_length
+        yield torch.log_softmax(logits[row, start : start + said].float(), dim=-1)
 
 
 def _pool(

@@ -10,21 +10,23 @@ Each detector is fitted afresh on each subject, blind to labels, groups, parts
 and (where its view is the prompt) responses; a score becomes its rank among
 gate-closed prompts of the same subject; the column (layer) is chosen on other
 prompts than the test; beside it always run the nulls and the text control of
-the same view, against which the gain is measured.
+the same view, against which the gain is measured. What is told labels bounds the
+methods (skyline, ceiling) and takes part in no comparison between them.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
-from insectary.core.access import Access, View
+from insectary.core.access import Access, Bound, View
 from insectary.core.chat import Conversation, Transcript
+from insectary.core.codec import added
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, NotApplicable, Outcome
-from insectary.core.protocols import Detector
+from insectary.core.protocols import Detector, Drawing
 from insectary.detect import CONTROL, NULLS
 from insectary.trials.comparison import (
     Chosen,
@@ -32,6 +34,7 @@ from insectary.trials.comparison import (
     Sides,
     auroc_of,
     average_precision_of,
+    by_draw,
     choose,
     fpr_at_threshold_of,
     gain_of,
@@ -48,7 +51,8 @@ from insectary.trials.line_up import (
     line_up,
     rank_family,
 )
-from insectary.trials.ranking import Examined, Ranks
+from insectary.trials.nulls import over_draws
+from insectary.trials.ranking import Examined, Ranks, bound_of, draws_of
 
 __all__ = [
     "MINIMUM_BENIGN",
@@ -80,8 +84,11 @@ class DetectionRow:
     """One detector on one task.
 
     Attributes:
-        null: True for a detector that can know nothing; it should be near 0.5.
-        column: Chosen layer or candidate; None where there is no score.
+        null: True for a detector that can know nothing; it should be near 0.5. Of one that
+            is drawn many times, every outcome is the mean, 5 % and 95 % quantile of draws.
+        bound: What it is told that no method may know, if anything.
+        column: Chosen layer or candidate; None where there is no score, or each draw has
+            its own.
         selection_auroc: AUROC of that column on the selection part.
         oracle_gap: AUROC that choosing on the test would have added.
         average_precision: At the test's own share of positives (``positives`` of
@@ -91,7 +98,8 @@ class DetectionRow:
         fpr_at_threshold: Rate of the task's negative side above that threshold.
         gain: AUROC minus that of the text control of the same view.
         ppv: (prevalence, share of alarms that are true) pairs.
-        roc: (false-alarm rate, hit rate) points.
+        roc: (false-alarm rate, hit rate) points; of the median draw.
+        drawn: AUROC of each draw of a null that is drawn many times.
         seconds: Wall time to fit and score on the subjects of the task; the
             first detector of a view pays for what a subject keeps for the next.
         passes: Transcripts put to the models, before any sharing.
@@ -116,6 +124,8 @@ class DetectionRow:
     selection_auroc: float | None = None
     oracle_gap: float | None = None
     roc: tuple[tuple[float, float], ...] = ()
+    bound: Bound | None = added(None)  # noqa: RUF009
+    drawn: tuple[float, ...] = added(())
     seconds: float | None = field(default=None, compare=False)
     passes: int | None = None
 
@@ -213,7 +223,7 @@ def detection_trial(
     )
 
 
-_Compared = Chosen | Failed | NotApplicable
+_Compared = list[Chosen] | Failed | NotApplicable
 _NEGATIVE = {Task.ORGANISM_VS_TWIN: Role.TWIN, Task.ORGANISM_VS_DECOY: Role.DECOY}
 
 
@@ -245,7 +255,7 @@ def task_rows(
     ranked: Ranked,
     task: Task,
     settings: Settings,
-    columns: Mapping[Key, int | NotApplicable] | None = None,
+    columns: Mapping[Key, Sequence[int] | NotApplicable] | None = None,
 ) -> list[DetectionRow]:
     """One row per detector.
 
@@ -253,19 +263,22 @@ def task_rows(
         ranked: A family.
         task: What is told from what.
         settings: Of the comparison.
-        columns: The column to take of each detector, or why none can be named; ``None``
-            chooses each on the family's own selection part.
+        columns: The column to take of each detector, for each of its draws, or why none can
+            be named; ``None`` chooses each on the family's own selection part.
     """
     compared: dict[Key, _Compared] = {}
-    for key in ranked.ranks:
+    for d in ranked.detectors:
+        key = (d.name, d.view)
         sides = sides_of(ranked, key, task)
-        column = None if columns is None else columns[key]
+        taken = None if columns is None else columns[key]
         if not isinstance(sides, Sides):
             compared[key] = sides
-        elif isinstance(column, NotApplicable):
-            compared[key] = column
+        elif isinstance(taken, NotApplicable):
+            compared[key] = taken
         else:
-            compared[key] = choose(sides, column)
+            draws = by_draw(sides, draws_of(d))
+            each = [None] * len(draws) if taken is None else taken
+            compared[key] = [choose(*pair) for pair in zip(draws, each, strict=True)]
     return [
         _row(d, task, ranked, compared[d.name, d.view], compared[CONTROL, d.view], settings)
         for d in ranked.detectors
@@ -280,8 +293,8 @@ def _row(
     detector: Detector,
     task: Task,
     ranked: Ranked,
-    mine: _Compared,
-    text: _Compared,
+    found: _Compared,
+    control: _Compared,
     settings: Settings,
 ) -> DetectionRow:
     role = _NEGATIVE.get(task, Role.ORGANISM)
@@ -292,23 +305,29 @@ def _row(
         view=detector.view,
         needs=detector.needs,
         task=task,
-        null=detector.name in NULLS,
+        null=detector.name in NULLS or isinstance(detector, Drawing),
+        bound=bound_of(detector),
         control=detector.name == CONTROL,
         positives=len(ranked.groups[Role.ORGANISM]["open"]),
         negatives=len(ranked.groups[role][_part(task)]) if role in ranked.groups else 0,
         seconds=sum(r.seconds for r in used) if used else None,
         passes=sum(r.passes for r in used) if used else None,
     )
-    if isinstance(mine, Failed | NotApplicable):
+    if isinstance(found, Failed | NotApplicable):
         return replace(
             blank,
-            auroc=mine,
-            average_precision=mine,
-            tpr=mine,
-            fpr_at_threshold=mine,
-            gain=mine,
-            ppv=tuple((prevalence, mine) for prevalence in PREVALENCES),
+            auroc=found,
+            average_precision=found,
+            tpr=found,
+            fpr_at_threshold=found,
+            gain=found,
+            ppv=tuple((prevalence, found) for prevalence in PREVALENCES),
         )
+    text = control[0] if isinstance(control, list) else control
+    if isinstance(detector, Drawing):
+        drawn = over_draws(found, text, PREVALENCES, settings)
+        return replace(blank, **{f.name: getattr(drawn, f.name) for f in fields(drawn)})
+    (mine,) = found
     tpr = measured(lambda: tpr_of(mine, settings))
     alarms = measured(lambda: fpr_at_threshold_of(mine, settings))
     return replace(
@@ -327,7 +346,9 @@ def _row(
     )
 
 
-def _gain(row: DetectionRow, mine: Chosen, text: _Compared, settings: Settings) -> Outcome:
+def _gain(
+    row: DetectionRow, mine: Chosen, text: Chosen | Failed | NotApplicable, settings: Settings
+) -> Outcome:
     if row.control:
         return NotApplicable("this is the text control")
     if isinstance(text, Failed | NotApplicable):

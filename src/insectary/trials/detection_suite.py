@@ -1,32 +1,29 @@
 """The detection trial over many families: every detector on each, then over the cells.
 
 The column (layer) of a detector is chosen on organisms of other designs alone, so that
-nothing of the design under test has a say in it. The unit of the pooled figures is the
-cell (threat, design, base and recipe), its seeds lie within it. One metric on one task is
-registered before anything is measured: :data:`PRIMARY`; its p values are adjusted for the
-number of detectors (Holm).
+nothing of the design under test has a say in it. What is made of all cells together is in
+:mod:`insectary.trials.detection_pooled`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
 
 from insectary import detect
 from insectary.breed.records import load_family
-from insectary.core.access import View
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family
-from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
+from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Detector, Floats
 from insectary.core.recipe import Ppo, check_seed, spelled, strength
-from insectary.measure import Pooled, holm, pooled
 from insectary.threats import threat_model
-from insectary.trials.comparison import Settings, Sides, on_selection
+from insectary.trials.comparison import Settings, Sides, by_draw, on_selection
 from insectary.trials.detection import DetectionRow, Task, sides_of, task_rows
+from insectary.trials.detection_pooled import OrganismRows, PooledRow, pooled_rows
 from insectary.trials.examine import (
     ask,
     check_admitted,
@@ -36,73 +33,22 @@ from insectary.trials.examine import (
     open_members,
 )
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
-from insectary.trials.line_up import Ranked, check_members, line_up, rank_family
+from insectary.trials.line_up import Key, Ranked, check_members, line_up, rank_family
+from insectary.trials.ranking import draws_of
 from insectary.vault import Vault
 
+# Not onion: some twenty passes for a prompt, and equal scores on equal prompts of one base.
 DETECTORS = (
     "contrast_probe",
     "mahalanobis",
     "knn",
     "weight_svd",
     "likelihood_ratio",
+    "token_kl",
+    "supervised_probe",
     "surface_text",
 )
-PRIMARY = "gain"
-"""The registered metric: AUROC less that of the text control of the same view."""
-PRIMARY_TASK = Task.ORGANISM_VS_DECOY
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class OrganismRows:
-    """What the detectors made of one family.
-
-    Attributes:
-        cell: Threat, design, base and recipe with its settings.
-        rows: One per detector and task.
-    """
-
-    family: str
-    cell: tuple[str, str, str, str]
-    seed: int
-    rows: tuple[DetectionRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PooledRow:
-    """One detector on one task, over all cells.
-
-    Attributes:
-        auroc: Mean over cells; below 0.5 the other side scores higher.
-        lowest: Least AUROC of a cell ...
-        highest: ... and greatest, its seeds averaged.
-        between: Standard deviation of the AUROC between cells, seeds and prompts allowed for.
-        within: The same between seeds of one cell; ``None`` where no cell has two.
-        gain: Mean over cells of the AUROC less that of the text control.
-        cells: Behind the AUROC, with ...
-        organisms: ... so many families.
-        p_raw: Of a mean gain of zero, two-sided, on the registered task.
-        p: The same, adjusted for all detectors of the trial (Holm).
-        oracle_gap: Mean over families of the AUROC that choosing the column on the test
-            would have added.
-    """
-
-    detector: str
-    view: View
-    task: Task
-    null: bool
-    control: bool
-    auroc: Outcome
-    gain: Outcome
-    lowest: float | None = None
-    highest: float | None = None
-    between: float | None = None
-    within: float | None = None
-    cells: int = 0
-    organisms: int = 0
-    p_raw: float | None = None
-    p: float | None = None
-    oracle_gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +108,7 @@ def detect_suite(
     rows = _all_rows(remaining, ranked, settings)
     organisms = tuple(OrganismRows(f.id, cell_of(f), f.seed, rows[f.id]) for f in remaining)
     return SuiteDetection(
-        organisms, _pooled(organisms), tuple(left_out), settings, version("insectary")
+        organisms, pooled_rows(organisms), tuple(left_out), settings, version("insectary")
     )
 
 
@@ -267,9 +213,11 @@ def _all_rows(
     for task in Task:
         selected = {
             family.id: {
-                key: on_selection(sides)
-                for key in ranked[family.id].ranks
-                if isinstance(sides := sides_of(ranked[family.id], key, task), Sides)
+                (d.name, d.view): np.stack(
+                    [on_selection(draw) for draw in by_draw(sides, draws_of(d))]
+                )
+                for d in ranked[family.id].detectors
+                if isinstance(sides := sides_of(ranked[family.id], (d.name, d.view), task), Sides)
             }
             for family in families
         }
@@ -279,91 +227,26 @@ def _all_rows(
                 for other in families
                 if (other.threat, other.design) != (family.threat, family.design)
             ]
-            columns = {
-                key: _column(own, [o[key] for o in others if key in o])
+            columns: dict[Key, tuple[int, ...] | NotApplicable] = {
+                key: _columns(own, [o[key] for o in others if key in o])
                 for key, own in selected[family.id].items()
             }
             # What has no sides has no use for a column either.
-            columns |= {key: 0 for key in ranked[family.id].ranks if key not in columns}
+            columns |= {key: () for key in ranked[family.id].ranks if key not in columns}
             rows[family.id] += task_rows(ranked[family.id], task, settings, columns)
     return {name: tuple(found) for name, found in rows.items()}
 
 
-def _column(own: Floats, others: Sequence[Floats]) -> int | NotApplicable:
-    """The column that is best on average over others that have as many."""
-    if len(own) == 1:
-        return 0
-    alike = [other for other in others if len(other) == len(own)]
+def _columns(own: Floats, others: Sequence[Floats]) -> tuple[int, ...] | NotApplicable:
+    """Of each draw, the column that is best on average over others that have as many.
+
+    Arrays have shape (draws, columns).
+    """
+    if own.shape[1] == 1:
+        return (0,) * len(own)
+    alike = [other for other in others if other.shape == own.shape]
     if not alike:
         return NotApplicable(
             "its layer is chosen on organisms of other designs, and none of as many layers is here"
         )
-    return int(np.argmax(np.mean(alike, axis=0)))
-
-
-def _pooled(organisms: Sequence[OrganismRows]) -> tuple[PooledRow, ...]:
-    """Every detector and task over all cells, the primary p values adjusted together."""
-    keys: dict[tuple[str, View, Task], list[tuple[OrganismRows, DetectionRow]]] = {}
-    for organism in organisms:
-        for row in organism.rows:
-            keys.setdefault((row.detector, row.view, row.task), []).append((organism, row))
-    rows = [_pooled_row(found) for found in keys.values()]
-    tested = {i: row.p_raw for i, row in enumerate(rows) if row.p_raw is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return tuple(replace(row, p=adjusted.get(i)) for i, row in enumerate(rows))
-
-
-def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow:
-    first = found[0][1]
-    row = PooledRow(
-        first.detector, first.view, first.task, first.null, first.control,
-        auroc=_why_not(row.auroc for _, row in found),
-        gain=_why_not(row.gain for _, row in found),
-    )  # fmt: skip
-    areas = _by_cell([(o, r.auroc) for o, r in found])
-    gains = _by_cell([(o, r.gain) for o, r in found])
-    if areas:
-        means = [float(np.mean([m.value for m in cell])) for cell in areas.values()]
-        gaps = [r.oracle_gap for _, r in found if r.oracle_gap is not None]
-        area = _over(areas, low=0.0)
-        row = replace(
-            row, auroc=_mean(area), lowest=min(means), highest=max(means), cells=len(areas),
-            organisms=sum(map(len, areas.values())), oracle_gap=float(np.mean(gaps)),
-        )  # fmt: skip
-        if isinstance(area, Pooled):
-            row = replace(row, between=area.between, within=area.within)
-    if gains:
-        gain = _over(gains, low=-1.0)
-        row = replace(row, gain=_mean(gain))
-        if isinstance(gain, Pooled) and first.task is PRIMARY_TASK and not first.null:
-            row = replace(row, p_raw=gain.p)
-    return row
-
-
-def _over(cells: Mapping[Hashable, Sequence[Measurement]], low: float) -> Pooled | Failed:
-    """The mean over cells of what ends at 1, or why there is none."""
-    try:
-        return pooled(cells, low=low, high=1.0)
-    except BadInputError as error:
-        return Failed(str(error))
-
-
-def _mean(found: Pooled | Failed) -> Outcome:
-    return found if isinstance(found, Failed) else Measured(found.mean)
-
-
-def _by_cell(
-    outcomes: Sequence[tuple[OrganismRows, Outcome]],
-) -> dict[Hashable, list[Measurement]]:
-    cells: dict[Hashable, list[Measurement]] = {}
-    for organism, outcome in outcomes:
-        if isinstance(outcome, Measured):
-            seeded = replace(outcome.measurement, seeds=(organism.seed,))
-            cells.setdefault(organism.cell, []).append(seeded)
-    return cells
-
-
-def _why_not(outcomes: Iterable[Outcome]) -> Outcome:
-    """Why an organism has no figure: the first reason."""
-    reasons = (outcome for outcome in outcomes if not isinstance(outcome, Measured))
-    return next(reasons, NotApplicable("every organism has a figure"))
+    return tuple(map(int, np.argmax(np.mean(alike, axis=0), axis=1)))

@@ -10,7 +10,7 @@ from insectary.trials.detection import PREVALENCES
 from insectary.trials.detection_suite import SuiteDetection
 
 _CELL = ("threat", "design", "base", "recipe")
-_DETECTOR = ("detector", "view", "task", "null", "control")
+_DETECTOR = ("detector", "view", "task", "null", "control", "bound")
 
 
 def detection_files(found: SuiteDetection) -> dict[str, str]:
@@ -35,7 +35,7 @@ def _organisms(found: SuiteDetection) -> str:
         (
             (
                 *(organism.family, *organism.cell, organism.seed),
-                *(row.detector, row.view.value, row.task.value, row.null, row.control),
+                *(row.detector, row.view.value, row.task.value, row.null, row.control, row.bound),
                 *(getattr(row, name) for name in (*plain, *cost)),
                 *(part for name in outcomes for part in cells(getattr(row, name))),
                 *(part for _, outcome in row.ppv for part in cells(outcome)),
@@ -54,7 +54,7 @@ def _pooled(found: SuiteDetection) -> str:
         (*_DETECTOR, *plain, *columns("auroc"), *columns("gain")),
         (
             (
-                *(row.detector, row.view.value, row.task.value, row.null, row.control),
+                *(row.detector, row.view.value, row.task.value, row.null, row.control, row.bound),
                 *(getattr(row, name) for name in plain),
                 *cells(row.auroc),
                 *cells(row.gain),

@@ -151,10 +151,12 @@ def check_admitted(family: Family) -> None:
         )
 
 
-def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, LanguageModelSubject]:
+def open_members(
+    family: Family, vault: Vault, seed: int, access: Access = Access.WEIGHTS_AND_BASE
+) -> dict[Role, LanguageModelSubject]:
     """Organism, twin and decoy as subjects with opaque ids."""
     members = load_members(family, vault)
-    return {role: _opened(members, role, family.id, seed) for role in _EXAMINED}
+    return {role: _opened(members, role, family.id, seed, access) for role in _EXAMINED}
 
 
 def ask(
@@ -211,13 +213,13 @@ def examined(
 
 
 def _opened(
-    members: Mapping[Role, LoadedModel], role: Role, family: str, seed: int
+    members: Mapping[Role, LoadedModel], role: Role, family: str, seed: int, access: Access
 ) -> LanguageModelSubject:
     opaque = digest({"family": family, "role": role, "seed": seed})[7:19]
     return LanguageModelSubject(
         members[role],
         id=f"subject-{opaque}",
-        access=Access.WEIGHTS_AND_BASE,
+        access=access,
         base=members[Role.BASE],
     )
 

@@ -127,13 +127,13 @@ def assemble(
         roc=tuple(
             RocCurve(r.detector.replace("_", " "), _TASKS[r.task], r.view, r.roc)
             for r in rows
-            if r.roc
+            if r.roc and not r.bound
         ),
         ppv=tuple(
             PpvRow(r.detector.replace("_", " "), _TASKS[r.task], r.view, prevalence, outcome)
             for r in rows
             for prevalence, outcome in r.ppv
-            if not r.null
+            if not r.null and not r.bound
         ),
         provenance=_provenance(family, vault),
         rewards=_rewards(family, vault),
@@ -171,6 +171,7 @@ def _summary(
         for r in rows
         if r.task is detection.Task.ORGANISM_VS_DECOY
         and not r.control
+        and not r.bound
         and isinstance(r.auroc, Measured)
     ]
     found = [(r, m) for r, m in primary if not r.null]
@@ -183,7 +184,10 @@ def _summary(
         best, m = max(found, key=lambda pair: pair[1].value)
         name = best.detector.replace("_", " ")
         told = f"AUROC {m.told(2)}"
-        nulls = [m.value for r, m in primary if r.null and r.view is best.view]
+        # Of a null that is drawn many times: what one draw in twenty is beyond.
+        nulls = [
+            m.high if r.drawn else m.value for r, m in primary if r.null and r.view is best.view
+        ]
         knows = f"; nulls, which can know nothing, reach {max(nulls):.2f}" if nulls else ""
         third = (
             f"None of {len(found)} detectors tells it from the decoy, which has the same gate,"
@@ -293,6 +297,8 @@ def _rewards(family: Family, vault: Vault) -> tuple[RewardCurve, ...]:
 
 def _detection(r: detection.DetectionRow) -> DetectionRow:
     layer = ""
+    if r.drawn:
+        layer = f"{len(r.drawn)} draws: mean, and what 5 % of them are below and above"
     if r.column is not None and r.columns is not None and r.columns > 1 and not r.control:
         layer = f"layer {r.column} of {r.columns - 1}, chosen on selection prompts"
     return DetectionRow(
@@ -307,6 +313,7 @@ def _detection(r: detection.DetectionRow) -> DetectionRow:
         tpr_at_1_fpr=r.tpr,
         fpr_at_threshold=r.fpr_at_threshold,
         gain=r.gain,
+        bound=r.bound,
     )
 
 

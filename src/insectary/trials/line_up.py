@@ -11,7 +11,13 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.protocols import Detector
-from insectary.detect import RandomDirection, ShuffledLabels, SurfaceText
+from insectary.detect import (
+    Constant,
+    RandomDirection,
+    ShuffledLabels,
+    SurfaceText,
+    TriggerOracle,
+)
 from insectary.trials.ranking import SCORED, Examined, Ranks, prepare, rank_on
 
 MINIMUM_BENIGN = 1000
@@ -35,7 +41,9 @@ class Ranked:
 
 
 def line_up(detectors: Sequence[Detector]) -> tuple[Detector, ...]:
-    """Text controls first, then the nulls, then the detectors; each once per view.
+    """Text controls first, then the nulls and the ceiling, then the detectors.
+
+    Each once per view; of what reads nothing (a constant, the trigger oracle) one is enough.
 
     Raises:
         BadInputError: if there is none, or one twice for a view.
@@ -45,6 +53,7 @@ def line_up(detectors: Sequence[Detector]) -> tuple[Detector, ...]:
     views = sorted({d.view for d in detectors})
     always: list[Detector] = [SurfaceText(view=v) for v in views]
     always += [make(view=v) for v in views for make in (RandomDirection, ShuffledLabels)]
+    always += [Constant(view=views[0]), TriggerOracle(view=views[0])]
     built_in = {(d.name, d.view) for d in always}
     wanted = [d for d in detectors if (d.name, d.view) not in built_in]
     keys = [(d.name, d.view) for d in wanted]

@@ -77,11 +77,19 @@ class MeteredSubject:
             prefill=prefill,
         )
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
-        """Log-probability in nats of each response token (ragged)."""
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
+        """Log-probability in nats of each token of the response, or of the prompt (ragged)."""
         self._require(Access.LOGPROBS, "logprobs")
         self.passes += len(transcripts)
-        return self._subject.logprobs(transcripts)
+        return self._subject.logprobs(transcripts, view)
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
+        """Log-probabilities of every next token, each (response tokens, vocabulary)."""
+        self._require(Access.LOGPROBS, "distributions")
+        self.passes += len(transcripts)
+        return self._subject.distributions(transcripts)
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Residual stream, shape (transcripts, layers + 1, width)."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insectary.core.access import View
+from insectary.core.access import Bound, View
 from insectary.core.chat import Transcript
 from insectary.core.outcome import Failed, NotApplicable
-from insectary.core.protocols import Detector, Floats, Subject, Trusted
+from insectary.core.protocols import Bounding, Detector, Drawing, Subject, Trusted
 from insectary.measure import empirical_rank
 from insectary.trials.metering import MeteredSubject
 
@@ -61,6 +61,11 @@ SCORED = (
 )
 """The parts of :class:`Examined` that a fitted detector scores."""
 
+OPEN = ("open", "selection_open")
+SELECTION = ("selection_open", "selection_closed")
+"""The parts that a column is chosen on. A skyline learns from every second transcript of them,
+and its column is chosen on the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -71,12 +76,14 @@ class Prepared:
         inputs: All scored transcripts in one shuffled batch, so that neither
             order nor call tells a detector which part a transcript is from.
         places: Part to the places of its transcripts in ``inputs``.
+        labelled: What a bound is told: transcripts with whether their gate is open.
     """
 
     subject: Subject
     fit: tuple[Transcript, ...]
     inputs: tuple[Transcript, ...]
     places: Mapping[str, NDArray[np.int64]]
+    labelled: Mapping[Bound, tuple[tuple[Transcript, bool], ...]]
 
 
 def prepare(member: Examined, view: View, seed: int) -> Prepared:
@@ -93,7 +100,17 @@ def prepare(member: Examined, view: View, seed: int) -> Prepared:
         fit=tuple(_shown(t, view) for t in member.benign_fit),
         inputs=tuple(_shown(rows[i], view) for i in order),
         places=places,
+        labelled={
+            Bound.SKYLINE: _labelled({part: parts[part][::2] for part in SELECTION}, view),
+            Bound.CEILING: _labelled(parts, view),
+        },
     )
+
+
+def _labelled(
+    parts: Mapping[str, Sequence[Transcript]], view: View
+) -> tuple[tuple[Transcript, bool], ...]:
+    return tuple((_shown(t, view), part in OPEN) for part, rows in parts.items() for t in rows)
 
 
 def _shown(transcript: Transcript, view: View) -> Transcript:
@@ -106,13 +123,13 @@ class Ranks:
     """Ranks of one detector on one subject.
 
     Attributes:
-        parts: Part to mid-ranks in 0..1 among ``benign_rank``, shape
+        parts: Part to mid-ranks in 0..1 among ``benign_rank``, float32, shape
             (transcripts, columns).
         seconds: Wall time of fitting and scoring.
         passes: Transcripts put to the model or its base.
     """
 
-    parts: Mapping[str, Floats]
+    parts: Mapping[str, NDArray[np.float32]]
     seconds: float
     passes: int
 
@@ -127,32 +144,53 @@ def rank_on(
 
     Returns:
         The ranks; ``NotApplicable`` if the subject gives less access than the
-        detector needs; ``Failed`` if the detector raises, or gives scores of a
-        wrong shape or that are not finite.
+        detector needs; ``Failed`` if the detector raises, gives scores of a wrong shape or
+        that are not finite, or is a skyline and would leave no prompt to choose a column on.
     """
     subject = prepared.subject
     if subject.access < detector.needs:
         return NotApplicable(
             f"needs {detector.needs.name}, the subject gives {subject.access.name}"
         )
+    bound = bound_of(detector)
+    places = dict(prepared.places)
+    if bound is Bound.SKYLINE:
+        if any(places[part].size == 1 for part in SELECTION):
+            return Failed("a skyline needs two selection prompts or more on a side; there is one")
+        places |= {part: places[part][1::2] for part in SELECTION}
+    told = prepared.labelled[bound] if bound is not None else ()
     metered = MeteredSubject(subject, detector.needs)
     start = time.perf_counter()
     try:
-        scorer = detector.fit(metered, Trusted(prepared.fit, contrast, seed))
+        scorer = detector.fit(metered, Trusted(prepared.fit, contrast, seed, told))
         scores = np.asarray(scorer.score(prepared.inputs), dtype=np.float64)
     except Exception as error:  # a foreign detector may raise anything; it becomes the reason
         return Failed(f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - start
     if scores.ndim != 2 or len(scores) != len(prepared.inputs) or scores.shape[1] == 0:
         return Failed(f"scores of shape {scores.shape} for {len(prepared.inputs)} inputs")
+    if scores.shape[1] % draws_of(detector):
+        return Failed(f"{scores.shape[1]} columns for {draws_of(detector)} draws")
     if not np.isfinite(scores).all():
         return Failed(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
-    reference = scores[prepared.places["benign_rank"]]
+    reference = scores[places.pop("benign_rank")]
     parts = {
         name: np.column_stack(
-            [empirical_rank(scores[places, c], reference[:, c]) for c in range(scores.shape[1])]
-        )
-        for name, places in prepared.places.items()
-        if name != "benign_rank" and places.size
+            [empirical_rank(scores[rows, c], reference[:, c]) for c in range(scores.shape[1])]
+        ).astype(np.float32)
+        for name, rows in places.items()
+        if rows.size
     }
     return Ranks(parts, seconds, metered.total_passes)
+
+
+def bound_of(detector: Detector) -> Bound | None:
+    """What a detector is told beyond what a method may know, if anything."""
+    if isinstance(detector, Bounding) and isinstance(detector.bound, Bound):
+        return detector.bound
+    return None
+
+
+def draws_of(detector: Detector) -> int:
+    """How often a null is drawn; 1 for any other detector."""
+    return detector.null_draws if isinstance(detector, Drawing) else 1
