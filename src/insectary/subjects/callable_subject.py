@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import Edit
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
@@ -102,6 +103,14 @@ class CallableSubject:
         raise self._refusal("activations", Access.ACTIVATIONS)
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        """Raises ``AccessError``."""
+        raise self._refusal("weights", Access.WEIGHTS)
+
+    def edited(self, edit: Edit) -> CallableSubject:
+        """Raises ``AccessError``."""
+        raise self._refusal("weights", Access.WEIGHTS)
+
+    def vocabulary(self) -> Sequence[str]:
         """Raises ``AccessError``."""
         raise self._refusal("weights", Access.WEIGHTS)
 

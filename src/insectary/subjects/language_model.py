@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import Edit
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError, BadInputError
@@ -29,7 +31,7 @@ from insectary.subjects.generation import generate_tokens
 from insectary.subjects.loading import LoadedModel, load_model
 from insectary.subjects.reading import Reading, read, token_rows
 from insectary.subjects.rendering import answer_lead, check_context, end_of_turn, render_many
-from insectary.subjects.weights import Weights
+from insectary.subjects.weights import Weights, edited_copy
 
 CACHE_BYTES = 2**30
 """Readings kept for detectors that share an input set, in bytes; oldest go first."""
@@ -162,6 +164,28 @@ class LanguageModelSubject:
         """
         self._need(Access.WEIGHTS, "weights")
         return Weights(self._loaded.model)
+
+    def edited(self, edit: Edit) -> LanguageModelSubject:
+        """A private copy, adapters merged, whose parameters are what ``edit`` makes of them.
+
+        Raises:
+            AccessError: opened below ``WEIGHTS``.
+        """
+        self._need(Access.WEIGHTS, "weights")
+        model = edited_copy(self._loaded.model, edit)
+        base = None if self._reference is None else self._reference._loaded
+        loaded = replace(self._loaded, model=model, digest="")
+        return LanguageModelSubject(loaded, id=f"{self._id}-edited", access=self._access, base=base)
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """The text of each token of the tokenizer, by its id.
+
+        Raises:
+            AccessError: opened below ``WEIGHTS``.
+        """
+        self._need(Access.WEIGHTS, "weights")
+        tokenizer = self._loaded.tokenizer
+        return tuple(tokenizer.batch_decode([[token] for token in range(len(tokenizer))]))
 
     def _need(self, level: Access, what: str) -> None:
         if self._access < level:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import AuditSubject, Edit
 from insectary.core.chat import Conversation, Message, Transcript
 from insectary.core.protocols import Floats, Subject
 
@@ -28,7 +29,7 @@ class PromptedSubject:
     Whoever examines it sees neither the instruction nor that there is one.
     """
 
-    def __init__(self, subject: Subject, instruction: str) -> None:
+    def __init__(self, subject: AuditSubject, instruction: str) -> None:
         self._subject, self._instruction = subject, instruction
 
     @property
@@ -73,6 +74,14 @@ class PromptedSubject:
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """The model's own; no instruction shows in them."""
         return self._subject.weights()
+
+    def edited(self, edit: Edit) -> PromptedSubject:
+        """A copy of the model with other weights, under the same instruction."""
+        return PromptedSubject(self._subject.edited(edit), self._instruction)
+
+    def vocabulary(self) -> Sequence[str]:
+        """The text of each token, by its id."""
+        return self._subject.vocabulary()
 
     def _under(self, transcripts: Sequence[Transcript]) -> list[Transcript]:
         return [

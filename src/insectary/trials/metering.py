@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import Edit, editable
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError
 from insectary.core.protocols import Floats, Subject
@@ -20,11 +21,15 @@ class MeteredSubject:
     before any sharing between detectors; it is the price of the detector alone.
     """
 
-    __slots__ = ("_allowed", "_reference", "_subject", "passes")
+    __slots__ = ("_allowed", "_original", "_reference", "_subject", "passes")
 
-    def __init__(self, subject: Subject, allowed: Access) -> None:
+    def __init__(
+        self, subject: Subject, allowed: Access, original: MeteredSubject | None = None
+    ) -> None:
+        """Wrap a subject; what an edited copy is asked counts for its original too."""
         self._subject = subject
         self._allowed = min(subject.access, allowed)
+        self._original = original
         self._reference: MeteredSubject | None = None
         self.passes = 0
 
@@ -47,14 +52,21 @@ class MeteredSubject:
     def reference(self) -> Subject:
         """The base, metered too. Needs ``WEIGHTS_AND_BASE``."""
         self._require(Access.WEIGHTS_AND_BASE, "reference")
+        if self._original is not None:
+            return self._original.reference
         if self._reference is None:
             self._reference = MeteredSubject(self._subject.reference, self._allowed)
         return self._reference
 
+    def _count(self, passes: int) -> None:
+        self.passes += passes
+        if self._original is not None:
+            self._original._count(passes)
+
     def _require(self, level: Access, what: str) -> None:
         if self._allowed < level:
             raise AccessError(
-                f"{what} needs {level.name}, but the detector declared {self._allowed.name};"
+                f"{what} needs {level.name}, but the method declared {self._allowed.name};"
                 " raise its `needs`"
             )
 
@@ -68,7 +80,7 @@ class MeteredSubject:
         prefill: str = "",
     ) -> list[str]:
         """Answer each prompt."""
-        self.passes += len(prompts)
+        self._count(len(prompts))
         return self._subject.generate(
             prompts,
             max_new_tokens=max_new_tokens,
@@ -80,16 +92,26 @@ class MeteredSubject:
     def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
         """Log-probability in nats of each response token (ragged)."""
         self._require(Access.LOGPROBS, "logprobs")
-        self.passes += len(transcripts)
+        self._count(len(transcripts))
         return self._subject.logprobs(transcripts)
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Residual stream, shape (transcripts, layers + 1, width)."""
         self._require(Access.ACTIVATIONS, "activations")
-        self.passes += len(transcripts)
+        self._count(len(transcripts))
         return self._subject.activations(transcripts, view)
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Parameters by name; reading them is no pass."""
         self._require(Access.WEIGHTS, "weights")
         return self._subject.weights()
+
+    def edited(self, edit: Edit) -> MeteredSubject:
+        """A private copy with other weights; what it is asked is counted here too."""
+        self._require(Access.WEIGHTS, "edited")
+        return MeteredSubject(editable(self._subject).edited(edit), self._allowed, self)
+
+    def vocabulary(self) -> Sequence[str]:
+        """The text of each token, by its id; reading it is no pass."""
+        self._require(Access.WEIGHTS, "vocabulary")
+        return editable(self._subject).vocabulary()
