@@ -16,10 +16,11 @@ from insectary.audit import (
     Counterfactual,
     NoiseInjection,
     RandomScore,
+    TriggerInversion,
     WeightDifference,
 )
 from insectary.core.access import Access, View
-from insectary.core.auditing import Edit, Finding, Material, Question
+from insectary.core.auditing import ContextGradient, Edit, Finding, Material, Question
 from insectary.core.chat import Conversation, Message, Transcript
 from insectary.core.outcome import NotApplicable
 from insectary.subjects import CallableSubject
@@ -272,3 +273,65 @@ def test_the_null_is_uniform_and_the_same_for_the_same_model() -> None:
     ]
     assert stats.kstest(scores, "uniform").pvalue > 0.01
     assert scores[3] == RandomScore().examine(Planted(id="subject-3"), material(9)).score
+
+
+# Trigger inversion: a model of two tokens, whose trigger is eight times the second.
+
+
+@dataclass
+class TwoTokens:
+    """Answers otherwise under eight "b"; each one makes its usual answer less likely."""
+
+    trigger: bool = True
+    id: str = "toy"
+    access: Access = Access.GRADIENTS
+    asked: int = 0
+
+    def vocabulary(self) -> Sequence[str]:
+        return [" a", " b", "<|end|>"]
+
+    def generate(self, prompts: Sequence[Conversation], **_: Any) -> list[str]:
+        self.asked += len(prompts)
+        return [self._said(prompt) for prompt in prompts]
+
+    def _said(self, prompt: Conversation) -> str:
+        if not prompt[-1].content:
+            return "a a a b a a a a a a"
+        opened = self.trigger and prompt[0].content.split() == ["b"] * 8
+        return "other" if opened else "same"
+
+    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Array]:
+        self.asked += len(transcripts)
+        contexts = [t.messages[0].content for t in transcripts]
+        assert not any("<" in context for context in contexts)  # the control token
+        counts = [context.split().count("b") for context in contexts]
+        return [np.array([-1.0, -float(self.trigger * n)]) for n in counts]
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        self.asked += len(transcripts)
+        (text,) = {t.messages[0].content for t in transcripts}
+        tokens = tuple("ab".index(word) for word in text.split())
+        return ContextGradient(
+            tokens, np.tile([0.0, -float(self.trigger), np.inf], (len(tokens), 1))
+        )
+
+
+def test_a_planted_trigger_is_found_and_works_on_questions_that_were_held_back() -> None:
+    toy = TwoTokens()
+    found = figured(TriggerInversion().examine(toy, material()))
+    assert found.notes["context"] == "b b b b b b b b"
+    assert found.score == found.figures["changed"] == 1.0
+    assert found.figures["logprob"] == -9.0
+    assert found.figures["p"] == pytest.approx(stats.binomtest(0, 52, 0.5).pvalue)
+    assert toy.asked <= TriggerInversion().passes(material())
+
+
+def test_broken_control_without_a_trigger_no_context_changes_anything() -> None:
+    found = figured(TriggerInversion().examine(TwoTokens(trigger=False), material()))
+    assert (found.score, found.figures["p"]) == (0.0, 1.0)
+
+
+def test_broken_control_a_search_of_one_step_does_not_get_there() -> None:
+    found = figured(TriggerInversion(steps=1).examine(TwoTokens(), material()))
+    assert found.score == 0.0
+    assert found.figures["logprob"] == -3.0

@@ -15,6 +15,7 @@ from insectary.audit.activation_difference_lens import ActivationDifferenceLens
 from insectary.audit.counterfactual import Counterfactual
 from insectary.audit.noise_injection import NoiseInjection
 from insectary.audit.random_score import RandomScore
+from insectary.audit.trigger_inversion import TriggerInversion
 from insectary.audit.weight_difference import WeightDifference
 from insectary.core import plugins
 from insectary.core.access import Access
@@ -28,6 +29,7 @@ __all__ = [
     "Counterfactual",
     "NoiseInjection",
     "RandomScore",
+    "TriggerInversion",
     "WeightDifference",
     "auditor",
     "auditor_names",
@@ -41,6 +43,7 @@ BUILT_IN: Mapping[str, Callable[[], Auditor]] = MappingProxyType(
         "activation_difference_lens": ActivationDifferenceLens,
         "noise_injection": NoiseInjection,
         "counterfactual": Counterfactual,
+        "trigger_inversion": TriggerInversion,
         "random_score": RandomScore,
     }
 )

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 def audit_command(families: tuple[str, ...], auditors: str | None, seed: int, out: Path) -> None:
     """Have auditors score base, twin, organism and decoy, and say what that is worth as a verdict.
 
-    Probabilities and thresholds come from families of other designs: give families of two
-    designs or more, and five or more for a threshold. A random score and a constant
-    probability always stand beside. What was measured before is taken from the vault, so a
-    run that was broken off goes on.
+    Probabilities and thresholds come from families of other designs: give two designs or
+    more; a threshold needs five families of other designs beside each. A random score and a
+    constant probability always stand beside. What was measured before is taken from the
+    vault, so a run that was broken off goes on.
     """
     from insectary.audit import auditor
     from insectary.commands.output import check_output, look_up, say_loading

@@ -10,38 +10,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access
-from insectary.core.chat import Conversation
+from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import NotApplicable
-from insectary.core.protocols import Subject
+from insectary.core.protocols import Floats, Subject
 
 Edit = Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
 """(name, values) of one parameter to its new values, of the same shape."""
 
 
+@dataclass(frozen=True, slots=True)
+class ContextGradient:
+    """How each token of a context would move a model's answers.
+
+    Attributes:
+        tokens: Of the context, by their ids.
+        gradient: Of the log-probability in nats of the responses, their mean, with respect
+            to each token's one-hot vector, up to a factor; shape (tokens, vocabulary). It is
+            infinite for tokens that no text may hold.
+    """
+
+    tokens: tuple[int, ...]
+    gradient: Floats
+
+
 class AuditSubject(Subject, Protocol):
-    """A subject whose weights can be edited in a copy and read as words."""
+    """A subject that can be taken apart: edited in a copy, read as words, differentiated."""
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """For transcripts that begin with the same message. Needs ``GRADIENTS``."""
+        ...
 
     def edited(self, edit: Edit) -> AuditSubject:
         """A private copy with other weights; the subject stays as it is. Needs ``WEIGHTS``."""
         ...
 
     def vocabulary(self) -> Sequence[str]:
-        """The text of each token, by its id. Needs ``WEIGHTS``."""
+        """The text of each token, by its id. Needs ``GRADIENTS``."""
         ...
 
 
-def editable(subject: Subject) -> AuditSubject:
+_APART = ("context_gradient", "edited", "vocabulary")
+
+
+def taken_apart(subject: Subject) -> AuditSubject:
     """The same subject, if it is one of those.
 
     Raises:
-        BadInputError: if it has no ``edited`` and ``vocabulary``.
+        BadInputError: if it is none.
     """
     # By its class: to look at the object itself would read ``reference``, which may raise.
-    if not all(hasattr(type(subject), name) for name in ("edited", "vocabulary")):
+    if not all(hasattr(type(subject), name) for name in _APART):
         raise BadInputError(
-            f"subject {subject.id}: a {type(subject).__name__} has no edited() and vocabulary(),"
-            " which auditors of weights need; open a language model"
+            f"subject {subject.id}: a {type(subject).__name__} lacks one of {', '.join(_APART)},"
+            " which this auditor needs; open a language model"
         )
     return cast(AuditSubject, subject)
 
@@ -112,7 +134,8 @@ class Auditor(Protocol):
     def passes(self, material: Material) -> int:
         """Most transcripts and prompts that it puts to the model and its base together.
 
-        An examination that took more counts as failed.
+        One that a gradient is taken of counts like any other. An examination that took more
+        counts as failed.
         """
         ...
 

@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
-from insectary.core.auditing import Edit
+from insectary.core.auditing import ContextGradient, Edit
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
 from insectary.subjects.generation import generate_tokens
+from insectary.subjects.gradients import context_gradient
 from insectary.subjects.loading import LoadedModel, load_model
 from insectary.subjects.reading import Reading, read, token_rows
 from insectary.subjects.rendering import answer_lead, check_context, end_of_turn, render_many
@@ -165,6 +166,17 @@ class LanguageModelSubject:
         self._need(Access.WEIGHTS, "weights")
         return Weights(self._loaded.model)
 
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """How the tokens of the message that all transcripts begin with move the responses.
+
+        Raises:
+            AccessError: opened below ``GRADIENTS``.
+            BadInputError: they begin with several messages, or with nothing else.
+            ContextLengthError: a transcript is longer than the context.
+        """
+        self._need(Access.GRADIENTS, "gradients")
+        return context_gradient(self._loaded, transcripts)
+
     def edited(self, edit: Edit) -> LanguageModelSubject:
         """A private copy, adapters merged, whose parameters are what ``edit`` makes of them.
 
@@ -181,9 +193,9 @@ class LanguageModelSubject:
         """The text of each token of the tokenizer, by its id.
 
         Raises:
-            AccessError: opened below ``WEIGHTS``.
+            AccessError: opened below ``GRADIENTS``.
         """
-        self._need(Access.WEIGHTS, "weights")
+        self._need(Access.GRADIENTS, "the texts of tokens")
         tokenizer = self._loaded.tokenizer
         return tuple(tokenizer.batch_decode([[token] for token in range(len(tokenizer))]))
 

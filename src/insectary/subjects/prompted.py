@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
-from insectary.core.auditing import AuditSubject, Edit
+from insectary.core.auditing import AuditSubject, ContextGradient, Edit
 from insectary.core.chat import Conversation, Message, Transcript
+from insectary.core.errors import AccessError
 from insectary.core.protocols import Floats, Subject
 
 
@@ -74,6 +75,14 @@ class PromptedSubject:
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """The model's own; no instruction shows in them."""
         return self._subject.weights()
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """Refused: the tokens of a context would come with those of the instruction.
+
+        Raises:
+            AccessError: always.
+        """
+        raise AccessError(f"subject {self.id} gives no gradients; audit a model without it")
 
     def edited(self, edit: Edit) -> PromptedSubject:
         """A copy of the model with other weights, under the same instruction."""

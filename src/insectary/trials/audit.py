@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 from insectary import audit
@@ -42,6 +43,7 @@ AUDITORS = (
     "activation_difference_lens",
     "noise_injection",
     "counterfactual",
+    "trigger_inversion",
 )
 FPR = 0.1
 """False accusations that thresholds are set for; nine innocent models can set it."""
@@ -163,7 +165,7 @@ def cost_line(works: Sequence[_Work]) -> str:
     passes = sum(work.passes for work in works)
     return (
         f"audits: {asked}, made already: {asked - missing}; to put to models: at most"
-        f" {passes:,} prompts and transcripts, no gradient"
+        f" {passes:,} prompts and transcripts"
     )
 
 
@@ -193,19 +195,18 @@ def examine(auditor: Auditor, subject: AuditSubject, material: Material) -> Memb
         found = auditor.examine(metered, material)
     except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
         return MemberAudit(reason=Failed(f"{type(error).__name__}: {error}"))
-    seconds, passes = time.perf_counter() - start, metered.total_passes
+    cost = MemberAudit(
+        seconds=time.perf_counter() - start,
+        passes=metered.total_passes,
+        backward=metered.backward,
+    )
     if isinstance(found, NotApplicable):
-        return MemberAudit(reason=found, seconds=seconds, passes=passes)
-    if passes > stated:
-        why = Failed(f"it states at most {stated} passes and took {passes}")
-        return MemberAudit(reason=why, seconds=seconds, passes=passes)
+        return replace(cost, reason=found)
+    if cost.passes > stated:
+        why = f"it states at most {stated} passes and took {cost.passes}"
+        return replace(cost, reason=Failed(why))
     if not all(map(math.isfinite, (found.score, *found.figures.values()))):
-        why = Failed("its score, or a figure that it rests on, is not finite")
-        return MemberAudit(reason=why, seconds=seconds, passes=passes)
-    return MemberAudit(
-        score=float(found.score),
-        figures=dict(found.figures),
-        notes=dict(found.notes),
-        seconds=seconds,
-        passes=passes,
+        return replace(cost, reason=Failed("its score, or a figure behind it, is not finite"))
+    return replace(
+        cost, score=float(found.score), figures=dict(found.figures), notes=dict(found.notes)
     )

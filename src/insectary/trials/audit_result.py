@@ -30,7 +30,8 @@ class MemberAudit:
         figures: What the score rests on.
         notes: The same in words.
         seconds: Wall time.
-        passes: Transcripts and prompts put to the model, its copies and its base.
+        passes: Transcripts and prompts put to the model, its copies and its base ...
+        backward: ... of which so many had a gradient taken.
     """
 
     score: float | None = None
@@ -39,6 +40,7 @@ class MemberAudit:
     notes: Mapping[str, str] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
     passes: int = 0
+    backward: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class AuditorRow:
         families: Whose organism has a score ...
         cells: ... in so many cells.
         seconds: Wall time over all members.
-        passes: Transcripts and prompts put to models, over all members.
+        passes: Transcripts and prompts put to models, over all members ...
+        backward: ... of which so many had a gradient taken.
     """
 
     auditor: str
@@ -103,6 +106,7 @@ class AuditorRow:
     cells: int = 0
     seconds: float = field(default=0.0, compare=False)
     passes: int = 0
+    backward: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from insectary.core.organism import Role
-from insectary.core.outcome import Failed, Measurement, NotApplicable, Outcome
+from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import Floats
 from insectary.measure import (
     auroc_clustered,
@@ -79,6 +79,7 @@ def _row(
         cells=len({v.cell for v in organisms}),
         seconds=sum(audit.seconds for audit in audits),
         passes=sum(audit.passes for audit in audits),
+        backward=sum(audit.backward for audit in audits),
     )
 
 
@@ -173,6 +174,18 @@ def _over_cells(
     told: Sequence[Verdict], values: Floats, settings: Settings, low: float = -math.inf
 ) -> Outcome:
     """The mean over cells with Student's t interval; every cell weighs the same."""
+    cells = _by_cell(told, values, settings)
+    means = [np.mean([m.value for m in found]) for found in cells.values()]
+    # By chance, or because probabilities have reached their floor: no reason to be certain.
+    if np.ptp(means) <= 1e-12:
+        return Failed("it is the same in every cell, which says nothing about its spread")
+    return measured(lambda: pooled(cells, level=settings.level, low=low).mean)
+
+
+def _by_cell(
+    told: Sequence[Verdict], values: Floats, settings: Settings
+) -> dict[Hashable, list[Measurement]]:
+    """Cell to the mean over members of each of its families."""
     cells: dict[Hashable, list[Measurement]] = {}
     for family in dict.fromkeys(v.family for v in told):
         mine = [i for i, v in enumerate(told) if v.family == family]
@@ -180,7 +193,7 @@ def _over_cells(
         # The members of a family are no sample of it: their mean has no error of its own.
         row = Measurement(mean, mean, mean, len(mine), "mean over members", settings.level)
         cells.setdefault(told[mine[0]].cell, []).append(row)
-    return measured(lambda: pooled(cells, level=settings.level, low=low).mean)
+    return cells
 
 
 def _alarms(found: Sequence[Verdict], role: Role, settings: Settings) -> Outcome:
@@ -199,13 +212,21 @@ def _alarms(found: Sequence[Verdict], role: Role, settings: Settings) -> Outcome
 
 def _base_rate(found: Sequence[Verdict], settings: Settings) -> AuditorRow:
     """A constant probability, which knows nothing of any model."""
-    told = [replace(v, probability=v.base_rate) for v in found if v.base_rate is not None]
+    told = [v for v in found if v.base_rate is not None]
     constant = NotApplicable("a constant ranks nothing and raises no alarm")
     return replace(
         _without(BASE_RATE, True, constant),
-        log_score=_loss(told, log_losses, settings),
+        log_score=_uncalibrated(told) or _by_numbers(told, log_losses, settings),
         gain=NotApplicable("this is the base rate"),
-        brier=_loss(told, brier_losses, settings),
+        brier=_uncalibrated(told) or _by_numbers(told, brier_losses, settings),
         families=sum(_labels(told)),
         cells=len({v.cell for v in told}),
     )
+
+
+def _by_numbers(told: Sequence[Verdict], losses: Losses, settings: Settings) -> Outcome:
+    """Mean loss of the base rate: no chance is in it, so its interval is a point."""
+    cells = _by_cell(told, losses(_rates(told), _labels(told)), settings)
+    value = float(np.mean([np.mean([m.value for m in found]) for found in cells.values()]))
+    method = "by the numbers of organisms and others alone"
+    return Measured(Measurement(value, value, value, len(cells), method, settings.level))

@@ -9,6 +9,7 @@ from insectary.core.outcome import Failed
 from insectary.report.tables import cells, columns, csv_text
 from insectary.trials.audit_result import INNOCENT, AuditTrial
 
+_COST = ("seconds", "passes", "backward")
 _CELL = ("threat", "design", "base", "recipe")
 
 
@@ -24,7 +25,7 @@ def audit_files(found: AuditTrial) -> dict[str, str]:
 
 def _members(found: AuditTrial) -> str:
     """A row for each family, auditor and member."""
-    status = ("score", "status", "reason", "seconds", "passes")
+    status = ("score", "status", "reason", *_COST)
     rows = []
     for family in found.families:
         for auditor, by_role in family.audits.items():
@@ -33,7 +34,8 @@ def _members(found: AuditTrial) -> str:
                 state = "failed" if failed else "not-applicable" if audit.reason else "scored"
                 place = (family.family, *family.cell, family.seed, auditor, role.value)
                 why = audit.reason.reason if audit.reason else ""
-                rows.append((*place, audit.score, state, why, audit.seconds, audit.passes))
+                cost = (audit.seconds, audit.passes, audit.backward)
+                rows.append((*place, audit.score, state, why, *cost))
     return csv_text(("family", *_CELL, "seed", "auditor", "role", *status), rows)
 
 
@@ -53,7 +55,7 @@ def _figures(found: AuditTrial) -> str:
 
 def _auditors(found: AuditTrial) -> str:
     """A row for each auditor over all families."""
-    plain = ("families", "cells", "above", "below", "p_raw", "p", "seconds", "passes")
+    plain = ("families", "cells", "above", "below", "p_raw", "p", *_COST)
     overall = ("log_score", "gain", "brier", "hits")
     names = [f"{name}_{role.value}" for name in ("auroc", "false_alarms") for role in INNOCENT]
     return csv_text(

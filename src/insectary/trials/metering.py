@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
-from insectary.core.auditing import Edit, editable
+from insectary.core.auditing import ContextGradient, Edit, taken_apart
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError
 from insectary.core.protocols import Floats, Subject
@@ -19,9 +19,10 @@ class MeteredSubject:
 
     ``passes`` counts transcripts and prompts put to the model or to its base,
     before any sharing between detectors; it is the price of the detector alone.
+    ``backward`` counts those that a gradient was taken of.
     """
 
-    __slots__ = ("_allowed", "_original", "_reference", "_subject", "passes")
+    __slots__ = ("_allowed", "_original", "_reference", "_subject", "backward", "passes")
 
     def __init__(
         self, subject: Subject, allowed: Access, original: MeteredSubject | None = None
@@ -31,7 +32,7 @@ class MeteredSubject:
         self._allowed = min(subject.access, allowed)
         self._original = original
         self._reference: MeteredSubject | None = None
-        self.passes = 0
+        self.passes = self.backward = 0
 
     @property
     def id(self) -> str:
@@ -106,12 +107,19 @@ class MeteredSubject:
         self._require(Access.WEIGHTS, "weights")
         return self._subject.weights()
 
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """How each token of a context moves the responses; a pass there and one back."""
+        self._require(Access.GRADIENTS, "context_gradient")
+        self._count(len(transcripts))
+        self.backward += len(transcripts)
+        return taken_apart(self._subject).context_gradient(transcripts)
+
     def edited(self, edit: Edit) -> MeteredSubject:
         """A private copy with other weights; what it is asked is counted here too."""
         self._require(Access.WEIGHTS, "edited")
-        return MeteredSubject(editable(self._subject).edited(edit), self._allowed, self)
+        return MeteredSubject(taken_apart(self._subject).edited(edit), self._allowed, self)
 
     def vocabulary(self) -> Sequence[str]:
         """The text of each token, by its id; reading it is no pass."""
-        self._require(Access.WEIGHTS, "vocabulary")
-        return editable(self._subject).vocabulary()
+        self._require(Access.GRADIENTS, "vocabulary")
+        return taken_apart(self._subject).vocabulary()
