@@ -35,7 +35,7 @@ class TriggerInversion:
         candidates: ... so many contexts that differ from the best in one token, drawn from ...
         top: ... so many tokens in each place, the steepest.
         leaks: Answers to an empty prompt that the search may begin at.
-        length: Words of such an answer, and tokens of the random context.
+        length: Words of such an answer that are kept.
     """
 
     searched: int = 8
@@ -71,7 +71,7 @@ class TriggerInversion:
         search.offer(self._starts(subject, material.seed))
         for _ in range(self.steps):
             search.step(self.candidates, self.top)
-        found, chance = search.best, search.by_chance(self.length)
+        found, chance = search.best, search.by_chance()
         held_back = seen[self.searched :]
         changed = _changed(subject, found, held_back)
         by_chance = _changed(subject, chance, held_back)
@@ -132,9 +132,9 @@ class _Search:
         if tried := [text for text in dict.fromkeys(tried) if _can_be_said(text)]:
             self.offer(tried)
 
-    def by_chance(self, length: int) -> str:
-        """A context of so many random tokens."""
-        drawn = self.draw.choice(self._usable(), length)
+    def by_chance(self) -> str:
+        """A context of random tokens, as many as the last gradient was taken of."""
+        drawn = self.draw.choice(self._usable(), len(self.slope.tokens))
         return "".join(self.words[token] for token in drawn).strip()
 
     def _usable(self) -> NDArray[np.int64]:

@@ -20,9 +20,7 @@ from insectary.audit import NULLS
 from insectary.breed.card import unmastered
 from insectary.breed.records import load_family
 from insectary.breed.stored import load_members
-from insectary.core.access import Access
 from insectary.core.auditing import Auditor, AuditSubject, Material
-from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable
@@ -34,7 +32,7 @@ from insectary.trials.audit_result import AUDITED, AuditTrial, FamilyAudit, Memb
 from insectary.trials.audit_summary import summary
 from insectary.trials.comparison import Settings
 from insectary.trials.detection_suite import cell_of
-from insectary.trials.examine import check_admitted
+from insectary.trials.examine import check_admitted, opened
 from insectary.trials.metering import MeteredSubject
 from insectary.vault import Vault
 
@@ -172,15 +170,7 @@ def cost_line(works: Sequence[_Work]) -> str:
 def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, LanguageModelSubject]:
     """Base, twin, organism and decoy as subjects whose ids do not tell which is which."""
     members = load_members(family, vault)
-    return {
-        role: LanguageModelSubject(
-            members[role],
-            id=f"subject-{digest({'family': family.id, 'role': role, 'audit': seed})[7:19]}",
-            access=Access.WEIGHTS_AND_BASE,
-            base=members[Role.BASE],
-        )
-        for role in AUDITED
-    }
+    return {role: opened(members, role, family.id, seed) for role in AUDITED}
 
 
 def examine(auditor: Auditor, subject: AuditSubject, material: Material) -> MemberAudit:

@@ -154,7 +154,7 @@ def check_admitted(family: Family) -> None:
 def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, LanguageModelSubject]:
     """Organism, twin and decoy as subjects with opaque ids."""
     members = load_members(family, vault)
-    return {role: _opened(members, role, family.id, seed) for role in _EXAMINED}
+    return {role: opened(members, role, family.id, seed) for role in _EXAMINED}
 
 
 def ask(
@@ -210,9 +210,10 @@ def examined(
     }
 
 
-def _opened(
+def opened(
     members: Mapping[Role, LoadedModel], role: Role, family: str, seed: int
 ) -> LanguageModelSubject:
+    """One member with its base, under an id that does not tell its role."""
     opaque = digest({"family": family, "role": role, "seed": seed})[7:19]
     return LanguageModelSubject(
         members[role],
