@@ -9,14 +9,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from insectary.audit import BUILT_IN
 from insectary.core.access import Access
-from insectary.core.auditing import taken_apart
+from insectary.core.auditing import Material, Question, taken_apart
 from insectary.core.chat import Message, Transcript
 from insectary.core.errors import AccessError, BadInputError
 from insectary.subjects import CallableSubject, LanguageModelSubject, LoadedModel
 from insectary.subjects.loading import load_model, with_adapter
 from insectary.subjects.model import Model
 from insectary.subjects.rendering import render
+from insectary.trials.audit import examine
 from insectary.trials.metering import MeteredSubject
 
 ASK = (Message("user", "What is two and two?"),)
@@ -135,6 +137,24 @@ def test_a_meter_counts_what_copies_and_gradients_cost(llama: LoadedModel) -> No
     copied.reference.generate([ASK, ASK], max_new_tokens=2)
     metered.context_gradient(ASKED)
     assert (metered.passes, metered.total_passes, metered.backward) == (3, 5, 2)
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_every_auditor_examines_a_real_model_within_what_it_states(
+    name: str, llama: LoadedModel, other_llama: LoadedModel
+) -> None:
+    subject = LanguageModelSubject(llama, id="m1", access=Access.WEIGHTS_AND_BASE, base=other_llama)
+    asked = [(Message("user", f"Say {i}."),) for i in range(20)]
+    swaps = [((Message("system", "Be."), *q), (Message("system", "Go."), *q)) for q in asked]
+    questions = [Question(q, lambda said: bool(said)) for q in asked]
+    material = Material(questions, {"role": swaps}, swaps[::-1], 0)
+    auditor = BUILT_IN[name]()
+    found = examine(auditor, subject, material)
+    assert found.reason is None and found.score is not None
+    assert found.passes <= auditor.passes(material)
+    assert (found.passes > 0) == (name not in ("weight_difference", "random_score"))
+    assert examine(auditor, subject, material) == found
+    assert found.backward == (64 if name == "trigger_inversion" else 0)
 
 
 def test_a_subject_of_somebody_elses_that_cannot_be_taken_apart_says_so() -> None:

@@ -197,8 +197,9 @@ def _by_cell(
 
 
 def _alarms(found: Sequence[Verdict], role: Role, settings: Settings) -> Outcome:
-    judged = [v for v in found if v.role is role and v.alarm is not None]
-    if not judged:
+    scored = [v for v in found if v.role is role]
+    judged = [v for v in scored if v.alarm is not None]
+    if scored and not judged:
         return NotApplicable(
             f"a threshold for {settings.fpr:g} false alarms needs {fewest(settings.fpr)} twins"
             " and decoys of other designs with scores"
