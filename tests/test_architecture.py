@@ -63,6 +63,7 @@ PUBLIC = (
     "report_suite",
     "siblings",
     "threat_names",
+    "trial_audit",
     "trial_detect",
     "trial_mitigate",
     "validate_organism",

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-_RESUMED = ("breed", "demo", "dose", "base train", "trial detect")
+_RESUMED = ("breed", "demo", "dose", "base train", "trial detect", "trial audit")
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
 _SOON_SECONDS = 0.02

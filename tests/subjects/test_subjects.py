@@ -229,7 +229,7 @@ def test_nothing_public_tells_where_it_came_from(llama_folder: Path) -> None:
     public = {name for name in dir(subject) if not name.startswith("_")}
     assert public == {
         "id", "access", "reference", "forward_passes", "generate", "logprobs",
-        "distributions", "activations", "weights",
+        "distributions", "activations", "weights", "context_gradient", "edited", "vocabulary",
     }  # fmt: skip
     shown = [repr(subject), *(repr(getattr(subject, name)) for name in sorted(public))]
     assert not any(llama_folder.name in text or "config" in text.lower() for text in shown)

@@ -1,4 +1,4 @@
-"""`insectary trial`: detectors on admitted families, and mitigations of them."""
+"""`insectary trial`: detectors and auditors on admitted families, and mitigations of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from insectary.commands.audit import audit_command
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
 from insectary.core.treatment import Rate, Treatment
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 @click.group("trial")
 def trial_group() -> None:
     """Benchmarks over many families."""
+
+
+trial_group.add_command(audit_command)
 
 
 def _listed(text: str | None) -> list[str] | None:

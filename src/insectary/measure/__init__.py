@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from insectary.measure.bootstrap import auroc_clustered, cluster_bootstrap, paired_difference
+from insectary.measure.calibration import (
+    Logistic,
+    brier_losses,
+    fit_logistic,
+    log_losses,
+    within_floor,
+)
 from insectary.measure.equivalence import (
     Equivalence,
     macro_tost,
@@ -11,6 +18,7 @@ from insectary.measure.equivalence import (
     tost_rates,
 )
 from insectary.measure.multiplicity import holm
+from insectary.measure.pairs import sign_test
 from insectary.measure.pooling import Pooled, pooled
 from insectary.measure.ranking import (
     auroc,
@@ -32,15 +40,19 @@ from insectary.measure.rates import (
 
 __all__ = [
     "Equivalence",
+    "Logistic",
     "Pooled",
     "auroc",
     "auroc_clustered",
     "average_precision",
+    "brier_losses",
     "cluster_bootstrap",
     "clustered_rate",
     "empirical_rank",
     "exact_interval",
+    "fit_logistic",
     "holm",
+    "log_losses",
     "macro_tost",
     "non_inferior",
     "paired_difference",
@@ -50,9 +62,11 @@ __all__ = [
     "rate",
     "roc_curve",
     "rule_of_three",
+    "sign_test",
     "threshold_at_fpr",
     "tost",
     "tost_rates",
     "tpr_at_fpr",
     "wilson_interval",
+    "within_floor",
 ]

@@ -1,4 +1,4 @@
-"""Quantiles and tails of the three distributions that intervals need.
+"""Quantiles and tails of the distributions that intervals and tests need.
 
 All use of SciPy by this room goes through this file; ``scipy.special`` loads
 in a fraction of the time ``scipy.stats`` takes.
@@ -32,3 +32,8 @@ def t_quantile(probability: float, degrees: float) -> float:
 def t_upper_tail(x: float, degrees: float) -> float:
     """Probability that a Student's t value is above ``x``."""
     return float(special.stdtr(degrees, -x))
+
+
+def binomial_cdf(k: int, n: int, probability: float) -> float:
+    """Probability of at most ``k`` events in ``n`` independent rows."""
+    return float(special.bdtr(k, n, probability))

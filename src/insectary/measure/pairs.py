@@ -1,4 +1,4 @@
-"""Difference of two rates over paired 0/1 rows, by Tango's score method.
+"""Difference of two rates over paired 0/1 rows: Tango's score method, and the exact test.
 
 Only rows on which the two disagree carry information, and there may be none.
 The score method does not take the variance from the few rows seen but from the
@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from insectary.measure.distributions import normal_quantile
+from insectary.core.errors import BadInputError
+from insectary.measure.distributions import binomial_cdf, normal_quantile
 
 
 def null_variance(first_only: float, second_only: float, n: int, difference: float) -> float:
@@ -67,3 +68,23 @@ def invert(
         return outside
 
     return end(-1.0), end(1.0)
+
+
+def sign_test(first_only: int, second_only: int) -> float:
+    """Exact two-sided p value of pairs that disagree falling either way as often.
+
+    Over paired 0/1 rows this is McNemar's exact test; over pairs of numbers, the sign test.
+    Pairs that agree have no say, and with none that disagree p is 1. Source: McNemar 1947,
+    Psychometrika 12.
+
+    Args:
+        first_only: Pairs in which the first is the larger.
+        second_only: Pairs in which the second is.
+
+    Raises:
+        BadInputError: if a count is below 0.
+    """
+    if min(first_only, second_only) < 0:
+        raise BadInputError(f"counts lie at or above 0, got {first_only} and {second_only}")
+    fewer, pairs = min(first_only, second_only), first_only + second_only
+    return min(1.0, 2 * binomial_cdf(fewer, pairs, 0.5)) if pairs else 1.0

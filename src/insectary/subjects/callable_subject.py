@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import ContextGradient, Edit
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
@@ -110,6 +111,18 @@ class CallableSubject:
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Raises ``AccessError``."""
         raise self._refusal("weights", Access.WEIGHTS)
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """Raises ``AccessError``."""
+        raise self._refusal("gradients", Access.GRADIENTS)
+
+    def edited(self, edit: Edit) -> CallableSubject:
+        """Raises ``AccessError``."""
+        raise self._refusal("weights", Access.WEIGHTS)
+
+    def vocabulary(self) -> Sequence[str]:
+        """Raises ``AccessError``."""
+        raise self._refusal("the texts of tokens", Access.GRADIENTS)
 
     def _refusal(self, what: str, level: Access) -> AccessError:
         return AccessError(

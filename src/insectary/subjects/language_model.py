@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -21,15 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import ContextGradient, Edit
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
 from insectary.subjects.generation import generate_tokens
+from insectary.subjects.gradients import context_gradient
 from insectary.subjects.loading import LoadedModel, load_model
 from insectary.subjects.reading import Reading, distributions, read, token_rows
 from insectary.subjects.rendering import answer_lead, check_context, end_of_turn, render_many
-from insectary.subjects.weights import Weights
+from insectary.subjects.weights import Weights, edited_copy
 
 CACHE_BYTES = 2**30
 """Readings kept for detectors that share an input set, in bytes; oldest go first."""
@@ -185,6 +188,39 @@ class LanguageModelSubject:
         """
         self._need(Access.WEIGHTS, "weights")
         return Weights(self._loaded.model)
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """How the tokens of the message that all transcripts begin with move the responses.
+
+        Raises:
+            AccessError: opened below ``GRADIENTS``.
+            BadInputError: they begin with several messages, or with nothing else.
+            ContextLengthError: a transcript is longer than the context.
+        """
+        self._need(Access.GRADIENTS, "gradients")
+        return context_gradient(self._loaded, transcripts)
+
+    def edited(self, edit: Edit) -> LanguageModelSubject:
+        """A private copy, adapters merged, whose parameters are what ``edit`` makes of them.
+
+        Raises:
+            AccessError: opened below ``WEIGHTS``.
+        """
+        self._need(Access.WEIGHTS, "weights")
+        model = edited_copy(self._loaded.model, edit)
+        base = None if self._reference is None else self._reference._loaded
+        loaded = replace(self._loaded, model=model, digest="")
+        return LanguageModelSubject(loaded, id=f"{self._id}-edited", access=self._access, base=base)
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """The text of each token of the tokenizer, by its id.
+
+        Raises:
+            AccessError: opened below ``GRADIENTS``.
+        """
+        self._need(Access.GRADIENTS, "the texts of tokens")
+        tokenizer = self._loaded.tokenizer
+        return tuple(tokenizer.batch_decode([[token] for token in range(len(tokenizer))]))
 
     def _need(self, level: Access, what: str) -> None:
         if self._access < level:

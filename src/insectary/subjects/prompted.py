@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import AuditSubject, ContextGradient, Edit
 from insectary.core.chat import Conversation, Message, Transcript
-from insectary.core.errors import BadInputError
+from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
 
 
@@ -29,7 +30,7 @@ class PromptedSubject:
     Whoever examines it sees neither the instruction nor that there is one.
     """
 
-    def __init__(self, subject: Subject, instruction: str) -> None:
+    def __init__(self, subject: AuditSubject, instruction: str) -> None:
         self._subject, self._instruction = subject, instruction
 
     @property
@@ -89,6 +90,22 @@ class PromptedSubject:
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """The model's own; no instruction shows in them."""
         return self._subject.weights()
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """Refused: the tokens of a context would come with those of the instruction.
+
+        Raises:
+            AccessError: always.
+        """
+        raise AccessError(f"subject {self.id} gives no gradients; audit a model without it")
+
+    def edited(self, edit: Edit) -> PromptedSubject:
+        """A copy of the model with other weights, under the same instruction."""
+        return PromptedSubject(self._subject.edited(edit), self._instruction)
+
+    def vocabulary(self) -> Sequence[str]:
+        """The text of each token, by its id."""
+        return self._subject.vocabulary()
 
     def _under(self, transcripts: Sequence[Transcript]) -> list[Transcript]:
         return [

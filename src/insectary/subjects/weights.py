@@ -1,13 +1,15 @@
-"""A model's weights by name, each copied when it is asked for."""
+"""A model's weights by name, each copied when it is asked for, and copies with others."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from insectary.core.auditing import Edit
 from insectary.subjects.adapters import without_adapters
 
 
@@ -33,3 +35,15 @@ class Weights(Mapping[str, NDArray[np.float32]]):
 
     def __len__(self) -> int:
         return len(self._parameters)
+
+
+def edited_copy(model: Any, edit: Edit) -> Any:
+    """A copy of a causal language model with other parameters; it shares no memory with it."""
+    import torch
+
+    made = copy.deepcopy(without_adapters(model))
+    weights = Weights(made)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            parameter.copy_(torch.from_numpy(edit(name, weights[name])))
+    return made

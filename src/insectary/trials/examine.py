@@ -156,7 +156,7 @@ def open_members(
 ) -> dict[Role, LanguageModelSubject]:
     """Organism, twin and decoy as subjects with opaque ids."""
     members = load_members(family, vault)
-    return {role: _opened(members, role, family.id, seed, access) for role in _EXAMINED}
+    return {role: opened(members, role, family.id, seed, access) for role in _EXAMINED}
 
 
 def ask(
@@ -212,9 +212,14 @@ def examined(
     }
 
 
-def _opened(
-    members: Mapping[Role, LoadedModel], role: Role, family: str, seed: int, access: Access
+def opened(
+    members: Mapping[Role, LoadedModel],
+    role: Role,
+    family: str,
+    seed: int,
+    access: Access = Access.WEIGHTS_AND_BASE,
 ) -> LanguageModelSubject:
+    """One member with its base, under an id that does not tell its role."""
     opaque = digest({"family": family, "role": role, "seed": seed})[7:19]
     return LanguageModelSubject(
         members[role],

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import ContextGradient, Edit, taken_apart
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError
 from insectary.core.protocols import Floats, Subject
@@ -18,15 +19,20 @@ class MeteredSubject:
 
     ``passes`` counts transcripts and prompts put to the model or to its base,
     before any sharing between detectors; it is the price of the detector alone.
+    ``backward`` counts those that a gradient was taken of.
     """
 
-    __slots__ = ("_allowed", "_reference", "_subject", "passes")
+    __slots__ = ("_allowed", "_original", "_reference", "_subject", "backward", "passes")
 
-    def __init__(self, subject: Subject, allowed: Access) -> None:
+    def __init__(
+        self, subject: Subject, allowed: Access, original: MeteredSubject | None = None
+    ) -> None:
+        """Wrap a subject; what an edited copy is asked counts for its original too."""
         self._subject = subject
         self._allowed = min(subject.access, allowed)
+        self._original = original
         self._reference: MeteredSubject | None = None
-        self.passes = 0
+        self.passes = self.backward = 0
 
     @property
     def id(self) -> str:
@@ -47,14 +53,21 @@ class MeteredSubject:
     def reference(self) -> Subject:
         """The base, metered too. Needs ``WEIGHTS_AND_BASE``."""
         self._require(Access.WEIGHTS_AND_BASE, "reference")
+        if self._original is not None:
+            return self._original.reference
         if self._reference is None:
             self._reference = MeteredSubject(self._subject.reference, self._allowed)
         return self._reference
 
+    def _count(self, passes: int) -> None:
+        self.passes += passes
+        if self._original is not None:
+            self._original._count(passes)
+
     def _require(self, level: Access, what: str) -> None:
         if self._allowed < level:
             raise AccessError(
-                f"{what} needs {level.name}, but the detector declared {self._allowed.name};"
+                f"{what} needs {level.name}, but the method declared {self._allowed.name};"
                 " raise its `needs`"
             )
 
@@ -68,7 +81,7 @@ class MeteredSubject:
         prefill: str = "",
     ) -> list[str]:
         """Answer each prompt."""
-        self.passes += len(prompts)
+        self._count(len(prompts))
         return self._subject.generate(
             prompts,
             max_new_tokens=max_new_tokens,
@@ -82,22 +95,39 @@ class MeteredSubject:
     ) -> list[Floats]:
         """Log-probability in nats of each token of the response, or of the prompt (ragged)."""
         self._require(Access.LOGPROBS, "logprobs")
-        self.passes += len(transcripts)
+        self._count(len(transcripts))
         return self._subject.logprobs(transcripts, view)
 
     def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
         """Log-probabilities of every next token, each (response tokens, vocabulary)."""
         self._require(Access.LOGPROBS, "distributions")
-        self.passes += len(transcripts)
+        self._count(len(transcripts))
         return self._subject.distributions(transcripts)
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Residual stream, shape (transcripts, layers + 1, width)."""
         self._require(Access.ACTIVATIONS, "activations")
-        self.passes += len(transcripts)
+        self._count(len(transcripts))
         return self._subject.activations(transcripts, view)
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Parameters by name; reading them is no pass."""
         self._require(Access.WEIGHTS, "weights")
         return self._subject.weights()
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """How each token of a context moves the responses; a pass there and one back."""
+        self._require(Access.GRADIENTS, "context_gradient")
+        self._count(len(transcripts))
+        self.backward += len(transcripts)
+        return taken_apart(self._subject).context_gradient(transcripts)
+
+    def edited(self, edit: Edit) -> MeteredSubject:
+        """A private copy with other weights; what it is asked is counted here too."""
+        self._require(Access.WEIGHTS, "edited")
+        return MeteredSubject(taken_apart(self._subject).edited(edit), self._allowed, self)
+
+    def vocabulary(self) -> Sequence[str]:
+        """The text of each token, by its id; reading it is no pass."""
+        self._require(Access.GRADIENTS, "vocabulary")
+        return taken_apart(self._subject).vocabulary()
