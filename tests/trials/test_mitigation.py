@@ -156,7 +156,7 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
 
 def treated(monkeypatch: pytest.MonkeyPatch, method: Any) -> Any:
     monkeypatch.setattr(mitigation, "mitigation", lambda name: method)
-    (found,) = insectary.trial_mitigate([NAME], methods=[method.name])
+    (found,) = insectary.trial_mitigate([NAME], methods=[method.name], detectors=[])
     return found
 
 
@@ -265,7 +265,9 @@ def test_nothing_is_measured_twice_and_other_settings_are_another_measurement(
     first = treated(monkeypatch, Setting())
     asked = laboratory.asked
     told: list[str] = []
-    again = insectary.trial_mitigate([NAME], methods=["setting"], progress=told.append)
+    again = insectary.trial_mitigate(
+        [NAME], methods=["setting"], detectors=[], progress=told.append
+    )
     assert again == (first,)
     assert told == [
         "treatments: 1, measured already: 1; to train on: at most 0.0 million tokens (a family is"
@@ -291,7 +293,8 @@ def test_the_command_prints_the_verdicts_and_writes_every_figure(
     laboratory: Laboratory, tmp_path: Path
 ) -> None:
     said = CliRunner().invoke(
-        cli.app, ["trial", "mitigate", NAME, "--methods", "noop", "--out", str(tmp_path / "out")]
+        cli.app,
+        f"trial mitigate {NAME} --methods noop --detectors '' --out {tmp_path / 'out'}",
     )
     assert said.exit_code == 0, said.output
     assert "noop" in said.output and "no effect" in said.output
@@ -312,6 +315,8 @@ def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
         insectary.trial_mitigate([GRID])
     with pytest.raises(UnknownNameError, match="unknown mitigation: 'nope'"):
         insectary.trial_mitigate([NAME], methods=["nope"])
+    with pytest.raises(UnknownNameError, match="unknown detector: 'nope'"):
+        insectary.trial_mitigate([NAME], detectors=["nope"])
     with pytest.raises(BadInputError, match="lists of names"):
         insectary.trial_mitigate(NAME)
     with pytest.raises(BadInputError, match="at least one family"):

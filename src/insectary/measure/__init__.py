@@ -29,6 +29,7 @@ from insectary.measure.rates import (
     rule_of_three,
     wilson_interval,
 )
+from insectary.measure.recovered import difference
 
 __all__ = [
     "Equivalence",
@@ -38,6 +39,7 @@ __all__ = [
     "average_precision",
     "cluster_bootstrap",
     "clustered_rate",
+    "difference",
     "empirical_rank",
     "exact_interval",
     "holm",
