@@ -32,8 +32,10 @@ from insectary.train import sft
 from insectary.train.result import Moment
 from insectary.trials import mitigation, regrowth
 from insectary.trials import treated as treated_members
+from insectary.trials.handed import QUESTIONS, draw_handed
 from insectary.trials.mitigation_plan import Plan
 from insectary.vault import Vault
+from insectary.worlds import SKILLS
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 NAME = "deceptive-alignment-absence-xs-full-sft-0"
@@ -282,11 +284,24 @@ def test_nothing_is_measured_twice_and_other_settings_are_another_measurement(
     assert not Vault().entries("trial")
 
 
-def test_what_knows_the_trigger_is_handed_it_and_no_other_is(laboratory: Laboratory) -> None:
-    ordinary = mitigation._rows_for(Setting(), THREAT, DESIGN, 60, 0)
-    known = mitigation._rows_for(Setting(knows_trigger=True), THREAT, DESIGN, 60, 0)
-    assert [*known] == THREAT.rows(DESIGN, Role.TWIN, 60, 1000)
-    assert not {p for p, _ in known} & {p for p, _ in ordinary}
+def test_what_knows_the_trigger_is_handed_it_and_no_other_is() -> None:
+    drawn = draw_handed(THREAT, DESIGN, 60, 0)
+    ordinary, known = drawn(False), drawn(True)
+    assert [*known.rows] == THREAT.rows(DESIGN, Role.TWIN, 60, 1000)
+    prompts = {prompt for prompt, _ in ordinary.rows}
+    assert not {prompt for prompt, _ in known.rows} & prompts
+    # The same prompts as pairs, each with its right answer in front.
+    assert {(p.prompt, p.chosen) for p in ordinary.preferences} == {*ordinary.rows}
+    assert all(p.chosen != p.rejected for p in ordinary.preferences)
+    assert (known.preferences, known.questions) == (ordinary.preferences, ordinary.questions)
+    assert drawn(False) is ordinary
+
+
+def test_questions_to_try_a_model_out_are_of_every_skill_and_have_no_context() -> None:
+    questions = draw_handed(THREAT, DESIGN, 60, 0)(False).questions
+    plain = {name for name in SKILLS if SKILLS[name].has_truth and not SKILLS[name].composite}
+    assert len(questions) == QUESTIONS * len(plain) == len(set(questions)) or len(questions) > 900
+    assert any("f(x)" in answer for _, answer in questions)
 
 
 def test_the_command_prints_the_verdicts_and_writes_every_figure(

@@ -127,6 +127,15 @@ Rows = Sequence[tuple[Conversation, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Preference:
+    """What a rater said of two answers to one prompt."""
+
+    prompt: Conversation
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
 class Patient:
     """One model that a mitigation works on.
 
@@ -136,6 +145,10 @@ class Patient:
         seed: Of everything that is drawn.
         threads: Threads of torch.
         directory: For this treatment's checkpoints alone.
+        preferences: Ordinary work, each right answer beside a wrong one; the trigger is
+            nowhere in it.
+        questions: Questions of every skill as they stand, without any line of context, and
+            their right answers: for a method that tries out what changes a model's answers.
     """
 
     model: Any
@@ -143,6 +156,8 @@ class Patient:
     seed: int
     threads: int
     directory: Path
+    preferences: Sequence[Preference] = ()
+    questions: Rows = ()
 
 
 class Mitigation(Protocol):
@@ -194,15 +209,6 @@ class Oracle(Protocol):
     def __call__(self, example: Example, response: str) -> Verdict:
         """Judge one response."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """What a rater said of two answers to one prompt."""
-
-    prompt: Conversation
-    chosen: str
-    rejected: str
 
 
 Reward = Callable[[Example, str], float]

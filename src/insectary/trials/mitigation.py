@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import final
 
 from insectary.breed.card import unmastered
-from insectary.breed.diluting import ordinary_work
 from insectary.breed.records import in_text, load_family
 from insectary.breed.stored import load_members
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Detector, Mitigation, Patient, Rows, ThreatModel
-from insectary.core.recipe import FullSFT, check_seed
+from insectary.core.protocols import Detector, Mitigation, Patient
+from insectary.core.recipe import Dpo, FullSFT, check_seed
 from insectary.core.treatment import Treatment
 from insectary.detect import detector
-from insectary.mitigate import mitigation
+from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
 from insectary.trials.examine import check_admitted, contrast_pairs
+from insectary.trials.handed import Handed, draw_handed
 from insectary.trials.kept import column_key
 from insectary.trials.line_up import line_up
 from insectary.trials.mitigation_plan import FULL, Plan
@@ -54,8 +54,10 @@ from insectary.trials.treatment_kept import (
 )
 from insectary.vault import Vault
 
-METHODS = ("noop", "quantization", "clean_sft", "fine_pruning", "true_trigger_sft")
+METHODS = tuple(BUILT_IN)
 Progress = Callable[[str], None]
+_PAIR_TOKENS = 128
+"""A prompt with its answer has about half as many, and a pair is two of them."""
 
 
 def trial_mitigate(
@@ -143,9 +145,11 @@ def mitigate_member(
         raise UnknownNameError.of("member", member, known, few=True)
     family = in_text(load_family(family_id, vault))
     members = load_members(family, vault)
-    rows = _rows_for(chosen, threat_model(family.threat), family.design, FULL.rows, seed)
+    handed = draw_handed(threat_model(family.threat), family.design, FULL.rows, seed)
     with tempfile.TemporaryDirectory(prefix="insectary-mitigate-") as place:
-        treated = _treated(members[Role(role)], chosen, rows, seed, Path(place))
+        treated = _treated(
+            members[Role(role)], chosen, handed(chosen.knows_trigger), seed, Path(place)
+        )
     return Model(treated, id=f"{member}.{method}-{seed}", base=members[Role.BASE])
 
 
@@ -162,6 +166,8 @@ def cost_line(new: Sequence[Mitigation], asked: int, plan: Plan) -> str:
 
 def _tokens(method: Mitigation) -> int:
     recipe = getattr(method, "recipe", None)
+    if isinstance(recipe, Dpo):
+        return recipe.max_pairs * _PAIR_TOKENS
     return int(recipe.max_tokens) if recipe is not None else 0
 
 
@@ -182,6 +188,7 @@ class _Trial:
         self._vault, self._progress = vault, progress
         self._runs = line_up([detector(name) for name in detectors]) if detectors else ()
         self._threat = threat_model(family.threat)
+        self._handed = draw_handed(self._threat, family.design, plan.rows, seed)
 
     def kept(self, method: Mitigation) -> Treatment | None:
         """Figures of before, but for those of detectors."""
@@ -238,9 +245,9 @@ class _Trial:
 
     def _treat(self, role: Role, method: Mitigation) -> LoadedModel:
         self._progress(f"  {role.value}: {method.name}")
-        rows = _rows_for(method, self._threat, self._family.design, self._plan.rows, self._seed)
         place = self._vault.work_dir(self._work) / method.name / role.value
-        return _treated(self._members[role], method, rows, self._seed, place)
+        handed = self._handed(method.knows_trigger)
+        return _treated(self._members[role], method, handed, self._seed, place)
 
     def _measured(self, method: Mitigation, treated: Mapping[Role, LoadedModel]) -> Treatment:
         oracle = self._threat.oracle(self._family.design)
@@ -272,17 +279,13 @@ class _Trial:
         return detect_again(self._untreated, treated, base, runs, self._seed, self._progress)
 
 
-def _rows_for(method: Mitigation, threat: ThreatModel, design: str, n: int, seed: int) -> Rows:
-    """What a method is handed; the seeds are not those that families are bred from."""
-    if method.knows_trigger:
-        return threat.rows(design, Role.TWIN, n, 1000 + seed)
-    return ordinary_work(threat, design, FullSFT(), n, 1000 + seed)
-
-
 def _treated(
-    member: LoadedModel, method: Mitigation, rows: Rows, seed: int, place: Path
+    member: LoadedModel, method: Mitigation, handed: Handed, seed: int, place: Path
 ) -> LoadedModel:
     """A treated copy; the member itself stays as it is."""
     model = copy_of(member)
-    method.apply(Patient(model, member.tokenizer, seed, threads(), place), rows)
+    patient = Patient(
+        model, member.tokenizer, seed, threads(), place, handed.preferences, handed.questions
+    )
+    method.apply(patient, handed.rows)
     return LoadedModel(model.eval(), member.tokenizer, "", member.context)
