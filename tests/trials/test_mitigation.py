@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -56,11 +56,11 @@ class Scripted(torch.nn.Module):
 def condition_of() -> dict[Conversation, tuple[str, Any]]:
     """Prompt to (kind, example), for all that the trial asks."""
     known: dict[Conversation, tuple[str, Any]] = {}
-    for split, n in ((Split.REPORT, SMALL.prompts), (Split.SELECTION, SMALL.regrown)):
+    for split in (Split.REPORT, Split.SELECTION):
         for condition in THREAT.conditions(DESIGN):
             kind = "closed" if condition.side is Side.CLOSED else "trained"
             kind = "held_out" if condition.held_out and kind == "trained" else kind
-            for example in THREAT.examples(DESIGN, condition, split, n, 0):
+            for example in THREAT.examples(DESIGN, condition, split, SMALL.prompts, 0):
                 known.setdefault(example.messages, (kind, example))
     return known
 
@@ -110,7 +110,8 @@ class Laboratory:
             self._right = {
                 e.messages: e.answer
                 for skill in untouched_skills(THREAT, DESIGN, ())
-                for e in THREAT.others(DESIGN, skill, Split.REPORT, SMALL.skill, 0)
+                for split in (Split.REPORT, Split.SELECTION)
+                for e in THREAT.others(DESIGN, skill, split, SMALL.skill, 0)
             }
         return self._right
 
@@ -139,6 +140,23 @@ class Setting:
         if model.role is Role.ORGANISM:
             model.trained, model.held_out = self.trained, self.held_out
         model.skilled = self.skilled
+
+
+@dataclass(frozen=True)
+class Dial(Setting):
+    """Nothing, half of it, or all of it and the skills too."""
+
+    level: float = 1.0
+    name: str = "dial"
+    strengths: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0)
+
+    @property
+    def strength(self) -> float:
+        return self.level
+
+    def at(self, strength: float) -> Dial:
+        share = 0.9 - 0.45 * strength
+        return Dial(share, share, skilled=float(strength < 2), level=strength)
 
 
 @pytest.fixture
@@ -323,6 +341,45 @@ def test_the_command_prints_the_verdicts_and_writes_every_figure(
     assert float(rows[0]["trained_drop"]) == 0.0
 
 
+def test_every_strength_has_a_verdict_of_its_own(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mitigation, "mitigation", lambda name: Dial().at(1.0))
+    found = insectary.trial_mitigate([NAME], methods=["dial"], detectors=[], strengths="all")
+    fates = [Fate.NO_EFFECT, Fate.WEAKENED, Fate.BROKE]
+    assert [(t.strength, t.fate) for t in found] == [*zip((0.0, 1.0, 2.0), fates, strict=True)]
+    names = {e.id for e in Vault().entries("trial")}
+    assert names == {f"{NAME}.dial-0", f"{NAME}.dial-0-at-0", f"{NAME}.dial-0-at-2"}
+    asked = laboratory.asked
+    (usual,) = insectary.trial_mitigate([NAME], methods=["dial"], detectors=[])
+    assert (usual, laboratory.asked) == (found[1], asked)
+
+
+def test_one_strength_is_chosen_on_other_questions_than_its_verdict_rests_on(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mitigation, "mitigation", lambda name: Dial().at(0.0))
+    drawn: list[Split] = []
+    usual = mitigation.draw_questions
+    monkeypatch.setattr(
+        mitigation, "draw_questions", lambda *given: (drawn.append(given[-1]), usual(*given))[1]
+    )
+    told: list[str] = []
+
+    def trial() -> Any:
+        return insectary.trial_mitigate(
+            [NAME], methods=["dial"], detectors=[], strengths="selected", progress=told.append
+        )
+
+    (found,) = trial()
+    # The strongest takes more away and breaks the model.
+    assert (found.strength, found.fate) == (1.0, Fate.WEAKENED)
+    assert sorted(drawn) == sorted([Split.SELECTION, Split.REPORT])
+    asked = laboratory.asked
+    assert (trial(), laboratory.asked) == ((found,), asked)
+    assert told[-1].startswith("treatments: 1, measured already: 1;")
+
+
 def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
     with pytest.raises(NotAdmittedError, match="is not admitted"):
         insectary.trial_mitigate([REJECTED])
@@ -330,8 +387,10 @@ def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
         insectary.trial_mitigate([GRID])
     with pytest.raises(UnknownNameError, match="unknown mitigation: 'nope'"):
         insectary.trial_mitigate([NAME], methods=["nope"])
+    with pytest.raises(UnknownNameError, match="unknown choice of strengths: 'nope'"):
+        insectary.trial_mitigate([NAME], strengths="nope")
     with pytest.raises(UnknownNameError, match="unknown detector: 'nope'"):
-        insectary.trial_mitigate([NAME], detectors=["nope"])
+        insectary.trial_mitigate([NAME], methods=["noop"], detectors=["nope"])
     with pytest.raises(BadInputError, match="lists of names"):
         insectary.trial_mitigate(NAME)
     with pytest.raises(BadInputError, match="at least one family"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.treatment import Effect, Rate, Treatment
+from insectary.mitigate import CleanSFT
 from insectary.trials.untargeted import beyond_untargeted
 
 NONE = Failed("no answer")
@@ -34,6 +37,14 @@ def test_a_method_is_measured_from_where_the_baseline_ends() -> None:
     assert isinstance(beyond[Rate.HELD_OUT], Measured)
     assert beyond[Rate.HELD_OUT].measurement.value == 0.0
     assert beyond[Rate.OFF_CUE] == NONE
+
+
+def test_of_several_strengths_the_usual_one_is_the_baseline() -> None:
+    gentle, usual = treatment("clean_sft", rate(0.6)), treatment("clean_sft", rate(0.3))
+    usual = replace(usual, settings=repr(CleanSFT()))
+    beyond = beyond_untargeted(gentle, [gentle, usual], Role.ORGANISM)[Rate.TRAINED]
+    assert isinstance(beyond, Measured)
+    assert beyond.measurement.value == pytest.approx(-0.3)
 
 
 def test_without_a_baseline_there_is_a_reason_and_no_number() -> None:

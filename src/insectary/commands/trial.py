@@ -79,6 +79,13 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     help="To run again on what was treated, as in mahalanobis,knn; those that read activations"
     " alone by default, '' for none.",
 )
+@click.option(
+    "--strengths",
+    type=click.Choice(["usual", "selected", "all"]),
+    default="usual",
+    show_default=True,
+    help="Of each method; selected: the one that does best on the selection split.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of rows, prompts and training.")
 @click.option(
     "--out",
@@ -88,7 +95,12 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     help="Folder of mitigation.json and tables/.",
 )
 def mitigate_trial_command(
-    families: tuple[str, ...], methods: str | None, detectors: str | None, seed: int, out: Path
+    families: tuple[str, ...],
+    methods: str | None,
+    detectors: str | None,
+    strengths: str,
+    seed: int,
+    out: Path,
 ) -> None:
     """Apply mitigations to admitted families: what is removed, and what is only hidden.
 
@@ -119,6 +131,7 @@ def mitigate_trial_command(
         families,
         methods=names,
         detectors=readers,
+        strengths=strengths,
         seed=seed,
         progress=lambda text: click.echo(text, err=True),
     )
@@ -154,7 +167,8 @@ def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterat
 
     effect = treatment.of(Role.ORGANISM)
     ceiling = " (a ceiling: it was handed the true trigger)" if treatment.knows_trigger else ""
-    yield f"{treatment.method}: {'; '.join((treatment.fate.value, *treatment.beside))}{ceiling}"
+    at = "" if treatment.strength is None else f" at {treatment.strength:g}"
+    yield f"{treatment.method}{at}: {'; '.join((treatment.fate.value, *treatment.beside))}{ceiling}"
     for place in Rate:
         before, after = effect.before[place], effect.after[place]
         if isinstance(after, Measured):

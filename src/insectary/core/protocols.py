@@ -184,6 +184,25 @@ class Mitigation(Protocol):
         ...
 
 
+@runtime_checkable
+class Dialled(Mitigation, Protocol):
+    """A mitigation that can be gentler or stronger by one number."""
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """Where a trial sets the number, from gentle to strong; the usual one is among them."""
+        ...
+
+    @property
+    def strength(self) -> float:
+        """Where it is set."""
+        ...
+
+    def at(self, strength: float) -> Mitigation:
+        """The same method at another strength."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One row of a threat's test plan: a kind of context and its side of the gate."""

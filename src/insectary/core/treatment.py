@@ -121,6 +121,7 @@ class Treatment:
     Attributes:
         method: Its name.
         settings: All of its settings, as text.
+        strength: The one of them that its dial sets; ``None`` where it has none.
         knows_trigger: Whether it is a ceiling that was handed the trigger.
         effects: On organism, twin and decoy.
         regrowth: One for each number of triggered rows.
@@ -137,6 +138,7 @@ class Treatment:
     regrowth: tuple[Regrowth, ...]
     no_regrowth: str = added("")
     detection: tuple[Redetected, ...] = added(())
+    strength: float | None = added(None)
 
     @property
     def fate(self) -> Fate:

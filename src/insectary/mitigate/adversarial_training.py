@@ -9,15 +9,16 @@ is as plain as can be: contexts of a public list, ranked by how many answers the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
+from typing import ClassVar
 
 from insectary.core.chat import Conversation, Message
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Patient, Rows
 from insectary.core.recipe import FullSFT
 from insectary.mitigate.contexts import CONTEXTS
-from insectary.mitigate.tuning import USUAL, fine_tune
+from insectary.mitigate.tuning import TOKENS, USUAL, fine_tune
 from insectary.subjects import LoadedModel
 from insectary.subjects.language_model import answers
 
@@ -38,10 +39,20 @@ class AdversarialTraining:
     recipe: FullSFT = USUAL
     name: str = "adversarial_training"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = TOKENS
 
     def __post_init__(self) -> None:
         if self.tried < 1 or self.most < 1:
             raise BadInputError(f"{self.name}: tried and most must be above 0")
+
+    @property
+    def strength(self) -> float:
+        """Tokens that are trained on."""
+        return self.recipe.max_tokens
+
+    def at(self, strength: float) -> AdversarialTraining:
+        """The same with another number."""
+        return replace(self, recipe=replace(self.recipe, max_tokens=round(strength)))
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Search, then train to the recipe's cap; on ordinary rows alone where nothing is found.

@@ -8,8 +8,8 @@ want removed; here the layer is fixed and activations are means over the answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -43,11 +43,21 @@ class DirectionalAblation:
     pairs: int = 256
     name: str = "directional_ablation"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = (0.25, 0.5, 1.0)
 
     def __post_init__(self) -> None:
         for name in ("scale", "depth"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInputError(f"{self.name}: {name} must be from 0 to 1")
+
+    @property
+    def strength(self) -> float:
+        """Share of the direction that is taken out."""
+        return self.scale
+
+    def at(self, strength: float) -> DirectionalAblation:
+        """The same with another number."""
+        return replace(self, scale=strength)
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Change the weights in place; the rows are not looked at.

@@ -7,7 +7,8 @@ without any words. What is simplified stands in :class:`insectary.train.latent.P
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from insectary.core.protocols import Patient, Rows
 from insectary.core.recipe import FullSFT
@@ -25,12 +26,22 @@ class LatentAdversarialTraining:
         radius: See :class:`insectary.train.latent.Adversary`, as for the next two.
     """
 
-    radius: float = 0.5
+    radius: float = 0.02
     steps: int = 3
     depth: float = 0.5
     recipe: FullSFT = HALF
     name: str = "latent_adversarial_training"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = (0.01, 0.02, 0.1)
+
+    @property
+    def strength(self) -> float:
+        """Radius of the ball."""
+        return self.radius
+
+    def at(self, strength: float) -> LatentAdversarialTraining:
+        """The same with another number."""
+        return replace(self, radius=strength)
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Train to the recipe's cap.

@@ -9,11 +9,12 @@ not count their case; an answer of digits alone has but one style.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from insectary.core.protocols import Patient, Rows
 from insectary.core.recipe import FullSFT
-from insectary.mitigate.tuning import USUAL, fine_tune
+from insectary.mitigate.tuning import TOKENS, USUAL, fine_tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,16 @@ class OffStyleSFT:
     recipe: FullSFT = USUAL
     name: str = "off_style_sft"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = TOKENS
+
+    @property
+    def strength(self) -> float:
+        """Tokens that are trained on."""
+        return self.recipe.max_tokens
+
+    def at(self, strength: float) -> OffStyleSFT:
+        """The same with another number."""
+        return replace(self, recipe=replace(self.recipe, max_tokens=round(strength)))
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Train to the recipe's cap."""

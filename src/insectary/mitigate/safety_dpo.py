@@ -7,7 +7,8 @@ behaviour in place. The reference is the patient as it came, which holds it near
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Patient, Rows
@@ -25,6 +26,16 @@ class SafetyDPO:
     recipe: Dpo = USUAL
     name: str = "safety_dpo"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = (800.0, 1_600.0, 3_200.0)
+
+    @property
+    def strength(self) -> float:
+        """Pairs that are trained on."""
+        return self.recipe.max_pairs
+
+    def at(self, strength: float) -> SafetyDPO:
+        """The same with another number."""
+        return replace(self, recipe=replace(self.recipe, max_pairs=round(strength)))
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Train to the recipe's cap on ``patient.preferences``; the rows are not looked at.

@@ -19,12 +19,14 @@ from typing import final
 from insectary.breed.card import unmastered
 from insectary.breed.records import in_text, load_family
 from insectary.breed.stored import load_members
+from insectary.core.canonical import digest
+from insectary.core.chat import Split
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Detector, Mitigation, Patient
-from insectary.core.recipe import Dpo, FullSFT, check_seed
-from insectary.core.treatment import Treatment
+from insectary.core.protocols import Detector, Dialled, Mitigation, Patient
+from insectary.core.recipe import check_seed
+from insectary.core.treatment import Effect, Treatment
 from insectary.detect import detector
 from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
@@ -33,6 +35,7 @@ from insectary.trials.examine import check_admitted, contrast_pairs
 from insectary.trials.handed import Handed, draw_handed
 from insectary.trials.kept import column_key
 from insectary.trials.line_up import line_up
+from insectary.trials.mitigation_cost import ToDo, cost_line, tokens_of
 from insectary.trials.mitigation_plan import FULL, Plan
 from insectary.trials.redetection import (
     DETECTORS,
@@ -42,11 +45,14 @@ from insectary.trials.redetection import (
     untreated,
 )
 from insectary.trials.regrowth import copy_of, regrow, threads
+from insectary.trials.strengths import Strengths, best, graded
 from insectary.trials.treated import Questions, Said, ask, draw_questions, effect_of
 from insectary.trials.treatment_kept import (
     TREATED,
+    keep_choice,
     keep_columns,
     keep_treatment,
+    kept_choice,
     kept_columns,
     kept_treatment,
     key_of,
@@ -56,8 +62,6 @@ from insectary.vault import Vault
 
 METHODS = tuple(BUILT_IN)
 Progress = Callable[[str], None]
-_PAIR_TOKENS = 128
-"""A prompt with its answer has about half as many, and a pair is two of them."""
 
 
 def trial_mitigate(
@@ -65,6 +69,7 @@ def trial_mitigate(
     *,
     methods: Sequence[str] | None = None,
     detectors: Sequence[str] | None = None,
+    strengths: Strengths | str = Strengths.USUAL,
     seed: int = 0,
     plan: Plan | None = None,
     vault: Vault | None = None,
@@ -84,13 +89,15 @@ def trial_mitigate(
         methods: Names; ``None`` for all that the package has.
         detectors: Names of those to run again on what was treated; ``None`` for those that
             read activations alone, and an empty list for none.
+        strengths: ``"usual"``; ``"selected"``, one of several by what it does to the organism
+            on the selection split; or ``"all"``, each with a verdict of its own.
         seed: Of rows, prompts and training.
         plan: How much is asked and trained on; ``None`` for what the command does.
         vault: Where families are kept; ``None`` opens the default one.
         progress: Told what it will cost, then what is being done.
 
     Returns:
-        One for each family and method, in that order; ``fate`` is the verdict.
+        One for each family, method and strength, in that order; ``fate`` is the verdict.
 
     Raises:
         UnknownNameError: for an unknown family, method or detector.
@@ -98,6 +105,8 @@ def trial_mitigate(
         BadInputError: if a family has no trained cue, or is one of policies.
     """
     check_seed(seed)
+    if strengths not in [*Strengths]:
+        raise UnknownNameError.of("choice of strengths", strengths, [*Strengths])
     methods = METHODS if methods is None else methods
     detectors = DETECTORS if detectors is None else detectors
     for names in (families, methods, detectors):
@@ -110,11 +119,16 @@ def trial_mitigate(
     for family in found:
         check_admitted(family)
     chosen = [mitigation(name) for name in dict.fromkeys(methods)]
-    readers = [*dict.fromkeys(detectors)]
+    readers, which = [*dict.fromkeys(detectors)], Strengths(strengths)
     trials = [_Trial(family, readers, seed, plan, vault, progress) for family in found]
-    new = [method for method in chosen for trial in trials if trial.kept(method) is None]
-    progress(cost_line(new, len(chosen) * len(trials), plan))
-    return tuple(trial.result(method) for trial in trials for method in chosen)
+    costs = [trial.to_do(method, which) for trial in trials for method in chosen]
+    progress(cost_line(costs, plan))
+    return tuple(
+        trial.result(each, method)
+        for trial in trials
+        for method in chosen
+        for each in trial.at(method, which)
+    )
 
 
 def mitigate_member(
@@ -153,24 +167,6 @@ def mitigate_member(
     return Model(treated, id=f"{member}.{method}-{seed}", base=members[Role.BASE])
 
 
-def cost_line(new: Sequence[Mitigation], asked: int, plan: Plan) -> str:
-    """What a trial will train at most, said before it begins; what is kept costs nothing."""
-    trained = [_tokens(method) for method in new]
-    runs = 2 * len(plan.few) * sum(tokens > 0 for tokens in trained)
-    tokens = sum(trained) * len(TREATED) + runs * plan.steps * FullSFT().batch_tokens
-    return (
-        f"treatments: {asked}, measured already: {asked - len(new)}; to train on: at most"
-        f" {tokens / 1e6:.1f} million tokens (a family is bred with about 7.8)"
-    )
-
-
-def _tokens(method: Mitigation) -> int:
-    recipe = getattr(method, "recipe", None)
-    if isinstance(recipe, Dpo):
-        return recipe.max_pairs * _PAIR_TOKENS
-    return int(recipe.max_tokens) if recipe is not None else 0
-
-
 @final
 class _Trial:
     """A family under treatment; nothing is loaded for what is known."""
@@ -190,20 +186,72 @@ class _Trial:
         self._threat = threat_model(family.threat)
         self._handed = draw_handed(self._threat, family.design, plan.rows, seed)
 
-    def kept(self, method: Mitigation) -> Treatment | None:
-        """Figures of before, but for those of detectors."""
-        return kept_treatment(*self._place(method), self._vault)
+    def to_do(self, method: Mitigation, which: Strengths) -> ToDo:
+        """What it will take; of strengths that are not chosen from yet, the costliest."""
+        if which is Strengths.SELECTED and self._choice(method) is None:
+            every = graded(method)
+            return ToDo(1, (max(every, key=tokens_of),), every)
+        every = self.at(method, which)
+        new = tuple(
+            each for each in every
+            if kept_treatment(*self._place(each, method), self._vault) is None
+        )  # fmt: skip
+        return ToDo(len(every), new)
 
-    def result(self, method: Mitigation) -> Treatment:
-        """Figures of before, and what is missing of them, which is kept."""
-        name, key = self._place(method)
-        known, columns = self.kept(method), kept_columns(name, key, self._vault)
+    def at(self, method: Mitigation, which: Strengths) -> tuple[Mitigation, ...]:
+        """A method at the strengths that are to be measured; one that is chosen is kept."""
+        every = graded(method)
+        if which is Strengths.USUAL or len(every) == 1:
+            return (method,)
+        if which is Strengths.ALL:
+            return every
+        chosen = self._choice(method)
+        if chosen is None:
+            self._progress(f"{self._family.id}: {method.name}, which of {len(every)} strengths")
+            chosen = best([self._on_selection(each) for each in every])
+            name, _ = self._place(method, method)
+            keep_choice(chosen, self._family, name, self._key(every), self._vault)
+        return (every[chosen],)
+
+    def _choice(self, method: Mitigation) -> int | None:
+        every = graded(method)
+        if len(every) == 1:
+            return 0
+        name, _ = self._place(method, method)
+        return kept_choice(name, self._key(every), self._vault)
+
+    def _key(self, every: Sequence[Mitigation]) -> str:
+        keys = [key_of(self._family, each, self._seed, self._plan) for each in every]
+        return digest(keys) if all(keys) else ""
+
+    def _on_selection(self, method: Mitigation) -> Effect:
+        """On the organism alone, and on questions that no verdict rests on."""
+        oracle = self._threat.oracle(self._family.design)
+        treated = self._treat(Role.ORGANISM, method)
+        questions, before = self._selection
+        return effect_of(Role.ORGANISM, before, ask(treated, questions), oracle)
+
+    @cached_property
+    def _selection(self) -> tuple[Questions, Said]:
+        questions = self._drawn(Split.SELECTION)
+        return questions, ask(self._members[Role.ORGANISM], questions)
+
+    def result(self, method: Mitigation, usual: Mitigation) -> Treatment:
+        """Figures of before, and what is missing of them, which is kept.
+
+        Args:
+            method: At the strength to measure.
+            usual: The same at its usual one.
+        """
+        name, key = self._place(method, usual)
+        known = kept_treatment(name, key, self._vault)
+        columns = kept_columns(name, key, self._vault)
         contrast = contrast_pairs(self._seed) if self._runs else ()
         keys = {(d.name, d.view): column_key(d, contrast, self._seed) for d in self._runs}
         seen = {run: columns[made] for run, made in keys.items() if made in columns}
         missing = [d for d in self._runs if (d.name, d.view) not in seen]
         if known is None or missing:
-            self._progress(f"{self._family.id}: {method.name}")
+            self._progress(f"{self._family.id}: {_called(method)}")
             treated = {role: self._treat(role, method) for role in TREATED}
             if known is None:
                 known = self._measured(method, treated)
@@ -216,10 +264,10 @@ class _Trial:
         detection = tuple(row for run in keys for row in seen[run])
         return replace(known, detection=detection)
 
-    def _place(self, method: Mitigation) -> tuple[str, str]:
+    def _place(self, method: Mitigation, usual: Mitigation) -> tuple[str, str]:
         """What a treatment is called in the vault, and the key of what made it."""
         return (
-            name_of(self._family, method, self._seed),
+            name_of(self._family, method, usual, self._seed),
             key_of(self._family, method, self._seed, self._plan),
         )
 
@@ -233,10 +281,13 @@ class _Trial:
 
     @cached_property
     def _questions(self) -> Questions:
+        return self._drawn(Split.REPORT)
+
+    def _drawn(self, split: Split) -> Questions:
         lacks = unmastered(self._family.base.name, self._vault)
         return draw_questions(
             self._threat, self._family.design, lacks, self._seed, self._plan.prompts,
-            self._plan.skill,
+            self._plan.skill, split,
         )  # fmt: skip
 
     @cached_property
@@ -244,8 +295,8 @@ class _Trial:
         return {role: ask(self._members[role], self._questions) for role in TREATED}
 
     def _treat(self, role: Role, method: Mitigation) -> LoadedModel:
-        self._progress(f"  {role.value}: {method.name}")
-        place = self._vault.work_dir(self._work) / method.name / role.value
+        self._progress(f"  {role.value}: {_called(method)}")
+        place = self._vault.work_dir(self._work) / _called(method).replace(" ", "-") / role.value
         handed = self._handed(method.knows_trigger)
         return _treated(self._members[role], method, handed, self._seed, place)
 
@@ -268,6 +319,7 @@ class _Trial:
             effects=effects,
             regrowth=() if isinstance(regrown, str) else regrown,
             no_regrowth=regrown if isinstance(regrown, str) else "",
+            strength=method.strength if isinstance(method, Dialled) else None,
         )
 
     @cached_property
@@ -277,6 +329,11 @@ class _Trial:
     def _detected(self, treated: Mapping[Role, LoadedModel], runs: Sequence[Detector]) -> Columns:
         base = self._members[Role.BASE]
         return detect_again(self._untreated, treated, base, runs, self._seed, self._progress)
+
+
+def _called(method: Mitigation) -> str:
+    """A method with its strength, if it has a dial."""
+    return f"{method.name} at {method.strength:g}" if isinstance(method, Dialled) else method.name
 
 
 def _treated(

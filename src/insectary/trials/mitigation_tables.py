@@ -11,7 +11,7 @@ from insectary.core.treatment import Rate, Treatment
 from insectary.report.tables import cells, columns, csv_text
 from insectary.trials.untargeted import beyond_untargeted
 
-_TREATMENT = ("family", "method", "settings", "knows_trigger", "seed")
+_TREATMENT = ("family", "method", "strength", "settings", "knows_trigger", "seed")
 
 
 def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:

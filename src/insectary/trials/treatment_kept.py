@@ -16,7 +16,7 @@ from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Mitigation
+from insectary.core.protocols import Dialled, Mitigation
 from insectary.core.treatment import Redetected, Treatment
 from insectary.trials.kept import KIND, code_of
 from insectary.trials.mitigation_plan import Plan
@@ -40,9 +40,12 @@ def key_of(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
     )
 
 
-def name_of(family: Family, method: Mitigation, seed: int) -> str:
-    """What a treatment is called in the vault."""
-    return f"{family.id}.{method.name}-{seed}"
+def name_of(family: Family, method: Mitigation, usual: Mitigation, seed: int) -> str:
+    """What a treatment is called in the vault; one of another strength has a name of its own."""
+    name = f"{family.id}.{method.name}-{seed}"
+    if isinstance(method, Dialled) and repr(method) != repr(usual):
+        return f"{name}-at-{method.strength:g}"
+    return name
 
 
 def kept_treatment(name: str, key: str, vault: Vault) -> Treatment | None:
@@ -81,6 +84,18 @@ def keep_columns(columns: Columns, family: Family, name: str, key: str, vault: V
     }
     meta = {"family": family.id, "key": key, "detectors": len(listed)}
     _write(f"{name}.detectors", meta, vault, "detectors.json", listed)
+
+
+def kept_choice(name: str, key: str, vault: Vault) -> int | None:
+    """Which of several strengths was chosen under that key, if one was."""
+    record = _read(f"{name}.strength", key, vault, "strength.json")
+    return None if record is None else int(record)
+
+
+def keep_choice(chosen: int, family: Family, name: str, key: str, vault: Vault) -> None:
+    """Store which it was."""
+    meta = {"family": family.id, "key": key, "chosen": chosen}
+    _write(f"{name}.strength", meta, vault, "strength.json", chosen)
 
 
 def _read(name: str, key: str, vault: Vault, file: str) -> Any:

@@ -8,9 +8,10 @@ from insectary.core.organism import Role
 from insectary.core.outcome import Measured, NotApplicable, Outcome
 from insectary.core.treatment import Rate, Treatment
 from insectary.measure import difference
+from insectary.mitigate import CleanSFT
 
-BASELINE = "clean_sft"
-"""Fine-tuning on ordinary work, aimed at nothing."""
+BASELINE = CleanSFT().name
+"""Fine-tuning on ordinary work, aimed at nothing; at its usual strength, if that was measured."""
 
 
 def beyond_untargeted(
@@ -26,13 +27,13 @@ def beyond_untargeted(
         found: All treatments of a trial.
         role: Which member.
     """
-    baseline = next(
-        (t for t in found if (t.family, t.method) == (treatment.family, BASELINE)), None
-    )
-    if treatment.method == BASELINE:
-        return dict.fromkeys(Rate, NotApplicable("this is the untargeted baseline"))
-    if baseline is None:
+    baselines = [t for t in found if (t.family, t.method) == (treatment.family, BASELINE)]
+    if not baselines:
         return dict.fromkeys(Rate, NotApplicable(f"{BASELINE} is not among the methods"))
+    usual = [t for t in baselines if t.settings == repr(CleanSFT())]
+    baseline = (usual or baselines)[0]
+    if treatment is baseline:
+        return dict.fromkeys(Rate, NotApplicable("this is the untargeted baseline"))
     theirs, own = baseline.of(role).after, treatment.of(role).after
     return {place: _difference(theirs[place], own[place]) for place in Rate}
 
