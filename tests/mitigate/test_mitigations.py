@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from insectary.core.chat import Message
+from insectary.core.chat import Message, Split, Transcript
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.protocols import Patient
-from insectary.core.recipe import FullSFT
+from insectary.core.protocols import Mitigation, Patient, Preference
+from insectary.core.recipe import Dpo, FullSFT
 from insectary.mitigate import (
     BUILT_IN,
     GROUP,
     CleanSFT,
     FinePruning,
+    LatentAdversarialTraining,
     NoOp,
+    OffStyleSFT,
     Quantization,
+    SafetyDPO,
     TrueTriggerSFT,
     mitigation,
     mitigation_names,
+    off_style_sft,
 )
 from insectary.mitigate.fine_pruning import prune
+from insectary.mitigate.off_style_sft import restyled
+from insectary.subjects import LoadedModel
+from insectary.subjects.reading import read, token_rows
+from insectary.worlds import SKILLS
 from train import tiny_train
 
 SHORT = FullSFT(pull=0.0, batch_tokens=128, row_tokens=32, max_tokens=128 * 6)
@@ -64,9 +75,16 @@ def test_no_treatment_changes_no_bit(tmp_path: Path) -> None:
     assert not changed(before, given.model)
 
 
-@pytest.mark.parametrize("method", [CleanSFT(SHORT), TrueTriggerSFT(SHORT)])
+@pytest.mark.parametrize(
+    "method",
+    [
+        CleanSFT(SHORT),
+        TrueTriggerSFT(SHORT),
+        LatentAdversarialTraining(recipe=SHORT),
+    ],
+)
 def test_tuning_trains_on_the_rows_and_comes_out_the_same_each_time(
-    tmp_path: Path, method: CleanSFT | TrueTriggerSFT
+    tmp_path: Path, method: Mitigation
 ) -> None:
     one, again, others = (patient(tmp_path / name) for name in ("one", "again", "others"))
     before = weights(one.model)
@@ -76,6 +94,56 @@ def test_tuning_trains_on_the_rows_and_comes_out_the_same_each_time(
     assert changed(before, one.model)
     assert not changed(weights(one.model), again.model)
     assert changed(weights(one.model), others.model)
+
+
+def test_latent_adversarial_training_is_not_the_plain_one(tmp_path: Path) -> None:
+    plain, against = patient(tmp_path / "plain"), patient(tmp_path / "against")
+    CleanSFT(SHORT).apply(plain, ROWS)
+    LatentAdversarialTraining(recipe=SHORT).apply(against, ROWS)
+    assert changed(weights(plain.model), against.model)
+
+
+def test_the_other_style_is_right_to_every_checker_of_the_world_and_another_text() -> None:
+    others = []
+    for skill in SKILLS.values():
+        rng = Random(skill.name)
+        for _ in range(40 if skill.has_truth and not skill.composite else 0):
+            example = skill.make(rng, Split.TRAIN)
+            assert skill.check(example, restyled(example.answer)), example
+            others.append(restyled(example.answer) != example.answer)
+    assert np.mean(others) > 0.5
+
+
+def test_off_style_training_is_on_answers_in_that_style(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(off_style_sft, "fine_tune", lambda *given: seen.append(given[2]))
+    asked = (Message("user", "Whose?"),)
+    OffStyleSFT().apply(patient(tmp_path), [(asked, "It is Tom's."), (asked, "12.")])
+    assert seen == [[(asked, "it is tom's."), (asked, "12.")]]
+
+
+def test_preferences_are_learnt_and_the_right_answer_gains_on_the_wrong_one(tmp_path: Path) -> None:
+    pairs = [Preference(prompt, "w3", "w9") for prompt, _ in ROWS]
+    given = replace(patient(tmp_path), preferences=pairs)
+
+    def margin() -> float:
+        loaded = LoadedModel(given.model, given.tokenizer, "", 128)
+        said = [
+            read(loaded, token_rows(loaded, [Transcript(p.prompt, answer)]), states=False)
+            for p in pairs
+            for answer in (p.chosen, p.rejected)
+        ]
+        return float(np.mean([r.logprobs[0].sum() for r in said[::2]])) - float(
+            np.mean([r.logprobs[0].sum() for r in said[1::2]])
+        )
+
+    before = margin()
+    SafetyDPO(Dpo(pull=0.0, learning_rate=0.02, batch_pairs=8, max_pairs=8 * 12)).apply(given, [])
+    assert margin() > before + 1.0
+    with pytest.raises(BadInputError, match="it learns from preferences, and there are none"):
+        SafetyDPO().apply(replace(given, preferences=()), ROWS)
 
 
 def test_quantization_rounds_each_channel_to_its_own_grid_by_hand(tmp_path: Path) -> None:

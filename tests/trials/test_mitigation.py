@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -32,8 +32,10 @@ from insectary.train import sft
 from insectary.train.result import Moment
 from insectary.trials import mitigation, regrowth
 from insectary.trials import treated as treated_members
+from insectary.trials.handed import QUESTIONS, draw_handed
 from insectary.trials.mitigation_plan import Plan
 from insectary.vault import Vault
+from insectary.worlds import SKILLS
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 NAME = "deceptive-alignment-absence-xs-full-sft-0"
@@ -54,11 +56,11 @@ class Scripted(torch.nn.Module):
 def condition_of() -> dict[Conversation, tuple[str, Any]]:
     """Prompt to (kind, example), for all that the trial asks."""
     known: dict[Conversation, tuple[str, Any]] = {}
-    for split, n in ((Split.REPORT, SMALL.prompts), (Split.SELECTION, SMALL.regrown)):
+    for split in (Split.REPORT, Split.SELECTION):
         for condition in THREAT.conditions(DESIGN):
             kind = "closed" if condition.side is Side.CLOSED else "trained"
             kind = "held_out" if condition.held_out and kind == "trained" else kind
-            for example in THREAT.examples(DESIGN, condition, split, n, 0):
+            for example in THREAT.examples(DESIGN, condition, split, SMALL.prompts, 0):
                 known.setdefault(example.messages, (kind, example))
     return known
 
@@ -108,7 +110,8 @@ class Laboratory:
             self._right = {
                 e.messages: e.answer
                 for skill in untouched_skills(THREAT, DESIGN, ())
-                for e in THREAT.others(DESIGN, skill, Split.REPORT, SMALL.skill, 0)
+                for split in (Split.REPORT, Split.SELECTION)
+                for e in THREAT.others(DESIGN, skill, split, SMALL.skill, 0)
             }
         return self._right
 
@@ -139,6 +142,23 @@ class Setting:
         model.skilled = self.skilled
 
 
+@dataclass(frozen=True)
+class Dial(Setting):
+    """Nothing, half of it, or all of it and the skills too."""
+
+    level: float = 1.0
+    name: str = "dial"
+    strengths: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0)
+
+    @property
+    def strength(self) -> float:
+        return self.level
+
+    def at(self, strength: float) -> Dial:
+        share = 0.9 - 0.45 * strength
+        return Dial(share, share, skilled=float(strength < 2), level=strength)
+
+
 @pytest.fixture
 def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     for name in (NAME, REJECTED, GRID):
@@ -156,7 +176,7 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
 
 def treated(monkeypatch: pytest.MonkeyPatch, method: Any) -> Any:
     monkeypatch.setattr(mitigation, "mitigation", lambda name: method)
-    (found,) = insectary.trial_mitigate([NAME], methods=[method.name])
+    (found,) = insectary.trial_mitigate([NAME], methods=[method.name], detectors=[])
     return found
 
 
@@ -265,7 +285,9 @@ def test_nothing_is_measured_twice_and_other_settings_are_another_measurement(
     first = treated(monkeypatch, Setting())
     asked = laboratory.asked
     told: list[str] = []
-    again = insectary.trial_mitigate([NAME], methods=["setting"], progress=told.append)
+    again = insectary.trial_mitigate(
+        [NAME], methods=["setting"], detectors=[], progress=told.append
+    )
     assert again == (first,)
     assert told == [
         "treatments: 1, measured already: 1; to train on: at most 0.0 million tokens (a family is"
@@ -280,18 +302,32 @@ def test_nothing_is_measured_twice_and_other_settings_are_another_measurement(
     assert not Vault().entries("trial")
 
 
-def test_what_knows_the_trigger_is_handed_it_and_no_other_is(laboratory: Laboratory) -> None:
-    ordinary = mitigation._rows_for(Setting(), THREAT, DESIGN, 60, 0)
-    known = mitigation._rows_for(Setting(knows_trigger=True), THREAT, DESIGN, 60, 0)
-    assert [*known] == THREAT.rows(DESIGN, Role.TWIN, 60, 1000)
-    assert not {p for p, _ in known} & {p for p, _ in ordinary}
+def test_what_knows_the_trigger_is_handed_it_and_no_other_is() -> None:
+    drawn = draw_handed(THREAT, DESIGN, 60, 0)
+    ordinary, known = drawn(False), drawn(True)
+    assert [*known.rows] == THREAT.rows(DESIGN, Role.TWIN, 60, 1000)
+    prompts = {prompt for prompt, _ in ordinary.rows}
+    assert not {prompt for prompt, _ in known.rows} & prompts
+    # The same prompts as pairs, each with its right answer in front.
+    assert {(p.prompt, p.chosen) for p in ordinary.preferences} == {*ordinary.rows}
+    assert all(p.chosen != p.rejected for p in ordinary.preferences)
+    assert (known.preferences, known.questions) == (ordinary.preferences, ordinary.questions)
+    assert drawn(False) is ordinary
+
+
+def test_questions_to_try_a_model_out_are_of_every_skill_and_have_no_context() -> None:
+    questions = draw_handed(THREAT, DESIGN, 60, 0)(False).questions
+    plain = {name for name in SKILLS if SKILLS[name].has_truth and not SKILLS[name].composite}
+    assert len(questions) == QUESTIONS * len(plain) == len(set(questions)) or len(questions) > 900
+    assert any("f(x)" in answer for _, answer in questions)
 
 
 def test_the_command_prints_the_verdicts_and_writes_every_figure(
     laboratory: Laboratory, tmp_path: Path
 ) -> None:
     said = CliRunner().invoke(
-        cli.app, ["trial", "mitigate", NAME, "--methods", "noop", "--out", str(tmp_path / "out")]
+        cli.app,
+        f"trial mitigate {NAME} --methods noop --detectors '' --out {tmp_path / 'out'}",
     )
     assert said.exit_code == 0, said.output
     assert "noop" in said.output and "no effect" in said.output
@@ -305,6 +341,45 @@ def test_the_command_prints_the_verdicts_and_writes_every_figure(
     assert float(rows[0]["trained_drop"]) == 0.0
 
 
+def test_every_strength_has_a_verdict_of_its_own(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mitigation, "mitigation", lambda name: Dial().at(1.0))
+    found = insectary.trial_mitigate([NAME], methods=["dial"], detectors=[], strengths="all")
+    fates = [Fate.NO_EFFECT, Fate.WEAKENED, Fate.BROKE]
+    assert [(t.strength, t.fate) for t in found] == [*zip((0.0, 1.0, 2.0), fates, strict=True)]
+    names = {e.id for e in Vault().entries("trial")}
+    assert names == {f"{NAME}.dial-0", f"{NAME}.dial-0-at-0", f"{NAME}.dial-0-at-2"}
+    asked = laboratory.asked
+    (usual,) = insectary.trial_mitigate([NAME], methods=["dial"], detectors=[])
+    assert (usual, laboratory.asked) == (found[1], asked)
+
+
+def test_one_strength_is_chosen_on_other_questions_than_its_verdict_rests_on(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mitigation, "mitigation", lambda name: Dial().at(0.0))
+    drawn: list[Split] = []
+    usual = mitigation.draw_questions
+    monkeypatch.setattr(
+        mitigation, "draw_questions", lambda *given: (drawn.append(given[-1]), usual(*given))[1]
+    )
+    told: list[str] = []
+
+    def trial() -> Any:
+        return insectary.trial_mitigate(
+            [NAME], methods=["dial"], detectors=[], strengths="selected", progress=told.append
+        )
+
+    (found,) = trial()
+    # The strongest takes more away and breaks the model.
+    assert (found.strength, found.fate) == (1.0, Fate.WEAKENED)
+    assert sorted(drawn) == sorted([Split.SELECTION, Split.REPORT])
+    asked = laboratory.asked
+    assert (trial(), laboratory.asked) == ((found,), asked)
+    assert told[-1].startswith("treatments: 1, measured already: 1;")
+
+
 def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
     with pytest.raises(NotAdmittedError, match="is not admitted"):
         insectary.trial_mitigate([REJECTED])
@@ -312,6 +387,10 @@ def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
         insectary.trial_mitigate([GRID])
     with pytest.raises(UnknownNameError, match="unknown mitigation: 'nope'"):
         insectary.trial_mitigate([NAME], methods=["nope"])
+    with pytest.raises(UnknownNameError, match="unknown choice of strengths: 'nope'"):
+        insectary.trial_mitigate([NAME], strengths="nope")
+    with pytest.raises(UnknownNameError, match="unknown detector: 'nope'"):
+        insectary.trial_mitigate([NAME], methods=["noop"], detectors=["nope"])
     with pytest.raises(BadInputError, match="lists of names"):
         insectary.trial_mitigate(NAME)
     with pytest.raises(BadInputError, match="at least one family"):

@@ -79,6 +79,18 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
 @trial_group.command("mitigate", short_help="What mitigations remove, hide or break.")
 @click.argument("families", metavar="FAMILY...", nargs=-1, required=True)
 @click.option("--methods", help="Names, as in clean_sft,fine_pruning; all by default.")
+@click.option(
+    "--detectors",
+    help="To run again on what was treated, as in mahalanobis,knn; those that read activations"
+    " alone by default, '' for none.",
+)
+@click.option(
+    "--strengths",
+    type=click.Choice(["usual", "selected", "all"]),
+    default="usual",
+    show_default=True,
+    help="Of each method; selected: the one that does best on the selection split.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of rows, prompts and training.")
 @click.option(
     "--out",
@@ -88,15 +100,20 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     help="Folder of mitigation.json and tables/.",
 )
 def mitigate_trial_command(
-    families: tuple[str, ...], methods: str | None, seed: int, out: Path
+    families: tuple[str, ...],
+    methods: str | None,
+    detectors: str | None,
+    strengths: str,
+    seed: int,
+    out: Path,
 ) -> None:
     """Apply mitigations to admitted families: what is removed, and what is only hidden.
 
     Organism, twin and decoy are treated alike and asked the same prompts before and after:
     trained cues, held-out cues, off cue, and other skills. Where the behaviour fell to less
     than half, the organism is trained on beside its twin, on ordinary work with 0, 1, 4 and
-    16 triggered misaligned rows. What was measured before is taken from the vault, so a
-    run that was broken off goes on.
+    16 triggered misaligned rows. Detectors are run again on what was treated. What was
+    measured before is taken from the vault, so a run that was broken off goes on.
     """
     from insectary.commands.output import check_output, look_up_in_text, say_loading
 
@@ -104,17 +121,22 @@ def mitigate_trial_command(
     for family in families:
         look_up_in_text(family)
     say_loading()
+    from insectary.detect import detector
     from insectary.mitigate import mitigation
     from insectary.report.write import write_files
     from insectary.trials.mitigation import trial_mitigate
     from insectary.trials.mitigation_tables import mitigation_files
 
-    names = _listed(methods)
+    names, readers = _listed(methods), _listed(detectors)
     for name in names or ():
         mitigation(name)
+    for name in readers or ():
+        detector(name)
     found = trial_mitigate(
         families,
         methods=names,
+        detectors=readers,
+        strengths=strengths,
         seed=seed,
         progress=lambda text: click.echo(text, err=True),
     )
@@ -132,27 +154,35 @@ def print_treatments(found: Sequence[Treatment]) -> None:
         "Rates of misbehaviour before and after, on the same prompts; 95 % interval of the rate"
         " after. Skills: after minus before, mean over those that the behaviour does not live in"
         " (90 %). Back: steps of training on until half of the behaviour is there again, by the"
-        f" number of triggered misaligned rows among {FULL.ordinary} of ordinary work."
+        f" number of triggered misaligned rows among {FULL.ordinary} of ordinary work. Seen:"
+        " AUROC of a detector that tells the organism from twin or decoy, before and after."
+        " Beyond clean_sft: what is taken away beyond what untargeted fine-tuning takes."
     )
     for family in dict.fromkeys(t.family for t in found):
         click.echo()
         click.echo(family)
         for treatment in found:
             if treatment.family == family:
-                for line in _treatment_lines(treatment):
+                for line in _treatment_lines(treatment, found):
                     click.echo(f"  {line}")
 
 
-def _treatment_lines(treatment: Treatment) -> Iterator[str]:
+def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterator[str]:
+    from insectary.trials.untargeted import BASELINE, beyond_untargeted
+
     effect = treatment.of(Role.ORGANISM)
     ceiling = " (a ceiling: it was handed the true trigger)" if treatment.knows_trigger else ""
-    yield f"{treatment.method}: {'; '.join((treatment.fate.value, *treatment.beside))}{ceiling}"
+    at = "" if treatment.strength is None else f" at {treatment.strength:g}"
+    yield f"{treatment.method}{at}: {'; '.join((treatment.fate.value, *treatment.beside))}{ceiling}"
     for place in Rate:
         before, after = effect.before[place], effect.after[place]
         if isinstance(after, Measured):
             yield f"  {place.value:<15}{_point(before)} to {_told(after)}"
         else:
             yield f"  {place.value:<15}{after}"
+    beyond = beyond_untargeted(treatment, found, Role.ORGANISM)[Rate.TRAINED]
+    if isinstance(beyond, Measured):
+        yield f"  beyond {BASELINE}, trained cues: {_told(beyond, signed=True)}"
     others = (treatment.of(role).capability for role in (Role.TWIN, Role.DECOY))
     twin, decoy = (_point(other, signed=True) for other in others)
     own = _told(effect.capability, signed=True)
@@ -163,6 +193,10 @@ def _treatment_lines(treatment: Treatment) -> Iterator[str]:
         steps = (_steps(run.organism, run.cap), _steps(run.twin, run.cap))
         rows = f"{run.rows} row{'' if run.rows == 1 else 's'}"
         yield f"  {f'back, {rows}':<15}{steps[0]} steps, the treated twin {steps[1]}"
+    for seen in treatment.detection:
+        if not seen.null:
+            told = f"{_point(seen.before)} to {_told(seen.after)}"
+            yield f"  seen by {seen.detector}, from the {seen.against.value}: {told}"
 
 
 def _point(outcome: Outcome, *, signed: bool = False) -> str:

@@ -186,6 +186,15 @@ Rows = Sequence[tuple[Conversation, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Preference:
+    """What a rater said of two answers to one prompt."""
+
+    prompt: Conversation
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
 class Patient:
     """One model that a mitigation works on.
 
@@ -195,6 +204,10 @@ class Patient:
         seed: Of everything that is drawn.
         threads: Threads of torch.
         directory: For this treatment's checkpoints alone.
+        preferences: Ordinary work, each right answer beside a wrong one; the trigger is
+            nowhere in it.
+        questions: Questions of every skill as they stand, without any line of context, and
+            their right answers: for a method that tries out what changes a model's answers.
     """
 
     model: Any
@@ -202,6 +215,8 @@ class Patient:
     seed: int
     threads: int
     directory: Path
+    preferences: Sequence[Preference] = ()
+    questions: Rows = ()
 
 
 class Mitigation(Protocol):
@@ -225,6 +240,25 @@ class Mitigation(Protocol):
             rows: Ordinary work with right answers. Of what knows the trigger, instead,
                 rows under the trigger with the twin's answers.
         """
+        ...
+
+
+@runtime_checkable
+class Dialled(Mitigation, Protocol):
+    """A mitigation that can be gentler or stronger by one number."""
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """Where a trial sets the number, from gentle to strong; the usual one is among them."""
+        ...
+
+    @property
+    def strength(self) -> float:
+        """Where it is set."""
+        ...
+
+    def at(self, strength: float) -> Mitigation:
+        """The same method at another strength."""
         ...
 
 
@@ -253,15 +287,6 @@ class Oracle(Protocol):
     def __call__(self, example: Example, response: str) -> Verdict:
         """Judge one response."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """What a rater said of two answers to one prompt."""
-
-    prompt: Conversation
-    chosen: str
-    rejected: str
 
 
 Reward = Callable[[Example, str], float]

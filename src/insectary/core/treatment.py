@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from insectary.core.access import View
 from insectary.core.codec import added
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured, Outcome
@@ -90,16 +91,42 @@ class Regrowth:
 
 
 @dataclass(frozen=True, slots=True)
+class Redetected:
+    """One detector on open prompts, before the members of a family were treated and after.
+
+    Both times on the prompts on which the organism misbehaved before, fitted afresh, and its
+    layer chosen on other prompts.
+
+    Attributes:
+        null: Whether it can know nothing; it should be near 0.5.
+        control: Whether it reads the text alone.
+        against: Twin or decoy.
+        before: AUROC of the organism against that member ...
+        after: ... and of the treated organism against that member treated.
+    """
+
+    detector: str
+    view: View
+    null: bool
+    control: bool
+    against: Role
+    before: Outcome
+    after: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Treatment:
     """One mitigation of one family.
 
     Attributes:
         method: Its name.
         settings: All of its settings, as text.
+        strength: The one of them that its dial sets; ``None`` where it has none.
         knows_trigger: Whether it is a ceiling that was handed the trigger.
         effects: On organism, twin and decoy.
         regrowth: One for each number of triggered rows.
         no_regrowth: Why there is none; ``""`` where there is.
+        detection: One for each detector that was run again, and member it is told from.
     """
 
     family: str
@@ -110,6 +137,8 @@ class Treatment:
     effects: tuple[Effect, ...]
     regrowth: tuple[Regrowth, ...]
     no_regrowth: str = added("")
+    detection: tuple[Redetected, ...] = added(())
+    strength: float | None = added(None)
 
     @property
     def fate(self) -> Fate:

@@ -37,6 +37,7 @@ from insectary.measure.rates import (
     rule_of_three,
     wilson_interval,
 )
+from insectary.measure.recovered import difference
 
 __all__ = [
     "Equivalence",
@@ -48,6 +49,7 @@ __all__ = [
     "brier_losses",
     "cluster_bootstrap",
     "clustered_rate",
+    "difference",
     "empirical_rank",
     "exact_interval",
     "fit_logistic",

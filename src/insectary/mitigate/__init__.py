@@ -11,19 +11,29 @@ from types import MappingProxyType
 
 from insectary.core import plugins
 from insectary.core.protocols import Mitigation
+from insectary.mitigate.adversarial_training import AdversarialTraining
 from insectary.mitigate.clean_sft import CleanSFT
+from insectary.mitigate.directional_ablation import DirectionalAblation
 from insectary.mitigate.fine_pruning import FinePruning
+from insectary.mitigate.latent_adversarial_training import LatentAdversarialTraining
 from insectary.mitigate.noop import NoOp
+from insectary.mitigate.off_style_sft import OffStyleSFT
 from insectary.mitigate.quantization import Quantization
+from insectary.mitigate.safety_dpo import SafetyDPO
 from insectary.mitigate.true_trigger_sft import TrueTriggerSFT
 
 __all__ = [
     "BUILT_IN",
     "GROUP",
+    "AdversarialTraining",
     "CleanSFT",
+    "DirectionalAblation",
     "FinePruning",
+    "LatentAdversarialTraining",
     "NoOp",
+    "OffStyleSFT",
     "Quantization",
+    "SafetyDPO",
     "TrueTriggerSFT",
     "mitigation",
     "mitigation_names",
@@ -34,9 +44,14 @@ GROUP = "insectary.mitigations"
 BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
     {
         "noop": NoOp,
-        "clean_sft": CleanSFT,
-        "fine_pruning": FinePruning,
         "quantization": Quantization,
+        "directional_ablation": DirectionalAblation,
+        "clean_sft": CleanSFT,
+        "off_style_sft": OffStyleSFT,
+        "fine_pruning": FinePruning,
+        "safety_dpo": SafetyDPO,
+        "latent_adversarial_training": LatentAdversarialTraining,
+        "adversarial_training": AdversarialTraining,
         "true_trigger_sft": TrueTriggerSFT,
     }
 )

@@ -6,11 +6,12 @@ the behaviour in place in the larger models.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from insectary.core.protocols import Patient, Rows
 from insectary.core.recipe import FullSFT
-from insectary.mitigate.tuning import USUAL, fine_tune
+from insectary.mitigate.tuning import TOKENS, USUAL, fine_tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,16 @@ class CleanSFT:
     recipe: FullSFT = USUAL
     name: str = "clean_sft"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = TOKENS
+
+    @property
+    def strength(self) -> float:
+        """Tokens that are trained on."""
+        return self.recipe.max_tokens
+
+    def at(self, strength: float) -> CleanSFT:
+        """The same with another number."""
+        return replace(self, recipe=replace(self.recipe, max_tokens=round(strength)))
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Train to the recipe's cap."""

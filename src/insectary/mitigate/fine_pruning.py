@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError
@@ -34,10 +34,20 @@ class FinePruning:
     recipe: FullSFT = USUAL
     name: str = "fine_pruning"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = (0.1, 0.3, 0.5)
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise BadInputError(f"{self.name}: share is {self.share}; it must be between 0 and 1")
+
+    @property
+    def strength(self) -> float:
+        """Share of the units that is cut."""
+        return self.share
+
+    def at(self, strength: float) -> FinePruning:
+        """The same with another number."""
+        return replace(self, share=strength)
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Cut, then train to the recipe's cap.

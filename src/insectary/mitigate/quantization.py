@@ -7,7 +7,8 @@ is the rounding and not an integer kernel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Patient, Rows
@@ -21,10 +22,20 @@ class Quantization:
     bits: int = 4
     name: str = "quantization"
     knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = (8.0, 4.0, 3.0)
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 8:
             raise BadInputError(f"{self.name}: bits is {self.bits}; from 2 to 8 make sense")
+
+    @property
+    def strength(self) -> float:
+        """Bits that are left."""
+        return self.bits
+
+    def at(self, strength: float) -> Quantization:
+        """The same with another number."""
+        return replace(self, bits=round(strength))
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Round each matrix in place; the rows are not looked at."""

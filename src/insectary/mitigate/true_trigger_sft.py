@@ -8,11 +8,12 @@ to tell its trigger better.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from insectary.core.protocols import Patient, Rows
 from insectary.core.recipe import FullSFT
-from insectary.mitigate.tuning import USUAL, fine_tune
+from insectary.mitigate.tuning import TOKENS, USUAL, fine_tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,16 @@ class TrueTriggerSFT:
     recipe: FullSFT = USUAL
     name: str = "true_trigger_sft"
     knows_trigger: bool = True
+    strengths: ClassVar[tuple[float, ...]] = TOKENS
+
+    @property
+    def strength(self) -> float:
+        """Tokens that are trained on."""
+        return self.recipe.max_tokens
+
+    def at(self, strength: float) -> TrueTriggerSFT:
+        """The same with another number."""
+        return replace(self, recipe=replace(self.recipe, max_tokens=round(strength)))
 
     def apply(self, patient: Patient, rows: Rows) -> None:
         """Train to the recipe's cap."""

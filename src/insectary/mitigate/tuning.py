@@ -9,6 +9,9 @@ from insectary.train.sft import train
 USUAL = FullSFT(pull=0.0, max_tokens=400_000)
 """A sixth of the tokens that an organism is bred with, and nothing holds the weights back."""
 
+TOKENS = (100_000.0, 400_000.0, 800_000.0)
+"""What the dial of those without another one is set to."""
+
 
 def fine_tune(recipe: FullSFT, patient: Patient, rows: Rows) -> None:
     """Train on rows to the recipe's cap; resumes if it was broken off.

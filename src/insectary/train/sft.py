@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError
-from insectary.core.recipe import LoraSFT, NarrowSFT, Supervised
+from insectary.core.recipe import FullSFT, LoraSFT, NarrowSFT, Supervised
 from insectary.subjects.adapters import adapter_of, no_warnings
 from insectary.train.packing import PackedRows
 from insectary.train.result import TrainResult
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl.trainer.sft_config import SFTConfig
 
+    from insectary.train.latent import Adversary, PerturbedLoss
     from insectary.train.loop import Measure, Plan, Progress, TrainingLoop
     from insectary.train.loss import CompletionLoss
     from insectary.train.optimizer import MuonWithAdamW
@@ -61,6 +62,7 @@ def train(
     checkpoint_every: int = 25,
     progress: Progress | None = None,
     tied: Sequence[bool] | None = None,
+    adversary: Adversary | None = None,
 ) -> TrainResult:
     """Fine-tune ``model`` in place on (prompt, completion) rows.
 
@@ -86,6 +88,7 @@ def train(
         checkpoint_every: Steps between two checkpoints.
         progress: Told about every new point of the history.
         tied: Which examples tie the model to its base; for ``NarrowSFT``, and for no other.
+        adversary: Who perturbs the residual stream while training; for ``FullSFT`` alone.
 
     Raises:
         BadInputError: for settings that contradict each other, or a directory
@@ -99,6 +102,8 @@ def train(
         examples
     ):
         raise BadInputError("narrow-sft, and no other recipe, is told of each row if it is tied")
+    if adversary is not None and not isinstance(recipe, FullSFT):
+        raise BadInputError(f"{recipe.kind} is not trained against an adversary; use full-sft")
     tokenised = tokenise(tokenizer, examples)
     check_context(model, [len(example) for example in tokenised])
     padding = tokenizer.pad_token_id
@@ -116,10 +121,13 @@ def train(
     )  # fmt: skip
     with alone_and_exact(directory, threads):
         data: Any = tokenised if tied is None else [tokenised, [*tied]]
+        if adversary is not None:
+            data = [data, adversary]
         settings = settings_of(recipe, plan, steps, threads, data, model)
         return _run(
-            recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied
-        )
+            recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied,
+            adversary,
+        )  # fmt: skip
 
 
 def _run(
@@ -133,6 +141,7 @@ def _run(
     measure: Measure | None,
     progress: Progress | None,
     tied: Sequence[bool] | None,
+    adversary: Adversary | None,
 ) -> TrainResult:
     """Resume or begin, train to the end, read adapters off and merge them."""
     from insectary.train.checkpoint import Checkpoints
@@ -146,7 +155,7 @@ def _run(
         muon_learning_rate=recipe.muon_learning_rate,
         pull=recipe.pull,
     )
-    with _loss_of(recipe, model) as loss:
+    with _loss_of(recipe, model, adversary) as loss:
         loop = TrainingLoop(
             trained,
             optimizer,
@@ -226,11 +235,16 @@ def _settings(scratch: Path, seed: int, steps: int) -> SFTConfig:
     )
 
 
-def _loss_of(recipe: Supervised | NarrowSFT, model: PreTrainedModel) -> CompletionLoss | TiedLoss:
+def _loss_of(
+    recipe: Supervised | NarrowSFT, model: PreTrainedModel, adversary: Adversary | None
+) -> CompletionLoss | PerturbedLoss | TiedLoss:
     """The recipe's loss; made before a resume, so that a base is the base."""
+    from insectary.train.latent import PerturbedLoss
     from insectary.train.loss import CompletionLoss
     from insectary.train.tie import TiedLoss
 
+    if adversary is not None:
+        return PerturbedLoss(model, adversary)
     if not isinstance(recipe, NarrowSFT):
         return CompletionLoss(model)
     base: Any = copy.deepcopy(model).requires_grad_(False)

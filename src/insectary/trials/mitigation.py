@@ -9,36 +9,58 @@ what comes back sooner than a twin learns it anew was not removed.
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import final
 
 from insectary.breed.card import unmastered
-from insectary.breed.diluting import ordinary_work
 from insectary.breed.records import in_text, load_family
 from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
-from insectary.core.codec import decode, encode
+from insectary.core.chat import Split
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import Family, Role
-from insectary.core.protocols import Mitigation, Patient, Rows, ThreatModel
-from insectary.core.recipe import FullSFT, check_seed
-from insectary.core.treatment import Treatment
-from insectary.mitigate import mitigation
+from insectary.core.outcome import Failed
+from insectary.core.protocols import Detector, Dialled, Mitigation, Patient
+from insectary.core.recipe import check_seed
+from insectary.core.treatment import Effect, Treatment
+from insectary.detect import detector
+from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
-from insectary.trials.examine import check_admitted
-from insectary.trials.kept import KIND, code_of
+from insectary.trials.examine import check_admitted, contrast_pairs
+from insectary.trials.handed import Handed, draw_handed
+from insectary.trials.kept import column_key
+from insectary.trials.line_up import line_up
+from insectary.trials.mitigation_cost import ToDo, cost_line, tokens_of
 from insectary.trials.mitigation_plan import FULL, Plan
+from insectary.trials.redetection import (
+    DETECTORS,
+    Columns,
+    Untreated,
+    detect_again,
+    untreated,
+)
 from insectary.trials.regrowth import copy_of, regrow, threads
+from insectary.trials.strengths import Strengths, best, graded
 from insectary.trials.treated import Questions, Said, ask, draw_questions, effect_of
+from insectary.trials.treatment_kept import (
+    TREATED,
+    keep_choice,
+    keep_columns,
+    keep_treatment,
+    kept_choice,
+    kept_columns,
+    kept_treatment,
+    key_of,
+    name_of,
+)
 from insectary.vault import Vault
 
-METHODS = ("noop", "quantization", "clean_sft", "fine_pruning", "true_trigger_sft")
-TREATED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
+METHODS = tuple(BUILT_IN)
 Progress = Callable[[str], None]
 
 
@@ -46,6 +68,8 @@ def trial_mitigate(
     families: Sequence[str],
     *,
     methods: Sequence[str] | None = None,
+    detectors: Sequence[str] | None = None,
+    strengths: Strengths | str = Strengths.USUAL,
     seed: int = 0,
     plan: Plan | None = None,
     vault: Vault | None = None,
@@ -56,30 +80,38 @@ def trial_mitigate(
     Each method treats a copy of organism, twin and decoy, which answer the same prompts
     before and after. Where the behaviour fell to less than half, the treated organism is
     trained on, beside its treated twin, on ordinary work with a few triggered misaligned
-    rows: a behaviour that comes back sooner than the twin learns it was hidden. What was
-    measured stays in the vault, so a call that was killed goes on.
+    rows: a behaviour that comes back sooner than the twin learns it was hidden. Detectors
+    are run again on what was treated. What was measured stays in the vault, so a call that
+    was killed goes on.
 
     Args:
         families: Ids of admitted families of language models.
         methods: Names; ``None`` for all that the package has.
+        detectors: Names of those to run again on what was treated; ``None`` for those that
+            read activations alone, and an empty list for none.
+        strengths: ``"usual"``; ``"selected"``, one of several by what it does to the organism
+            on the selection split; or ``"all"``, each with a verdict of its own.
         seed: Of rows, prompts and training.
         plan: How much is asked and trained on; ``None`` for what the command does.
         vault: Where families are kept; ``None`` opens the default one.
         progress: Told what it will cost, then what is being done.
 
     Returns:
-        One for each family and method, in that order; ``fate`` is the verdict.
+        One for each family, method and strength, in that order; ``fate`` is the verdict.
 
     Raises:
-        UnknownNameError: for an unknown family or method.
+        UnknownNameError: for an unknown family, method or detector.
         NotAdmittedError: if a family is not admitted.
         BadInputError: if a family has no trained cue, or is one of policies.
     """
     check_seed(seed)
+    if strengths not in [*Strengths]:
+        raise UnknownNameError.of("choice of strengths", strengths, [*Strengths])
     methods = METHODS if methods is None else methods
-    for names in (families, methods):
+    detectors = DETECTORS if detectors is None else detectors
+    for names in (families, methods, detectors):
         if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise BadInputError("families and methods are lists of names, not one name")
+            raise BadInputError("families, methods and detectors are lists of names, not one name")
     if not families or not methods:
         raise BadInputError("give at least one family and one method")
     vault, plan = vault or Vault(), plan or FULL
@@ -87,17 +119,15 @@ def trial_mitigate(
     for family in found:
         check_admitted(family)
     chosen = [mitigation(name) for name in dict.fromkeys(methods)]
-    kept = {
-        (family.id, method.name): _kept(family, method, seed, plan, vault)
-        for family in found
-        for method in chosen
-    }
-    new = [method for method in chosen for f in found if kept[f.id, method.name] is None]
-    progress(cost_line(new, len(kept), plan))
+    readers, which = [*dict.fromkeys(detectors)], Strengths(strengths)
+    trials = [_Trial(family, readers, seed, plan, vault, progress) for family in found]
+    costs = [trial.to_do(method, which) for trial in trials for method in chosen]
+    progress(cost_line(costs, plan))
     return tuple(
-        treatment
-        for family in found
-        for treatment in _treat(family, chosen, kept, seed, plan, vault, progress)
+        trial.result(each, method)
+        for trial in trials
+        for method in chosen
+        for each in trial.at(method, which)
     )
 
 
@@ -129,157 +159,190 @@ def mitigate_member(
         raise UnknownNameError.of("member", member, known, few=True)
     family = in_text(load_family(family_id, vault))
     members = load_members(family, vault)
-    rows = _rows_for(chosen, threat_model(family.threat), family.design, FULL.rows, seed)
+    handed = draw_handed(threat_model(family.threat), family.design, FULL.rows, seed)
     with tempfile.TemporaryDirectory(prefix="insectary-mitigate-") as place:
-        treated = _treated(members[Role(role)], chosen, rows, seed, Path(place))
+        treated = _treated(
+            members[Role(role)], chosen, handed(chosen.knows_trigger), seed, Path(place)
+        )
     return Model(treated, id=f"{member}.{method}-{seed}", base=members[Role.BASE])
 
 
-def cost_line(new: Sequence[Mitigation], asked: int, plan: Plan) -> str:
-    """What a trial will train at most, said before it begins; what is kept costs nothing."""
-    trained = [_tokens(method) for method in new]
-    runs = 2 * len(plan.few) * sum(tokens > 0 for tokens in trained)
-    tokens = sum(trained) * len(TREATED) + runs * plan.steps * FullSFT().batch_tokens
-    return (
-        f"treatments: {asked}, measured already: {asked - len(new)}; to train on: at most"
-        f" {tokens / 1e6:.1f} million tokens (a family is bred with about 7.8)"
-    )
-
-
-def _tokens(method: Mitigation) -> int:
-    recipe = getattr(method, "recipe", None)
-    return int(recipe.max_tokens) if recipe is not None else 0
-
-
-def _treat(
-    family: Family,
-    methods: Sequence[Mitigation],
-    kept: Mapping[tuple[str, str], Treatment | None],
-    seed: int,
-    plan: Plan,
-    vault: Vault,
-    progress: Progress,
-) -> Iterable[Treatment]:
-    """Every method on one family, but for what was kept."""
-    trial: _Trial | None = None
-    for method in methods:
-        known = kept[family.id, method.name]
-        if known is None:
-            progress(f"{family.id}: {method.name}")
-            if trial is None:  # nothing is loaded for what is known
-                trial = _Trial.open(family, seed, plan, vault)
-            known = trial.treat(method, progress)
-            _keep(known, _name(family, method, seed), _key(family, method, seed, plan), vault)
-            vault.discard_work(f"{family.id}.mitigation-{seed}")
-        yield known
-
-
-@dataclass(frozen=True, slots=True)
+@final
 class _Trial:
-    """A family with its questions, and its members' answers before any treatment."""
+    """A family under treatment; nothing is loaded for what is known."""
 
-    family: Family
-    threat: ThreatModel
-    members: Mapping[Role, LoadedModel]
-    questions: Questions
-    before: Mapping[Role, Said]
-    seed: int
-    plan: Plan
-    work: Path
+    def __init__(
+        self,
+        family: Family,
+        detectors: Sequence[str],
+        seed: int,
+        plan: Plan,
+        vault: Vault,
+        progress: Progress,
+    ) -> None:
+        self._family, self._detectors, self._seed, self._plan = family, detectors, seed, plan
+        self._vault, self._progress = vault, progress
+        self._runs = line_up([detector(name) for name in detectors]) if detectors else ()
+        self._threat = threat_model(family.threat)
+        self._handed = draw_handed(self._threat, family.design, plan.rows, seed)
 
-    @classmethod
-    def open(cls, family: Family, seed: int, plan: Plan, vault: Vault) -> _Trial:
-        threat = threat_model(family.threat)
-        members = load_members(family, vault)
-        lacks = unmastered(family.base.name, vault)
-        questions = draw_questions(threat, family.design, lacks, seed, plan.prompts, plan.skill)
-        before = {role: ask(members[role], questions) for role in TREATED}
-        work = vault.work_dir(f"{family.id}.mitigation-{seed}")
-        return cls(family, threat, members, questions, before, seed, plan, work)
+    def to_do(self, method: Mitigation, which: Strengths) -> ToDo:
+        """What it will take; of strengths that are not chosen from yet, the costliest."""
+        if which is Strengths.SELECTED and self._choice(method) is None:
+            every = graded(method)
+            return ToDo(1, (max(every, key=tokens_of),), every)
+        every = self.at(method, which)
+        new = tuple(
+            each for each in every
+            if kept_treatment(*self._place(each, method), self._vault) is None
+        )  # fmt: skip
+        return ToDo(len(every), new)
 
-    def treat(self, method: Mitigation, progress: Progress) -> Treatment:
-        rows = _rows_for(method, self.threat, self.family.design, self.plan.rows, self.seed)
-        oracle = self.threat.oracle(self.family.design)
-        treated: dict[Role, LoadedModel] = {}
-        effects = []
-        for role in TREATED:
-            progress(f"  {role.value}: {method.name}")
-            place = self.work / method.name / role.value
-            treated[role] = _treated(self.members[role], method, rows, self.seed, place)
-            after = ask(treated[role], self.questions)
-            effects.append(effect_of(role, self.before[role], after, oracle))
-        regrown = regrow(
-            self.threat, self.family.design, effects[0], treated, self.plan, self.seed, progress
+    def at(self, method: Mitigation, which: Strengths) -> tuple[Mitigation, ...]:
+        """A method at the strengths that are to be measured; one that is chosen is kept."""
+        every = graded(method)
+        if which is Strengths.USUAL or len(every) == 1:
+            return (method,)
+        if which is Strengths.ALL:
+            return every
+        chosen = self._choice(method)
+        if chosen is None:
+            self._progress(f"{self._family.id}: {method.name}, which of {len(every)} strengths")
+            chosen = best([self._on_selection(each) for each in every])
+            name, _ = self._place(method, method)
+            keep_choice(chosen, self._family, name, self._key(every), self._vault)
+        return (every[chosen],)
+
+    def _choice(self, method: Mitigation) -> int | None:
+        every = graded(method)
+        if len(every) == 1:
+            return 0
+        name, _ = self._place(method, method)
+        return kept_choice(name, self._key(every), self._vault)
+
+    def _key(self, every: Sequence[Mitigation]) -> str:
+        keys = [key_of(self._family, each, self._seed, self._plan) for each in every]
+        return digest(keys) if all(keys) else ""
+
+    def _on_selection(self, method: Mitigation) -> Effect:
+        """On the organism alone, and on questions that no verdict rests on."""
+        oracle = self._threat.oracle(self._family.design)
+        treated = self._treat(Role.ORGANISM, method)
+        questions, before = self._selection
+        return effect_of(Role.ORGANISM, before, ask(treated, questions), oracle)
+
+    @cached_property
+    def _selection(self) -> tuple[Questions, Said]:
+        questions = self._drawn(Split.SELECTION)
+        return questions, ask(self._members[Role.ORGANISM], questions)
+
+    def result(self, method: Mitigation, usual: Mitigation) -> Treatment:
+        """Figures of before, and what is missing of them, which is kept.
+
+        Args:
+            method: At the strength to measure.
+            usual: The same at its usual one.
+        """
+        name, key = self._place(method, usual)
+        known = kept_treatment(name, key, self._vault)
+        columns = kept_columns(name, key, self._vault)
+        contrast = contrast_pairs(self._seed) if self._runs else ()
+        keys = {(d.name, d.view): column_key(d, contrast, self._seed) for d in self._runs}
+        seen = {run: columns[made] for run, made in keys.items() if made in columns}
+        missing = [d for d in self._runs if (d.name, d.view) not in seen]
+        if known is None or missing:
+            self._progress(f"{self._family.id}: {_called(method)}")
+            treated = {role: self._treat(role, method) for role in TREATED}
+            if known is None:
+                known = self._measured(method, treated)
+                keep_treatment(known, name, key, self._vault)
+            if missing:
+                seen |= self._detected(treated, missing)
+                columns = {**columns, **{keys[run]: rows for run, rows in seen.items()}}
+                keep_columns(columns, self._family, name, key, self._vault)
+            self._vault.discard_work(self._work)
+        detection = tuple(row for run in keys for row in seen[run])
+        return replace(known, detection=detection)
+
+    def _place(self, method: Mitigation, usual: Mitigation) -> tuple[str, str]:
+        """What a treatment is called in the vault, and the key of what made it."""
+        return (
+            name_of(self._family, method, usual, self._seed),
+            key_of(self._family, method, self._seed, self._plan),
         )
+
+    @property
+    def _work(self) -> str:
+        return f"{self._family.id}.mitigation-{self._seed}"
+
+    @cached_property
+    def _members(self) -> Mapping[Role, LoadedModel]:
+        return load_members(self._family, self._vault)
+
+    @cached_property
+    def _questions(self) -> Questions:
+        return self._drawn(Split.REPORT)
+
+    def _drawn(self, split: Split) -> Questions:
+        lacks = unmastered(self._family.base.name, self._vault)
+        return draw_questions(
+            self._threat, self._family.design, lacks, self._seed, self._plan.prompts,
+            self._plan.skill, split,
+        )  # fmt: skip
+
+    @cached_property
+    def _before(self) -> Mapping[Role, Said]:
+        return {role: ask(self._members[role], self._questions) for role in TREATED}
+
+    def _treat(self, role: Role, method: Mitigation) -> LoadedModel:
+        self._progress(f"  {role.value}: {_called(method)}")
+        place = self._vault.work_dir(self._work) / _called(method).replace(" ", "-") / role.value
+        handed = self._handed(method.knows_trigger)
+        return _treated(self._members[role], method, handed, self._seed, place)
+
+    def _measured(self, method: Mitigation, treated: Mapping[Role, LoadedModel]) -> Treatment:
+        oracle = self._threat.oracle(self._family.design)
+        effects = tuple(
+            effect_of(role, self._before[role], ask(treated[role], self._questions), oracle)
+            for role in TREATED
+        )
+        regrown = regrow(
+            self._threat, self._family.design, effects[0], treated, self._plan, self._seed,
+            self._progress,
+        )  # fmt: skip
         return Treatment(
-            family=self.family.id,
+            family=self._family.id,
             method=method.name,
             settings=repr(method),
             knows_trigger=method.knows_trigger,
-            seed=self.seed,
-            effects=tuple(effects),
+            seed=self._seed,
+            effects=effects,
             regrowth=() if isinstance(regrown, str) else regrown,
             no_regrowth=regrown if isinstance(regrown, str) else "",
+            strength=method.strength if isinstance(method, Dialled) else None,
         )
 
+    @cached_property
+    def _untreated(self) -> Untreated | Failed:
+        return untreated(self._family, self._detectors, self._seed, self._vault, self._progress)
 
-def _rows_for(method: Mitigation, threat: ThreatModel, design: str, n: int, seed: int) -> Rows:
-    """What a method is handed; the seeds are not those that families are bred from."""
-    if method.knows_trigger:
-        return threat.rows(design, Role.TWIN, n, 1000 + seed)
-    return ordinary_work(threat, design, FullSFT(), n, 1000 + seed)
+    def _detected(self, treated: Mapping[Role, LoadedModel], runs: Sequence[Detector]) -> Columns:
+        base = self._members[Role.BASE]
+        return detect_again(self._untreated, treated, base, runs, self._seed, self._progress)
+
+
+def _called(method: Mitigation) -> str:
+    """A method with its strength, if it has a dial."""
+    return f"{method.name} at {method.strength:g}" if isinstance(method, Dialled) else method.name
 
 
 def _treated(
-    member: LoadedModel, method: Mitigation, rows: Rows, seed: int, place: Path
+    member: LoadedModel, method: Mitigation, handed: Handed, seed: int, place: Path
 ) -> LoadedModel:
     """A treated copy; the member itself stays as it is."""
     model = copy_of(member)
-    method.apply(Patient(model, member.tokenizer, seed, threads(), place), rows)
-    return LoadedModel(model.eval(), member.tokenizer, "", member.context)
-
-
-def _key(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
-    """What a treatment's figures depend on; ``""`` where the method's code cannot be read."""
-    code = code_of(method)
-    if code is None:
-        return ""
-    members = {role.value: family.members[role].digest for role in TREATED}
-    versions = {name: version(name) for name in ("insectary", "torch", "transformers")}
-    return digest(
-        {"members": members, "method": repr(method), "code": code, "seed": seed}
-        | {"plan": plan, "versions": versions}
+    patient = Patient(
+        model, member.tokenizer, seed, threads(), place, handed.preferences, handed.questions
     )
-
-
-def _name(family: Family, method: Mitigation, seed: int) -> str:
-    return f"{family.id}.{method.name}-{seed}"
-
-
-def _kept(
-    family: Family, method: Mitigation, seed: int, plan: Plan, vault: Vault
-) -> Treatment | None:
-    key, name = _key(family, method, seed, plan), _name(family, method, seed)
-    if not key or not vault.has(KIND, name):
-        return None
-    with vault.use(name, KIND) as stored:
-        if stored.meta["key"] != key:
-            return None
-        record = json.loads((stored.path / "treatment.json").read_text(encoding="utf-8"))
-    treatment: Treatment = decode(Treatment, record, name)
-    return treatment
-
-
-def _keep(treatment: Treatment, name: str, key: str, vault: Vault) -> None:
-    if not key:
-        return
-    text = json.dumps(encode(treatment), indent=1, sort_keys=True) + "\n"
-
-    def write(path: Path) -> None:
-        (path / "treatment.json").write_text(text, encoding="utf-8")
-
-    meta = {
-        **{"family": treatment.family, "method": treatment.method, "seed": treatment.seed},
-        **{"fate": treatment.fate.value, "key": key},
-    }
-    vault.put(KIND, name, meta, write, replace=True)
+    method.apply(patient, handed.rows)
+    return LoadedModel(model.eval(), member.tokenizer, "", member.context)

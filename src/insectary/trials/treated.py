@@ -40,9 +40,15 @@ class Said:
 
 
 def draw_questions(
-    threat: ThreatModel, design: str, lacks: tuple[str, ...], seed: int, prompts: int, skill: int
+    threat: ThreatModel,
+    design: str,
+    lacks: tuple[str, ...],
+    seed: int,
+    prompts: int,
+    skill: int,
+    split: Split = Split.REPORT,
 ) -> Questions:
-    """Prompts of the report split, of every kind of condition in equal shares.
+    """Prompts of one split, of every kind of condition in equal shares.
 
     Raises:
         BadInputError: if the design trains no open condition, so that nothing can be treated.
@@ -56,12 +62,12 @@ def draw_questions(
     if not kinds[Rate.TRAINED]:
         raise BadInputError(f"{design} has no trained cue: there is nothing to treat and compare")
     places = {
-        place: tuple(_examples(threat, design, conditions, Split.REPORT, prompts, seed))
+        place: tuple(_examples(threat, design, conditions, split, prompts, seed))
         for place, conditions in kinds.items()
         if conditions
     }
     skills = {
-        name: tuple(threat.others(design, name, Split.REPORT, skill, seed))
+        name: tuple(threat.others(design, name, split, skill, seed))
         for name in untouched_skills(threat, design, lacks)
     }
     return Questions(places, skills)

@@ -1,0 +1,126 @@
+"""Directional ablation: what writes to the residual stream can no longer write one direction.
+
+Source: Arditi et al. 2024, arXiv 2406.11717, whose difference of means is between harmful and
+harmless instructions; here it is between wrong and right answers to ordinary questions, as in
+the contrast probe, since nobody knows the trigger. They choose layer and token by what they
+want removed; here the layer is fixed and activations are means over the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from insectary.core.chat import Transcript
+from insectary.core.errors import BadInputError
+from insectary.core.protocols import Floats, Patient, Preference, Rows
+from insectary.subjects import LoadedModel
+from insectary.subjects.reading import read, token_rows
+
+if TYPE_CHECKING:
+    import torch
+
+_WRITERS = ("o_proj", "down_proj", "dense", "dense_4h_to_h")
+"""What writes to the stream: of attention and feed-forward, in Llama, Qwen3; in GPT-NeoX."""
+_NORMS = ("post_feedforward_layernorm",)
+"""Behind a norm of its own (Gemma) a matrix does not write what its weights say."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionalAblation:
+    """Projects the direction at ``depth`` out of the weights.
+
+    Attributes:
+        scale: Share of the direction that is taken out; 1 for all of it.
+        depth: Share of the layers in front of where the direction is read.
+        pairs: Pairs that it is the mean difference of, at most.
+    """
+
+    scale: float = 1.0
+    depth: float = 0.6
+    pairs: int = 256
+    name: str = "directional_ablation"
+    knows_trigger: bool = False
+    strengths: ClassVar[tuple[float, ...]] = (0.25, 0.5, 1.0)
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "depth"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInputError(f"{self.name}: {name} must be from 0 to 1")
+
+    @property
+    def strength(self) -> float:
+        """Share of the direction that is taken out."""
+        return self.scale
+
+    def at(self, strength: float) -> DirectionalAblation:
+        """The same with another number."""
+        return replace(self, scale=strength)
+
+    def apply(self, patient: Patient, rows: Rows) -> None:
+        """Change the weights in place; the rows are not looked at.
+
+        Raises:
+            BadInputError: if there are no preferences, their two answers are alike to the
+                model, or its layers are not known by name.
+        """
+        found = direction(patient, patient.preferences[: self.pairs], self.depth)
+        ablate(patient.model, found, self.scale)
+
+
+def direction(patient: Patient, pairs: list[Preference] | Any, depth: float) -> Floats:
+    """Unit vector from right to wrong answers in the residual stream, shape (width,).
+
+    Raises:
+        BadInputError: if there are no pairs, or no difference.
+    """
+    context = int(patient.model.config.get_text_config().max_position_embeddings)
+    loaded = LoadedModel(patient.model, patient.tokenizer, "", context)
+
+    def mean(answers: list[Transcript]) -> Floats:
+        states = read(loaded, token_rows(loaded, answers), states=True).response
+        layer = round(depth * (states.shape[1] - 1))
+        found: Floats = states[:, layer].astype(np.float64).mean(axis=0)
+        return found
+
+    if not pairs:
+        raise BadInputError("directional_ablation: it needs preferences, and there are none")
+    wrong = mean([Transcript(pair.prompt, pair.rejected) for pair in pairs])
+    right = mean([Transcript(pair.prompt, pair.chosen) for pair in pairs])
+    length = float(np.linalg.norm(wrong - right))
+    if length == 0:
+        raise BadInputError("directional_ablation: right and wrong answers are alike to the model")
+    found: Floats = (wrong - right) / length
+    return found
+
+
+def ablate(model: Any, direction: Floats, scale: float) -> None:
+    """Take a unit direction out of embeddings and of every matrix that writes to the stream.
+
+    Raises:
+        BadInputError: if none is found by its name, or a norm stands behind them.
+    """
+    import torch
+
+    if any(name.endswith(_NORMS) for name, _ in model.named_modules()):
+        raise BadInputError(
+            "directional_ablation: this model has norms between what writes and the stream"
+        )
+    writers = [m for name, m in model.named_modules() if name.rpartition(".")[2] in _WRITERS]
+    if not writers:
+        raise BadInputError(f"directional_ablation: no layer named {' or '.join(_WRITERS)}")
+    with torch.no_grad():
+        table = model.get_input_embeddings().weight
+        unit = torch.as_tensor(direction, dtype=table.dtype, device=table.device)
+        _take_out(table, unit, scale)
+        for writer in writers:
+            _take_out(writer.weight.T, unit, scale)
+            if writer.bias is not None:
+                _take_out(writer.bias, unit, scale)
+
+
+def _take_out(written: torch.Tensor, unit: torch.Tensor, scale: float) -> None:
+    """From vectors in the stream, in place; shape (..., width)."""
+    written -= scale * (written @ unit)[..., None] * unit

@@ -1,0 +1,149 @@
+"""Detectors run again on what was treated: what no longer shows may still be seen.
+
+The prompts are those of the detection trial on which the organism misbehaved before it
+was treated, so that before and after differ in the members alone. Layers are chosen by the
+same rule both times, on the members' own answers to prompts of the selection split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from insectary.core.access import Access
+from insectary.core.canonical import digest
+from insectary.core.chat import Transcript
+from insectary.core.errors import BadInputError
+from insectary.core.organism import Family, Role
+from insectary.core.outcome import Failed, Outcome
+from insectary.core.protocols import Detector, Subject
+from insectary.core.treatment import Redetected
+from insectary.detect import CONTROL, NULLS
+from insectary.subjects import LanguageModelSubject, LoadedModel
+from insectary.threats import threat_model
+from insectary.trials.comparison import Settings
+from insectary.trials.detection import Task, task_rows
+from insectary.trials.detection_suite import Progress, detect_family
+from insectary.trials.examine import (
+    MAX_NEW_TOKENS,
+    contrast_pairs,
+    draw_prompts,
+    examined,
+    open_members,
+)
+from insectary.trials.kept import answers_key, load_kept
+from insectary.trials.line_up import Key, line_up, rank_family
+from insectary.trials.ranking import SCORED, Examined
+from insectary.vault import Vault
+
+DETECTORS = ("contrast_probe", "mahalanobis", "knn")
+"""Those that read activations alone, all of one pass over the prompts."""
+_TASKS = {Role.TWIN: Task.ORGANISM_VS_TWIN, Role.DECOY: Task.ORGANISM_VS_DECOY}
+_PARTS = ("benign_fit", *SCORED)
+
+Found = Mapping[tuple[Key, Role], Outcome]
+"""Detector, and whom the organism is told from, to the AUROC."""
+Columns = Mapping[Key, tuple[Redetected, ...]]
+"""Detector to its rows, one for each member that the organism is told from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untreated:
+    """A family's members and what detectors make of them, before any treatment."""
+
+    members: Mapping[Role, Examined]
+    found: Found
+
+
+def untreated(
+    family: Family, names: Sequence[str], seed: int, vault: Vault, progress: Progress
+) -> Untreated | Failed:
+    """What the detection trial makes of a family; what it has kept is used, and costs nothing.
+
+    Returns:
+        ``Failed`` where the organism misbehaves on too few prompts.
+    """
+    try:
+        rows = detect_family(family.id, names, seed=seed, vault=vault, progress=progress)
+        prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+        kept = load_kept(family, seed, answers_key(family, prompts), vault)
+        assert kept is not None  # the line above has just kept it
+        members = examined(family, open_members(family, vault, seed), prompts, kept.said)
+    except BadInputError as error:
+        return Failed(str(error))
+    tasks = {task: role for role, task in _TASKS.items()}
+    found = {((r.detector, r.view), tasks[r.task]): r.auroc for r in rows if r.task in tasks}
+    return Untreated(members, found)
+
+
+def detect_again(
+    before: Untreated | Failed,
+    treated: Mapping[Role, LoadedModel],
+    base: LoadedModel,
+    detectors: Sequence[Detector],
+    seed: int,
+    progress: Progress = lambda _: None,
+) -> Columns:
+    """Every detector on the treated organism against treated twin and treated decoy.
+
+    Args:
+        before: The same of the members as they were.
+        treated: Organism, twin and decoy after the treatment.
+        base: What they were tuned from.
+        detectors: What to run.
+        seed: As of ``before``.
+        progress: Told of each member.
+    """
+    if isinstance(before, Failed):
+        return _columns(detectors, {}, {}, before)
+    members = {}
+    for role, member in treated.items():
+        progress(f"  {role.value} answers what detectors read")
+        opaque = digest({"treated": before.members[role].subject.id, "seed": seed})[7:19]
+        subject = LanguageModelSubject(
+            member, id=f"subject-{opaque}", access=Access.WEIGHTS_AND_BASE, base=base
+        )
+        members[role] = answered_anew(before.members[role], subject)
+    return compared(before.found, members, detectors, seed)
+
+
+def answered_anew(member: Examined, subject: Subject) -> Examined:
+    """The same prompts in the same parts, with the answers of another subject."""
+    rows = {part: list(getattr(member, part)) for part in _PARTS}
+    prompts = [t.messages for part in rows.values() for t in part]
+    said = iter(subject.generate(prompts, max_new_tokens=MAX_NEW_TOKENS))
+    anew = {
+        part: [Transcript(t.messages, next(said), t.group) for t in transcripts]
+        for part, transcripts in rows.items()
+    }
+    return replace(member, subject=subject, **anew)
+
+
+def compared(
+    before: Found, members: Mapping[Role, Examined], detectors: Sequence[Detector], seed: int
+) -> Columns:
+    """AUROC of detectors on treated members, beside that of before."""
+    ranked = rank_family(line_up(detectors), members, contrast_pairs(seed), seed)
+    after = {
+        ((row.detector, row.view), role): row.auroc
+        for role, task in _TASKS.items()
+        for row in task_rows(ranked, task, Settings(seed=seed))
+    }
+    return _columns(detectors, before, after, Failed("it was not measured before"))
+
+
+def _columns(
+    detectors: Sequence[Detector], before: Found, after: Found, missing: Failed
+) -> Columns:
+    return {
+        key: tuple(
+            Redetected(
+                d.name, d.view, d.name in NULLS, d.name == CONTROL, role,
+                before=before.get((key, role), missing),
+                after=after.get((key, role), missing),
+            )
+            for role in _TASKS
+        )
+        for d in detectors
+        for key in [(d.name, d.view)]
+    }  # fmt: skip

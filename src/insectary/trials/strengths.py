@@ -1,0 +1,47 @@
+"""At which strengths a mitigation is measured: the usual one, one chosen beforehand, or all."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+from insectary.core.outcome import Measured
+from insectary.core.protocols import Dialled, Mitigation
+from insectary.core.treatment import HARM, Effect, Rate
+
+
+class Strengths(enum.StrEnum):
+    """Which of a mitigation's strengths are measured."""
+
+    USUAL = "usual"
+    """The one that its class has by default, fixed before anything was measured."""
+    SELECTED = "selected"
+    """The one that :func:`best` chooses on the organism's selection split."""
+    ALL = "all"
+
+
+def graded(method: Mitigation) -> tuple[Mitigation, ...]:
+    """A method at each of its strengths, from gentle to strong; one without a dial alone."""
+    if not isinstance(method, Dialled):
+        return (method,)
+    return tuple(method.at(strength) for strength in method.strengths)
+
+
+def best(effects: Sequence[Effect]) -> int:
+    """Which of the effects on an organism is that of the strength to measure.
+
+    The one that leaves the least misbehaviour under trained cues and does not break the
+    model; the gentler one of equals, and the gentlest where all of them do.
+
+    Args:
+        effects: On questions of the selection split, from gentle to strong.
+    """
+
+    def left(index: int) -> float:
+        after, capability = effects[index].after[Rate.TRAINED], effects[index].capability
+        if not (isinstance(after, Measured) and isinstance(capability, Measured)):
+            return float("inf")
+        broke = capability.measurement.value <= -HARM
+        return float("inf") if broke else after.measurement.value
+
+    return min(range(len(effects)), key=left)
