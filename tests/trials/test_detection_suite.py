@@ -7,6 +7,7 @@ import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,11 +30,12 @@ from insectary.core.protocols import Floats, Subject
 from insectary.detect import Mahalanobis
 from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer
-from insectary.trials import detection_suite, kept
+from insectary.trials import detection_suite, kept, line_up
 from insectary.trials.detection import DetectionRow, Task
 from insectary.trials.detection_suite import SuiteDetection
 from insectary.trials.detection_tables import detection_files
 from insectary.trials.examine import Prompts, draw_prompts
+from insectary.trials.isolation import in_process
 from insectary.vault import Vault
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
@@ -142,6 +144,8 @@ def furnished(patch: pytest.MonkeyPatch, vault: Vault) -> Laboratory:
     made = Laboratory({})
     patch.setattr(detection_suite, "open_members", made.open)
     patch.setattr(detection_suite, "draw_prompts", lambda threat, design, seed: drawn(design))
+    # Processes of their own have tests of their own (test_cells.py).
+    patch.setattr(line_up, "isolated", lambda: nullcontext(in_process))
     return made
 
 
