@@ -13,8 +13,9 @@ Covered:
     - imports: of this package a cell has ``core``, ``detect`` and ``measure`` alone;
     - disk, where the kernel has Landlock (Linux 5.13, and no rights are needed for it): it reads
       the interpreter, libraries and the code on the import path, and writes its own folder.
-      Vaults, reports, ``/proc`` and so the harness's memory and environment are closed to it, no
-      program can be started, and from Linux 6.7 no TCP connection be made;
+      Vaults, reports, what ``/proc`` shows of other processes (the harness's environment and
+      memory) are closed to it, no program can be started, and from Linux 6.7 no TCP connection
+      be made;
     - nothing is left for the next cell: its folder is removed, what it started is ended;
     - it ends with the harness, at its limit of time, and fails at its limit of memory.
 

@@ -19,7 +19,7 @@ ROOMS = ("core", "detect", "measure")
 PACKAGE = Path(__file__).resolve().parents[2]
 _SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime",
-    "/sys/devices/system", "/proc/cpuinfo", "/proc/meminfo",
+    "/sys/devices/system", "/proc/cpuinfo", "/proc/meminfo", "/proc/self",
     "/dev/urandom", "/dev/random", "/dev/zero",
 )  # fmt: skip
 
@@ -38,8 +38,9 @@ class Fence:
         top, _, rest = name.partition(".")
         if top == PACKAGE.name and rest and rest.split(".")[0] not in ROOMS:
             raise ImportError(
-                f"{name} knows what is planted: a detector may import insectary.core,"
-                " insectary.detect and insectary.measure"
+                f"{name} is closed to a detector, which may import insectary.core,"
+                " insectary.detect and insectary.measure; give it a module of its own, or write"
+                " it in the script or notebook that runs the trial"
             )
         return None
 
