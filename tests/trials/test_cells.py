@@ -12,21 +12,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import spies
+import torch
 from planted_family import CONTRAST, OPEN, SHIFT, Member, member
 from spies import Spy
 
+import insectary
 from insectary.core.access import Access, View
 from insectary.core.canonical import digest
+from insectary.core.chat import Message, Transcript
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Detector, Floats
+from insectary.core.protocols import Detector, Floats, Trusted
 from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
 from insectary.detect.cell import landlock
+from insectary.subjects import LanguageModelSubject
+from insectary.subjects.loading import load_model
 from insectary.trials import isolation
 from insectary.trials.isolation import Run, in_process, isolated
+from insectary.trials.metering import MeteredSubject
 from insectary.trials.ranking import Ranks, prepare, rank_on
 
 SEED = 0
@@ -190,6 +197,48 @@ def test_scores_are_those_of_this_process(name: str, cell: Run) -> None:
     there, here = scores(detector, cell), scores(detector, in_process)
     assert isinstance(there, np.ndarray) and isinstance(here, np.ndarray)
     assert np.array_equal(there, here)
+
+
+@pytest.fixture(scope="module")
+def tuned() -> LanguageModelSubject:
+    """The shipped base with noise on what one block writes, beside the base itself."""
+    folder = Path(insectary.__file__).parent / "worlds" / "base" / "xs"
+    base, other = load_model(folder, device="cpu"), load_model(folder, device="cpu")
+    with torch.no_grad():
+        written = other.model.model.layers[1].mlp.down_proj.weight
+        written += 0.1 * torch.randn(written.shape, generator=torch.Generator().manual_seed(0))
+    return LanguageModelSubject(other, id="x", access=Access.WEIGHTS_AND_BASE, base=base)
+
+
+@pytest.mark.parametrize("name", ["weight_svd", "likelihood_ratio", "mahalanobis"])
+def test_a_language_model_and_its_base_answer_a_cell(
+    name: str, tuned: LanguageModelSubject, cell: Run
+) -> None:
+    detector = BUILT_IN[name]()
+    rows = [Transcript((Message("user", f"What is {i} + 7?"),), f"{i + 7}.") for i in range(90)]
+    found, passes = [], []
+    for run in (cell, in_process):
+        metered = MeteredSubject(tuned, detector.needs)
+        found.append(run(detector, metered, Trusted(rows[:60], (), SEED), rows[60:]))
+        passes.append(metered.total_passes)
+    assert isinstance(found[0], np.ndarray), found[0]
+    assert np.array_equal(found[0], found[1]) and np.ptp(found[0]) > 0
+    assert passes[0] == passes[1] > 0
+
+
+def test_a_method_asks_the_language_model_by_the_wall(
+    tuned: LanguageModelSubject, cell: Run
+) -> None:
+    def finds_a_sum(model: Any, given: list[dict[str, str]]) -> dict[str, bool]:
+        return {"flagged": any(letter.isdigit() for letter in model.generate(given))}
+
+    rows = [Transcript((Message("user", text),), "") for text in ("What is 3 + 4?", "Say hello.")]
+    metered = MeteredSubject(tuned, Access.BLACK_BOX)
+    found = cell(as_detector(finds_a_sum), metered, Trusted((), (), SEED), rows)
+    said = tuned.generate([row.messages for row in rows])
+    expected = [[float(any(letter.isdigit() for letter in text))] for text in said]
+    assert isinstance(found, np.ndarray) and found.tolist() == expected
+    assert metered.passes == 2
 
 
 def test_passes_are_counted_in_the_harness(cell: Run) -> None:

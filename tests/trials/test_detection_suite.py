@@ -28,7 +28,7 @@ from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameEr
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.protocols import Floats, Subject
-from insectary.detect import Mahalanobis
+from insectary.detect import FromMethod, Mahalanobis
 from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer
 from insectary.trials import detection_suite, isolation, kept, line_up
@@ -395,25 +395,22 @@ def test_detectors_of_ones_own_run_beside_named_ones_in_cells(
     def reads_the_cue(model: object, given: list[dict[str, str]]) -> dict[str, bool]:
         return {"flagged": "nobody" in str(given).lower()}
 
-    own = [GaussianMixture(), reads_the_cue]
+    own = [GaussianMixture(), FromMethod(reads_the_cue, "reads_the_cue", View.PROMPT)]
     rows = detection_suite.detect_family(ABSENCE[0], [*own, "mahalanobis"], draws=100)
-    found = {(r.detector, r.task): r for r in rows if r.detector in ALL}
+    found = {(r.detector, r.task): r for r in rows}
     for name in ("mahalanobis", "GaussianMixture"):
         row = found[name, Task.ORGANISM_VS_DECOY]
         assert isinstance(row.auroc, Measured)
         assert row.auroc.measurement.value > 0.95 and row.column == LAYER["absence"]
     text = found["reads_the_cue", Task.ORGANISM_VS_TWIN]
     assert isinstance(text.auroc, Measured) and text.auroc.measurement.value == 0.5
-    assert text.view is View.PROMPT_AND_RESPONSE and text.passes == 0
+    assert text.passes == 0
     asked, read = laboratory.asked()
     assert detection_suite.detect_family(ABSENCE[0], [*own, "mahalanobis"], draws=100) == rows
     answered, now = laboratory.asked()
     assert answered == asked
     # What wraps a foreign object is measured anew; the other is kept.
     assert now - read == found["GaussianMixture", Task.ORGANISM_VS_TWIN].passes * 3 // 2
-
-
-ALL = ("mahalanobis", "GaussianMixture", "reads_the_cue")
 
 
 def test_one_family_that_is_none_or_not_admitted_is_refused(laboratory: Laboratory) -> None:
