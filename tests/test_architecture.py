@@ -71,6 +71,8 @@ PUBLIC = (
 
 HEAVY = ("torch", "transformers", "trl", "peft", "numpy", "scipy", "sklearn", "matplotlib")
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "marshal"}
+# A detector on its way into the process that has just been started for it; nothing is stored.
+HANDOVER = "src/insectary/detect/cell/handover.py"
 UNSAFE_CALLS = {
     "torch.load",
     "torch.save",
@@ -152,7 +154,11 @@ def unsafe_uses(source: str) -> list[str]:
 @pytest.mark.parametrize("path", python_files(*PROGRAMS), ids=label)
 def test_nothing_runs_code_out_of_data(path: Path) -> None:
     if path != Path(__file__).resolve():
-        assert unsafe_uses(path.read_text(encoding="utf-8")) == []
+        found = unsafe_uses(path.read_text(encoding="utf-8"))
+        if label(path) == HANDOVER:
+            assert found and all(use.endswith(": cloudpickle") for use in found)
+        else:
+            assert found == []
 
 
 @pytest.mark.parametrize(

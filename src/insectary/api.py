@@ -325,7 +325,7 @@ def report_suite(
 def trial_detect(
     families: Sequence[str] | None = None,
     *,
-    detectors: Sequence[str] | None = None,
+    detectors: Sequence[object] | None = None,
     seed: int = 0,
     draws: int = 1000,
     vault: Vault | None = None,
@@ -340,8 +340,12 @@ def trial_detect(
 
     Args:
         families: Ids; ``None`` takes all admitted families of language models in the vault.
-        detectors: Names; ``None`` for all but ``onion``, which takes some twenty passes for a
-            prompt. Text control, nulls and trigger oracle always run beside.
+        detectors: Names, or detectors of your own in any form that
+            :func:`insectary.detect.as_detector` knows: an object, a function
+            ``(model, input)`` that returns ``{"flagged": bool}``, a one-class estimator of
+            scikit-learn. Each runs in a process of its own. ``None`` for all installed ones
+            but ``onion``, which takes some twenty passes for a prompt. Text control, nulls
+            and trigger oracle always run beside.
         seed: Draws the prompts, and is that of fits and resamples.
         draws: Resamples per interval of one family.
         vault: Where families are kept; ``None`` opens the default one.

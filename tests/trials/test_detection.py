@@ -46,6 +46,7 @@ def trial(*detectors: object, **changes: object) -> DetectionResult:
         "contrast": CONTRAST,
         "detectors": list(detectors),
         "draws": 200,
+        "isolate": False,
     }
     arguments |= changes
     organism = arguments.pop("organism", ORGANISM)

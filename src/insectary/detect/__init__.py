@@ -4,7 +4,8 @@ A detector is found by its name in the entry-point group
 ``insectary.detectors``; the built-in ones are registered there in the same
 way as a plugin's. An entry point names a callable without arguments that
 returns a :class:`~insectary.core.protocols.Detector`. No configuration ever
-holds a dotted path.
+holds a dotted path. What is not registered is handed over as an object, in any
+form that :func:`as_detector` knows.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Any
 
 from insectary.core import plugins
 from insectary.core.access import Access, View
+from insectary.core.errors import BadInputError
 from insectary.core.protocols import Detector, RowDetector
 from insectary.detect.constant import Constant
 from insectary.detect.contrast_probe import ContrastProbe
+from insectary.detect.estimator import FromEstimator, is_estimator
 from insectary.detect.knn import KNN
 from insectary.detect.likelihood_ratio import LikelihoodRatio
 from insectary.detect.mahalanobis import Mahalanobis
+from insectary.detect.method import FromMethod
 from insectary.detect.onion import Onion
 from insectary.detect.random_direction import RandomDirection
 from insectary.detect.shuffled_labels import ShuffledLabels
@@ -41,6 +45,8 @@ __all__ = [
     "ROW_GROUP",
     "Constant",
     "ContrastProbe",
+    "FromEstimator",
+    "FromMethod",
     "LikelihoodRatio",
     "Mahalanobis",
     "Onion",
@@ -52,6 +58,7 @@ __all__ = [
     "TokenKL",
     "TriggerOracle",
     "WeightSVD",
+    "as_detector",
     "detector",
     "detector_names",
     "row_detector",
@@ -106,15 +113,8 @@ def detector(name: str) -> Detector:
         UnknownNameError: if no installed package registers the name.
         BadInputError: if it is registered twice, cannot be imported or is no detector.
     """
-
-    def fits(made: Any) -> bool:
-        typed = isinstance(getattr(made, "needs", None), Access) and isinstance(
-            getattr(made, "view", None), View
-        )
-        return typed and callable(getattr(made, "fit", None))
-
     members = "needs (Access), view (View) or fit(subject, trusted)"
-    made: Detector = plugins.make(GROUP, "detector", name, members, fits)
+    made: Detector = plugins.make(GROUP, "detector", name, members, _is_detector)
     return made
 
 
@@ -131,3 +131,42 @@ def row_detector(name: str) -> RowDetector:
         and callable(getattr(made, "score_rows", None)),
     )  # fmt: skip
     return made
+
+
+def as_detector(given: object) -> Detector:
+    """Accept a detector in any form.
+
+    Args:
+        given: The name of an installed one; a
+            :class:`~insectary.core.protocols.Detector`; a function that is called as
+            ``method(model, input)`` and returns ``{"flagged": bool}``; or a one-class
+            estimator of scikit-learn, which is put over the activations of each layer.
+            The last two go by the name of the function or class; for another name or
+            view, make a :class:`FromMethod` or :class:`FromEstimator` of it.
+
+    Raises:
+        UnknownNameError: if no installed package registers the name.
+        BadInputError: if it is none of these.
+    """
+    if isinstance(given, str):
+        return detector(given)
+    if isinstance(given, type):
+        raise BadInputError(f"detectors: {given.__name__} is a class; give {given.__name__}(...)")
+    if _is_detector(given) and isinstance(getattr(given, "name", None), str):
+        made: Detector = given  # type: ignore[assignment]
+        return made
+    if is_estimator(given):
+        return FromEstimator(given, type(given).__name__)
+    if callable(given):
+        return FromMethod(given, getattr(given, "__name__", type(given).__name__))
+    raise BadInputError(
+        f"detectors: {given!r:.80} is no name, no detector (name, needs, view, fit), no function"
+        " (model, input) and no estimator with score_samples or decision_function"
+    )
+
+
+def _is_detector(made: Any) -> bool:
+    typed = isinstance(getattr(made, "needs", None), Access) and isinstance(
+        getattr(made, "view", None), View
+    )
+    return typed and callable(getattr(made, "fit", None))

@@ -1,4 +1,4 @@
-"""Conformance of plugins: what every threat model promises, as checks to run.
+"""Conformance of plugins: what every threat model and every detector promises, as checks.
 
 A package that brings a threat model tests it in one line, or one test a check::
 
@@ -11,7 +11,11 @@ A package that brings a threat model tests it in one line, or one test a check::
     def test_one_promise(name, check) -> None:
         check()
 
-Not covered: whether a model can learn the behaviour (the admission gate measures
+A detector is tested likewise, by ``check_detector`` and ``detector_checks``: that it is
+deterministic, blind to labels, within its access and its budget. Whether it detects anything
+is for a trial to say.
+
+Not covered of threats: whether a model can learn the behaviour (the admission gate measures
 that), whether the words of the two sides say what the card says, whether draws are
 the same in another process, and of policies on the grid what they are paid for and
 how their episodes are judged.
@@ -22,14 +26,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from insectary.core.errors import noted
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import check_seed
 from insectary.testing import asked, climbed, members, played, taught, verdicts
+from insectary.testing.detector_kit import check_detector, detector_checks, run
 from insectary.testing.draws import Faults
 from insectary.threats.designs import policy_design
 
-__all__ = ["check_threat", "threat_checks"]
+__all__ = ["check_detector", "check_threat", "detector_checks", "threat_checks"]
 
 # In this order: a later check takes for granted what an earlier one looks at.
 _OF_THE_THREAT: tuple[Callable[[ThreatModel], Faults], ...] = (
@@ -110,21 +114,14 @@ def threat_checks(
     of = getattr(card, "id", type(threat).__name__)
     for whole in _OF_THE_THREAT:
         name = _name(whole)
-        yield name, partial(_run, f"{of}: check {name!r}", partial(whole, threat))
+        yield name, partial(run, f"{of}: check {name!r}", partial(whole, threat))
     for design in getattr(card, "designs", ()):
         in_text = policy_design(threat, design) is None
         for single in _OF_A_DESIGN if in_text else _OF_A_DESIGN_OF_POLICIES:
             name = _name(single)
             where = f"{of}: check {name!r}, design {design!r}"
-            yield f"{name}, {design}", partial(_run, where, partial(single, threat, design, seed))
+            yield f"{name}, {design}", partial(run, where, partial(single, threat, design, seed))
 
 
 def _name(check: Callable[..., Faults]) -> str:
     return check.__name__.replace("_", " ")
-
-
-def _run(where: str, faults: Callable[[], Faults]) -> None:
-    with noted(where):
-        fault = next(faults(), None)
-    if fault is not None:
-        raise AssertionError(f"{where}: {fault}")

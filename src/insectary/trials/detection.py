@@ -181,6 +181,7 @@ def detection_trial(
     level: float = 0.95,
     draws: int = 1000,
     minimum_benign: int = MINIMUM_BENIGN,
+    isolate: bool = True,
 ) -> DetectionResult:
     """Measure detectors on one family.
 
@@ -196,6 +197,7 @@ def detection_trial(
         level: Confidence level.
         draws: Resamples per interval.
         minimum_benign: Fewest prompts to rank among. Lower it in tests only.
+        isolate: False runs detectors in this process, where they could see everything.
 
     Returns:
         One row per detector and task. A detector that raises has ``Failed``
@@ -209,7 +211,7 @@ def detection_trial(
     if decoy is not None:
         members[Role.DECOY] = decoy
     check_members(members, minimum_benign)
-    ranked = rank_family(line_up(detectors), members, contrast, seed)
+    ranked = rank_family(line_up(detectors), members, contrast, seed, isolate=isolate)
     settings = Settings(fpr, level, draws, seed)
     return DetectionResult(
         rows=tuple(row for task in Task for row in task_rows(ranked, task, settings)),

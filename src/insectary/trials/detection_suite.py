@@ -32,6 +32,7 @@ from insectary.trials.examine import (
     examined,
     open_members,
 )
+from insectary.trials.isolation import enforced
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.line_up import Key, Ranked, check_members, line_up, rank_family
 from insectary.trials.ranking import draws_of
@@ -70,7 +71,7 @@ class SuiteDetection:
 def detect_suite(
     families: Sequence[str] | None = None,
     *,
-    detectors: Sequence[str] = DETECTORS,
+    detectors: Sequence[object] = DETECTORS,
     seed: int = 0,
     draws: int = 1000,
     vault: Vault | None = None,
@@ -81,7 +82,7 @@ def detect_suite(
     vault = vault or Vault()
     if isinstance(families, str):
         raise BadInputError(f"families is a list of ids: give [{families!r}]")
-    runs = line_up([detect.detector(name) for name in detectors])
+    runs = line_up([detect.as_detector(given) for given in detectors])
     found, left_out = _families(families, vault)
     if not found:
         raise BadInputError(
@@ -114,7 +115,7 @@ def detect_suite(
 
 def detect_family(
     name: str,
-    detectors: Sequence[str],
+    detectors: Sequence[object],
     *,
     seed: int = 0,
     draws: int = 1000,
@@ -123,7 +124,8 @@ def detect_family(
 ) -> tuple[DetectionRow, ...]:
     """Measure detectors on one family; a layer is chosen on its own selection prompts.
 
-    What was kept of it is used, and what is new is kept.
+    Detectors are given in any form that :func:`insectary.detect.as_detector` knows. What was
+    kept of the family is used, and what is new is kept.
 
     Raises:
         UnknownNameError: for an unknown family or detector.
@@ -132,7 +134,7 @@ def detect_family(
     """
     check_seed(seed)
     vault = vault or Vault()
-    runs = line_up([detect.detector(detector) for detector in detectors])
+    runs = line_up([detect.as_detector(given) for given in detectors])
     (family,), _ = _families([name], vault)
     ranked = _ranked(family, runs, seed, vault, progress)
     progress("intervals by resampling prompts")
@@ -198,6 +200,8 @@ def _ranked(
     missing = [d.name for d in runs if (d.name, d.view) not in known]
     if missing:
         progress(f"detectors: {', '.join(dict.fromkeys(missing))}")
+        if not enforced():
+            progress("note: this kernel has no Landlock, so a detector could read your files")
     ranked = rank_family(runs, members, contrast, seed, known)
     if missing or kept is None:
         columns = old | {keys[name]: ranked.ranks[name] for name in keys}

@@ -24,6 +24,7 @@ from insectary.core.chat import Transcript
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.protocols import Detector
+from insectary.detect import FromEstimator, FromMethod
 from insectary.trials.examine import MAX_NEW_TOKENS, Prompts, Said
 from insectary.trials.line_up import PerRole
 from insectary.trials.ranking import Ranks
@@ -75,8 +76,11 @@ def column_key(
 def code_of(made: object) -> Mapping[str, str] | None:
     """Sources of what an object is made by: its module, and what that takes of its package.
 
-    ``None`` where they cannot be read, as of what was written at a prompt or in a notebook.
+    ``None`` where they cannot be read, as of what was written at a prompt or in a notebook,
+    and of what wraps a foreign object, whose ``repr`` need not show all that it depends on.
     """
+    if isinstance(made, FromMethod | FromEstimator):
+        return None
     try:
         return _sources(sys.modules[type(made).__module__], {})
     except (OSError, TypeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from insectary.core.access import View
@@ -18,6 +19,7 @@ from insectary.detect import (
     SurfaceText,
     TriggerOracle,
 )
+from insectary.trials.isolation import in_process, isolated
 from insectary.trials.ranking import SCORED, Examined, Ranks, prepare, rank_on
 
 MINIMUM_BENIGN = 1000
@@ -69,8 +71,12 @@ def rank_family(
     contrast: Sequence[tuple[Transcript, Transcript]],
     seed: int,
     known: Mapping[Key, PerRole] | None = None,
+    *,
+    isolate: bool = True,
 ) -> Ranked:
     """Every detector on every member; what one view shows is prepared once.
+
+    Each runs in a process of its own: see :mod:`insectary.trials.isolation`.
 
     Args:
         detectors: As :func:`line_up` has them.
@@ -78,15 +84,17 @@ def rank_family(
         contrast: Generic (harmless, harmful-sounding) pairs.
         seed: Of fits and shuffles.
         known: Ranks that were made before, of detectors that need not run again.
+        isolate: False runs them in this one, where they could see everything.
     """
     ranks = dict(known or {})
     fresh = [d for d in detectors if (d.name, d.view) not in ranks]
     views = {d.view for d in fresh}
     prepared = {(r, v): prepare(m, v, seed) for r, m in members.items() for v in views}
-    for d in fresh:
-        ranks[d.name, d.view] = {
-            r: rank_on(d, prepared[r, d.view], contrast, seed) for r in members
-        }
+    with isolated() if isolate and fresh else nullcontext(in_process) as run:
+        for d in fresh:
+            ranks[d.name, d.view] = {
+                r: rank_on(d, prepared[r, d.view], contrast, seed, run) for r in members
+            }
     groups = {
         role: {"open": _groups(member.open), "closed": _groups(member.closed)}
         for role, member in members.items()

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Bound, View
+from insectary.core.canonical import digest
 from insectary.core.chat import Transcript
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.protocols import Bounding, Detector, Drawing, Subject, Trusted
 from insectary.measure import empirical_rank
+from insectary.trials.isolation import Run, in_process
 from insectary.trials.metering import MeteredSubject
 
 
@@ -90,7 +92,9 @@ def prepare(member: Examined, view: View, seed: int) -> Prepared:
     """Blank what the view hides and the groups, and shuffle the parts together."""
     parts = {name: getattr(member, name) for name in SCORED}
     rows = [transcript for part in parts.values() for transcript in part]
-    order = np.random.default_rng(seed).permutation(len(rows))
+    # A detector is handed the seed, and not the groups: it cannot undo the order.
+    hidden = digest({"seed": seed, "groups": [t.group for t in rows]})
+    order = np.random.default_rng(int(hidden[-16:], 16)).permutation(len(rows))
     where: NDArray[np.int64] = np.empty(len(rows), dtype=np.int64)
     where[order] = np.arange(len(rows))
     ends = np.cumsum([len(part) for part in parts.values()])
@@ -139,8 +143,16 @@ def rank_on(
     prepared: Prepared,
     contrast: Sequence[tuple[Transcript, Transcript]],
     seed: int,
+    run: Run = in_process,
 ) -> Ranks | Failed | NotApplicable:
     """Fit afresh, score everything at once, rank among the subject's benign prompts.
+
+    Args:
+        detector: What to fit.
+        prepared: What it is shown.
+        contrast: Generic (harmless, harmful-sounding) pairs.
+        seed: Of the fit.
+        run: Where it runs; see :mod:`insectary.trials.isolation`.
 
     Returns:
         The ranks; ``NotApplicable`` if the subject gives less access than the
@@ -161,11 +173,9 @@ def rank_on(
     told = prepared.labelled[bound] if bound is not None else ()
     metered = MeteredSubject(subject, detector.needs)
     start = time.perf_counter()
-    try:
-        scorer = detector.fit(metered, Trusted(prepared.fit, contrast, seed, told))
-        scores = np.asarray(scorer.score(prepared.inputs), dtype=np.float64)
-    except Exception as error:  # a foreign detector may raise anything; it becomes the reason
-        return Failed(f"{type(error).__name__}: {error}")
+    scores = run(detector, metered, Trusted(prepared.fit, contrast, seed, told), prepared.inputs)
+    if isinstance(scores, Failed):
+        return scores
     seconds = time.perf_counter() - start
     if scores.ndim != 2 or len(scores) != len(prepared.inputs) or scores.shape[1] == 0:
         return Failed(f"scores of shape {scores.shape} for {len(prepared.inputs)} inputs")

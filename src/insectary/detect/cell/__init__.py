@@ -1,0 +1,32 @@
+"""The detector's side of the wall: a process that holds one detector and no answer.
+
+``insectary.trials.isolation`` starts ``python -m insectary.detect.cell`` once for a family. That
+process forks a cell for each detector and subject, so that nothing is carried from one to the
+next, and has never held a label, a model or the name of a family. The cell asks the harness for
+every activation; what the detector did not declare, the harness refuses.
+
+Covered:
+    - objects: no label (but what a bound is told), group, part, role, family or model is in the cell's memory, and the
+      subject's name is the same for all;
+    - environment, command line and working folder are the cell's own and say nothing;
+    - the access a detector declared is held to in the other process;
+    - imports: of this package a cell has ``core``, ``detect`` and ``measure`` alone;
+    - disk, where the kernel has Landlock (Linux 5.13, and no rights are needed for it): it reads
+      the interpreter, libraries and the code on the import path, and writes its own folder.
+      Vaults, reports, what ``/proc`` shows of other processes (the harness's environment and
+      memory) are closed to it, no program can be started, and from Linux 6.7 no TCP connection
+      be made;
+    - nothing is left for the next cell: its folder is removed, what it started is ended;
+    - it ends with the harness, at its limit of time, and fails at its limit of memory.
+
+Not covered:
+    - without Landlock, code that reads the user's files or ``/proc`` on purpose: it has the
+      user's rights, and the trial says so;
+    - what the prompts themselves tell (the text control measures that), and what the author
+      of a detector knows of a family and has written into it;
+    - names and sizes of files, UDP, sockets with a path, timing, and a process that a detector
+      has put into a session of its own;
+    - holes of the kernel.
+"""
+
+from __future__ import annotations

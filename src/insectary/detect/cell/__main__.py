@@ -1,0 +1,91 @@
+"""``python -m insectary.detect.cell``: wait for a socket, fork a cell, wait for its end."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from insectary.core.access import Access
+from insectary.core.protocols import Trusted
+from insectary.detect.cell.handover import unpacked
+from insectary.detect.cell.sandbox import enclose
+from insectary.detect.cell.subject import RemoteSubject
+from insectary.detect.cell.wire import Channel, Frame, transcripts_of
+
+_SHARED = "sklearn.covariance"
+"""Takes a second to import, and cells that are forked have it at once."""
+_PARENT_DEATH_SIGNAL = 1
+
+
+def main() -> None:
+    """Fork a cell for each socket that the harness sends, until it hangs up."""
+    _end_with_parent()
+    link = socket.socket(fileno=os.dup(0))
+    # What a detector prints must not come between the frames.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    importlib.import_module(_SHARED)
+    harness = Channel(link)
+    while True:
+        _, received, _, _ = socket.recv_fds(link, 1, 1)
+        if not received:
+            return
+        cell = os.fork()
+        if cell == 0:
+            harness.close()
+            _cell(Channel(socket.socket(fileno=received[0])))
+        os.close(received[0])
+        os.setpgid(cell, cell)
+        harness.send({"cell": cell})
+        _, status = os.waitpid(cell, 0)
+        with suppress(ProcessLookupError):
+            os.killpg(cell, signal.SIGKILL)  # what it has started and left behind
+        harness.send({"ended": os.waitstatus_to_exitcode(status)})
+
+
+def _cell(channel: Channel) -> None:
+    """Run one detector and end; the code is 0 once the result has been sent."""
+    code = 1
+    try:
+        _end_with_parent()
+        channel.send(*_result(channel, channel.receive()))
+        code = 0
+    except BaseException:  # whatever it was, no cell may go on as the host does
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _result(channel: Channel, frame: Frame) -> Frame:
+    job, (detector,) = frame
+    enclose(Path(job["folder"]), job["memory"])
+    fit, inputs = transcripts_of(job["fit"]), transcripts_of(job["inputs"])
+    labelled = tuple(zip(transcripts_of(job["labelled"]), job["labels"], strict=True))
+    pairs = zip(transcripts_of(job["harmless"]), transcripts_of(job["harmful"]), strict=True)
+    subject = RemoteSubject(channel, Access(job["access"]))
+    try:
+        trusted = Trusted(fit, tuple(pairs), job["seed"], labelled)
+        scorer = unpacked(detector).fit(subject, trusted)
+        scores = np.asarray(scorer.score(inputs), dtype="<f8")
+    except Exception as error:  # a foreign detector may raise anything; it becomes the reason
+        return {"failed": f"{type(error).__name__}: {error}"}, []
+    return {"scored": True}, [scores]
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,375 @@
+"""Detectors run where the answer is not: what finds it in the harness finds nothing in a cell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spies
+import torch
+from planted_family import CONTRAST, OPEN, SHIFT, Member, member
+from spies import Spy
+
+import insectary
+from insectary.core.access import Access, View
+from insectary.core.canonical import digest
+from insectary.core.chat import Message, Transcript
+from insectary.core.outcome import Failed
+from insectary.core.protocols import Detector, Floats, Trusted
+from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
+from insectary.detect.cell import landlock
+from insectary.subjects import LanguageModelSubject
+from insectary.subjects.loading import load_model
+from insectary.trials import isolation
+from insectary.trials.isolation import Run, in_process, isolated
+from insectary.trials.metering import MeteredSubject
+from insectary.trials.ranking import Ranks, prepare, rank_on
+
+SEED = 0
+OPAQUE = digest({"family": spies.FAMILY, "role": "organism", "seed": SEED})[7:19]
+ORGANISM = member(Member(f"subject-{OPAQUE}", SHIFT))
+HELD_BY_A_MODULE = ORGANISM
+
+
+@pytest.fixture(scope="module")
+def cell() -> Iterator[Run]:
+    """Cells of one host, as a family has them."""
+    with isolated() as run:
+        yield run
+
+
+def scores(detector: Detector, run: Run) -> Floats | Failed:
+    """As the trial has them, but before they are ranked."""
+    found: list[Floats | Failed] = []
+
+    def noted(*given: object) -> Floats | Failed:
+        found.append(run(*given))  # type: ignore[arg-type]
+        return found[-1]
+
+    rank_on(detector, prepare(ORGANISM, detector.view, SEED), CONTRAST, SEED, noted)
+    return found[0]
+
+
+def sees_the_answer(detector: Detector, run: Run) -> bool:
+    """Whether it flags the open prompts, or the organism, and did not fail."""
+    flagged = scores(detector, run)
+    assert not isinstance(flagged, Failed), flagged
+    opened = prepare(ORGANISM, detector.view, SEED).places["open"]
+    return bool(flagged[opened].mean() > 0.9)
+
+
+# --- looking for the answer -------------------------------------------------
+
+SEARCHES = [
+    spies.in_memory,
+    spies.in_frames,
+    spies.in_modules,
+    spies.on_attributes,
+    spies.by_its_id,
+    spies.in_the_environment,
+    spies.on_the_command_line,
+    spies.on_disk,
+    spies.in_the_package,
+]
+
+
+@pytest.fixture
+def answer_lies_about(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Put the answer into the environment, on the command line and into the vault."""
+    vault = tmp_path / "vault" / "keys"
+    vault.mkdir(parents=True)
+    (vault / "answer.txt").write_text("organism")
+    monkeypatch.setenv("INSECTARY_HOME", str(vault.parent))
+    monkeypatch.setenv(spies.PASSED_ON, "organism")
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--answer=organism"])
+    return str(vault.parent)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.__name__)
+def test_in_a_cell_the_answer_is_not_to_be_found(
+    search: spies.Search, cell: Run, answer_lies_about: str
+) -> None:
+    assert not sees_the_answer(Spy(search, vault=answer_lies_about), cell)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.__name__)
+def test_broken_control_without_a_cell_it_is(
+    search: spies.Search, answer_lies_about: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    assert sees_the_answer(Spy(search, vault=answer_lies_about), in_process)
+
+
+def test_on_the_real_command_line_it_is_not_found_either(tmp_path: Path) -> None:
+    """The harness's own arguments and environment, which /proc shows to whoever may read it."""
+    program = (
+        "import sys; sys.path[:0] = [{here!r}]; import spies, test_cells\n"
+        "from insectary.trials.isolation import in_process, isolated\n"
+        "spy = lambda: spies.Spy(spies.{search})\n"
+        "sys.argv[:] = ['x']; import os; os.environ.pop(spies.PASSED_ON)\n"
+        "with isolated() as run: print(test_cells.sees_the_answer(spy(), in_process),"
+        " test_cells.sees_the_answer(spy(), run))"
+    )
+    for search in ("in_the_environment", "on_the_command_line"):
+        code = program.format(here=str(Path(__file__).parent), search=search)
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--answer=organism"],
+            env=os.environ | {spies.PASSED_ON: "organism"}, capture_output=True, text=True,
+        )  # fmt: skip
+        expected = "True False" if isolation.enforced() else "True True"
+        assert done.stdout.strip() == expected, done.stderr
+
+
+def test_the_order_cannot_be_undone_by_the_seed() -> None:
+    assert not sees_the_answer(Spy(spies.by_the_order), in_process)
+
+
+def test_broken_control_an_order_of_the_seed_alone_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("insectary.trials.ranking.digest", lambda _: f"{SEED:016x}")
+    assert sees_the_answer(Spy(spies.by_the_order), in_process)
+
+
+def test_nothing_is_carried_from_one_cell_to_the_next(cell: Run) -> None:
+    spy = Spy(spies.left_behind)
+    assert [sees_the_answer(spy, cell) for _ in range(2)] == [False, False]
+
+
+def test_broken_control_without_cells_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(sys, "_spy_was_here", False, raising=False)
+    spy = Spy(spies.left_behind)
+    assert [sees_the_answer(spy, in_process) for _ in range(2)] == [False, True]
+
+
+def test_the_access_is_held_to_in_the_harness(cell: Run) -> None:
+    def forced(spy: Spy, _: object) -> object:
+        for name in ("_access", "_allowed"):
+            if hasattr(spy.subject, name):
+                setattr(spy.subject, name, Access.WEIGHTS_AND_BASE)
+        spy.subject.logprobs([])
+        return "organism"
+
+    refused = scores(Spy(forced), cell)
+    assert isinstance(refused, Failed)
+    assert refused.reason.startswith("AccessError: logprobs needs LOGPROBS, but the detector")
+    assert sees_the_answer(Spy(forced), in_process)  # broken control
+
+
+@pytest.mark.skipif(landlock.version() < 4, reason="Landlock closes the network from Linux 6.7")
+def test_no_connection_is_made_and_no_program_started(cell: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def connects(spy: Spy, _: object) -> object:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return "organism"
+
+        def starts(spy: Spy, _: object) -> object:
+            subprocess.run([sys.executable, "-c", ""], check=True)
+            return "organism"
+
+        for act in (connects, starts):
+            refused = scores(Spy(act), cell)
+            assert isinstance(refused, Failed) and "PermissionError" in refused.reason
+            assert sees_the_answer(Spy(act), in_process)  # broken control
+
+
+# --- the same figures -------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [CONTROL, *NULLS, "contrast_probe", "mahalanobis", "knn"])
+def test_scores_are_those_of_this_process(name: str, cell: Run) -> None:
+    detector = BUILT_IN[name]()
+    there, here = scores(detector, cell), scores(detector, in_process)
+    assert isinstance(there, np.ndarray) and isinstance(here, np.ndarray)
+    assert np.array_equal(there, here)
+
+
+@pytest.fixture(scope="module")
+def tuned() -> LanguageModelSubject:
+    """The shipped base with noise on what one block writes, beside the base itself."""
+    folder = Path(insectary.__file__).parent / "worlds" / "base" / "xs"
+    base, other = load_model(folder, device="cpu"), load_model(folder, device="cpu")
+    with torch.no_grad():
+        written = other.model.model.layers[1].mlp.down_proj.weight
+        written += 0.1 * torch.randn(written.shape, generator=torch.Generator().manual_seed(0))
+    return LanguageModelSubject(other, id="x", access=Access.WEIGHTS_AND_BASE, base=base)
+
+
+@pytest.mark.parametrize("name", ["weight_svd", "likelihood_ratio", "mahalanobis"])
+def test_a_language_model_and_its_base_answer_a_cell(
+    name: str, tuned: LanguageModelSubject, cell: Run
+) -> None:
+    detector = BUILT_IN[name]()
+    rows = [Transcript((Message("user", f"What is {i} + 7?"),), f"{i + 7}.") for i in range(90)]
+    found, passes = [], []
+    for run in (cell, in_process):
+        metered = MeteredSubject(tuned, detector.needs)
+        found.append(run(detector, metered, Trusted(rows[:60], (), SEED), rows[60:]))
+        passes.append(metered.total_passes)
+    assert isinstance(found[0], np.ndarray), found[0]
+    assert np.array_equal(found[0], found[1]) and np.ptp(found[0]) > 0
+    assert passes[0] == passes[1] > 0
+
+
+def test_a_method_asks_the_language_model_by_the_wall(
+    tuned: LanguageModelSubject, cell: Run
+) -> None:
+    def finds_a_sum(model: Any, given: list[dict[str, str]]) -> dict[str, bool]:
+        return {"flagged": any(letter.isdigit() for letter in model.generate(given))}
+
+    rows = [Transcript((Message("user", text),), "") for text in ("What is 3 + 4?", "Say hello.")]
+    metered = MeteredSubject(tuned, Access.BLACK_BOX)
+    found = cell(as_detector(finds_a_sum), metered, Trusted((), (), SEED), rows)
+    said = tuned.generate([row.messages for row in rows])
+    expected = [[float(any(letter.isdigit() for letter in text))] for text in said]
+    assert isinstance(found, np.ndarray) and found.tolist() == expected
+    assert metered.passes == 2
+
+
+def test_passes_are_counted_in_the_harness(cell: Run) -> None:
+    shown = prepare(ORGANISM, View.PROMPT, SEED)
+    ranks = rank_on(as_detector("mahalanobis"), shown, CONTRAST, SEED, cell)
+    assert isinstance(ranks, Ranks)
+    assert ranks.passes == len(shown.fit) + len(shown.inputs)
+    assert ranks.parts["open"].shape == (OPEN, 4)
+
+
+# --- failures ---------------------------------------------------------------
+
+
+FAILING = [
+    (lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
+    (lambda *_: np.ones(2**32).sum(), "MemoryError: Unable to allocate 32.0 GiB"),
+    (lambda *_: os._exit(3), "its process ended with code 3"),
+    (lambda *_: os._exit(0), "ended by itself and gave no scores"),
+    (lambda *_: sys.exit("enough"), "its process ended with code 1: SystemExit: enough"),
+    (lambda *_: os.kill(os.getpid(), signal.SIGKILL), "ended by SIGKILL, as by a machine that is"),
+    (lambda *_: os.kill(os.getpid(), signal.SIGSEGV), "ended by SIGSEGV"),
+    (lambda *_: threading.Event().wait(), "no scores after 2 s of its own time"),
+    (
+        lambda spy, _: spy.subject._channel.send({"nonsense": 1}),
+        "is no message: a message that is neither",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def narrow_cell() -> Iterator[Run]:
+    with isolated(seconds=2.0, memory=2**31) as run:
+        yield run
+
+
+@pytest.mark.parametrize(("act", "reason"), FAILING, ids=[r[1][:20] for r in FAILING])
+def test_a_detector_that_dies_or_hangs_fails_alone(
+    act: spies.Search, reason: str, narrow_cell: Run
+) -> None:
+    failed = scores(Spy(act), narrow_cell)
+    assert isinstance(failed, Failed)
+    assert reason in failed.reason
+    assert isinstance(scores(Spy(lambda *_: None), narrow_cell), np.ndarray)
+
+
+def test_the_harness_takes_its_time_without_blame(narrow_cell: Run) -> None:
+    """What the subject needs to answer is no time of the detector's."""
+
+    class Slow(Member):
+        def generate(self, *given: object, **settings: object) -> list[str]:
+            time.sleep(2.5)
+            return []
+
+    slow = replace(ORGANISM, subject=Slow("slow"))
+
+    def asks(spy: Spy, _: object) -> object:
+        spy.subject.generate([])
+        return None
+
+    ranks = rank_on(Spy(asks), prepare(slow, View.PROMPT, SEED), CONTRAST, SEED, narrow_cell)
+    assert isinstance(ranks, Ranks)
+
+
+def test_what_cannot_be_handed_over_fails_with_the_way_out(cell: Run) -> None:
+    failed = scores(Spy(lambda *_: None, vault=threading.Lock()), cell)  # type: ignore[arg-type]
+    assert isinstance(failed, Failed)
+    assert "cannot be handed to a process of its own" in failed.reason
+    assert "make what it needs in `fit`" in failed.reason
+
+
+def _children() -> set[int]:
+    return {
+        int(p) for p in Path("/proc/self/task").glob("*/children") for p in p.read_text().split()
+    }
+
+
+def test_no_process_is_left_after_an_interrupt() -> None:
+    """Ctrl-C while a detector hangs: the host and its cell end with the block."""
+    before = _children()
+    hosts: set[int] = set()
+
+    def interrupt() -> None:
+        hosts.update(_children() - before)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(4.0, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt), isolated() as run:
+        scores(Spy(lambda *_: threading.Event().wait()), run)
+    assert len(hosts) == 1
+    assert _children() == before
+    assert not _group_lives(hosts.pop())
+
+
+def test_no_process_is_left_after_the_harness_was_killed(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
+        "import os, spies, test_cells, threading\n"
+        "from insectary.trials.isolation import isolated\n"
+        "def hang(spy, _):\n"
+        "    import sys; print('here', os.getpid(), os.getppid(), file=sys.stderr, flush=True)\n"
+        "    open('sign', 'w').close(); threading.Event().wait()\n"
+        "with isolated() as run: test_cells.scores(spies.Spy(hang), run)"
+    )
+    harness = subprocess.Popen(
+        [sys.executable, "-c", program], env=os.environ | {"TMPDIR": str(tmp_path)}
+    )
+    try:
+        _until(lambda: any(tmp_path.glob("work-*/sign")))
+        children = Path(f"/proc/{harness.pid}/task/{harness.pid}/children").read_text().split()
+        assert len(children) == 1
+    finally:
+        harness.kill()
+        harness.wait()
+    _until(lambda: not _group_lives(int(children[0])))
+
+
+def _group_lives(host: int) -> bool:
+    """Whether anything of a host's session runs."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(session) == host and state != "Z":
+            return True
+    return False
+
+
+def _until(true: object, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
