@@ -6,8 +6,8 @@ next, and has never held a label, a model or the name of a family. The cell asks
 every activation; what the detector did not declare, the harness refuses.
 
 Covered:
-    - objects: no label (but what a bound is told), group, part, role, family or model is in the cell's memory, and the
-      subject's name is the same for all;
+    - objects: no label (but what a bound is told), group, part, role, family or model is in the
+      cell's memory, and the subject's name is the same for all;
     - environment, command line and working folder are the cell's own and say nothing;
     - the access a detector declared is held to in the other process;
     - imports: of this package a cell has ``core``, ``detect`` and ``measure`` alone;
