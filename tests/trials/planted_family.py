@@ -5,14 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
 from insectary.core.chat import Conversation, Message, Transcript
 from insectary.core.protocols import Floats, Subject, Trusted
+from insectary.detect import RandomDirection, ShuffledLabels
+from insectary.trials import line_up
 from insectary.trials.detection import Examined
 
 LAYERS, WIDTH = 4, 5
@@ -101,6 +104,12 @@ CONTRAST = [
     )
     for i in range(60)
 ]
+
+
+def few_draws(patch: pytest.MonkeyPatch) -> None:
+    """Nulls of ten draws, where how they are spread is not what is tested."""
+    for null in (RandomDirection, ShuffledLabels):
+        patch.setattr(line_up, null.__name__, partial(null, null_draws=10))
 
 
 @dataclass(frozen=True)

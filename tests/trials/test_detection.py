@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from planted_family import (
     SIGNAL_LAYER,
     Member,
     Scripted,
+    few_draws,
     member,
     part,
 )
@@ -62,6 +64,13 @@ def row_of(result: DetectionResult, name: str, task: Task = Task.ORGANISM_VS_TWI
 def number(outcome: Outcome) -> Measurement:
     assert isinstance(outcome, Measured), outcome
     return outcome.measurement
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_draws() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        few_draws(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
+from planted_family import few_draws
 from sklearn.mixture import GaussianMixture
 
 import insectary
@@ -147,6 +148,7 @@ def furnished(patch: pytest.MonkeyPatch, vault: Vault) -> Laboratory:
     for name in (*ABSENCE, UNWATCHED, REJECTED, GRID):
         save_family(record(name), vault)
     vault.put("family", OLDER, {}, lambda path: (path / "family.json").write_text("{}"))
+    few_draws(patch)
     made = Laboratory({})
     patch.setattr(detection_suite, "open_members", made.open)
     patch.setattr(detection_suite, "draw_prompts", lambda threat, design, seed: drawn(design))

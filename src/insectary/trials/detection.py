@@ -98,7 +98,7 @@ class DetectionRow:
         fpr_at_threshold: Rate of the task's negative side above that threshold.
         gain: AUROC minus that of the text control of the same view.
         ppv: (prevalence, share of alarms that are true) pairs.
-        roc: (false-alarm rate, hit rate) points; of the median draw.
+        roc: (false-alarm rate, hit rate) points; of many draws, those of the median AUROC.
         drawn: AUROC of each draw of a null that is drawn many times.
         seconds: Wall time to fit and score on the subjects of the task; the
             first detector of a view pays for what a subject keeps for the next.
