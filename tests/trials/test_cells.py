@@ -31,8 +31,7 @@ from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
 from insectary.detect.cell import landlock
 from insectary.subjects import LanguageModelSubject
 from insectary.subjects.loading import load_model
-from insectary.trials import isolation
-from insectary.trials.isolation import Run, in_process, isolated
+from insectary.trials.isolation import Run, in_process, isolated, say_what_is_open
 from insectary.trials.metering import MeteredSubject
 from insectary.trials.ranking import Ranks, prepare, rank_on
 
@@ -127,8 +126,37 @@ def test_on_the_real_command_line_it_is_not_found_either(tmp_path: Path) -> None
             [sys.executable, "-c", code, "--answer=organism"],
             env=os.environ | {spies.PASSED_ON: "organism"}, capture_output=True, text=True,
         )  # fmt: skip
-        expected = "True False" if isolation.enforced() else "True True"
+        expected = "True False" if landlock.version() else "True True"
         assert done.stdout.strip() == expected, done.stderr
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+def test_beside_code_on_the_import_path_nothing_else_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a user works lies more than modules: reports, or a vault."""
+    (tmp_path / "my_helper.py").write_text("ANSWER = 'organism'")
+    (tmp_path / "vault").mkdir()
+    (tmp_path / "vault" / "answer.txt").write_text("organism")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def imports(spy: Spy, _: object) -> object:
+        import my_helper  # type: ignore[import-not-found]
+
+        return my_helper.ANSWER
+
+    with isolated() as run:
+        assert sees_the_answer(Spy(imports), run)
+        assert not sees_the_answer(Spy(spies.on_disk, vault=str(tmp_path)), run)
+    assert sees_the_answer(Spy(spies.on_disk, vault=str(tmp_path)), in_process)  # broken control
+
+
+def test_a_kernel_without_landlock_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, told in ((0, ["note: this kernel has no Landlock"]), (7, [])):
+        monkeypatch.setattr(landlock, "version", lambda found=version: found)
+        said: list[str] = []
+        say_what_is_open(said.append)
+        assert [line.partition(",")[0] for line in said] == told
 
 
 def test_the_order_cannot_be_undone_by_the_seed() -> None:
