@@ -17,7 +17,6 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from planted_family import few_draws
-from sklearn.mixture import GaussianMixture
 
 import insectary
 from insectary import cli
@@ -29,10 +28,10 @@ from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameEr
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.protocols import Floats, Subject
-from insectary.detect import FromMethod, Mahalanobis
+from insectary.detect import Mahalanobis
 from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer
-from insectary.trials import detection_suite, isolation, kept, line_up
+from insectary.trials import detection_suite, kept, line_up
 from insectary.trials.detection import DetectionRow, Task
 from insectary.trials.detection_suite import SuiteDetection
 from insectary.trials.detection_tables import detection_files
@@ -394,32 +393,6 @@ def test_one_family_alone_chooses_its_layer_itself_and_uses_what_is_kept(
         "mahalanobis", "surface_text", "random_direction", "shuffled_labels", "constant",
         "trigger_oracle",
     }  # fmt: skip
-
-
-def test_detectors_of_ones_own_run_beside_named_ones_in_cells(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(line_up, "isolated", isolation.isolated)
-
-    def reads_the_cue(model: object, given: list[dict[str, str]]) -> dict[str, bool]:
-        return {"flagged": "nobody" in str(given).lower()}
-
-    own = [GaussianMixture(), FromMethod(reads_the_cue, "reads_the_cue", View.PROMPT)]
-    rows = detection_suite.detect_family(ABSENCE[0], [*own, "mahalanobis"], draws=100)
-    found = {(r.detector, r.task): r for r in rows}
-    for name in ("mahalanobis", "GaussianMixture"):
-        row = found[name, Task.ORGANISM_VS_DECOY]
-        assert isinstance(row.auroc, Measured)
-        assert row.auroc.measurement.value > 0.95 and row.column == LAYER["absence"]
-    text = found["reads_the_cue", Task.ORGANISM_VS_TWIN]
-    assert isinstance(text.auroc, Measured) and text.auroc.measurement.value == 0.5
-    assert text.passes == 0
-    asked, read = laboratory.asked()
-    assert detection_suite.detect_family(ABSENCE[0], [*own, "mahalanobis"], draws=100) == rows
-    answered, now = laboratory.asked()
-    assert answered == asked
-    # What wraps a foreign object is measured anew; the other is kept.
-    assert now - read == found["GaussianMixture", Task.ORGANISM_VS_TWIN].passes * 3 // 2
 
 
 def test_one_family_that_is_none_or_not_admitted_is_refused(laboratory: Laboratory) -> None:

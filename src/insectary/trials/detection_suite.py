@@ -32,7 +32,7 @@ from insectary.trials.examine import (
     examined,
     open_members,
 )
-from insectary.trials.isolation import enforced
+from insectary.trials.isolation import say_what_is_open
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.line_up import Key, Ranked, check_members, line_up, rank_family
 from insectary.trials.ranking import draws_of
@@ -200,8 +200,7 @@ def _ranked(
     missing = [d.name for d in runs if (d.name, d.view) not in known]
     if missing:
         progress(f"detectors: {', '.join(dict.fromkeys(missing))}")
-        if not enforced():
-            progress("note: this kernel has no Landlock, so a detector could read your files")
+        say_what_is_open(progress)
     ranked = rank_family(runs, members, contrast, seed, known)
     if missing or kept is None:
         columns = old | {keys[name]: ranked.ranks[name] for name in keys}

@@ -40,6 +40,7 @@ from insectary.threats.designs import card_of
 from insectary.trials import detection
 from insectary.trials.detection import DetectionResult, detection_trial
 from insectary.trials.examine import MAX_NEW_TOKENS, contrast_pairs, examine_family
+from insectary.trials.isolation import say_what_is_open
 from insectary.trials.ladder import ladder
 from insectary.trials.wording import gate_in_words
 from insectary.vault import Vault
@@ -91,6 +92,7 @@ def family_report(
         return assemble(family, None, vault, reach)
     examined = examine_family(family, vault, seed, progress)
     progress("detectors")
+    say_what_is_open(progress)
     result = detection_trial(
         examined[Role.ORGANISM], examined[Role.TWIN], examined[Role.DECOY],
         contrast=contrast_pairs(seed), detectors=line_up, seed=seed, draws=draws,

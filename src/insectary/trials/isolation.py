@@ -83,9 +83,10 @@ def isolated(seconds: float = SECONDS, memory: int | None = None) -> Iterator[Ru
         cells.end()
 
 
-def enforced() -> bool:
-    """Whether the kernel closes the disk to a cell; see :mod:`insectary.detect.cell`."""
-    return landlock.version() > 0
+def say_what_is_open(progress: Callable[[str], None]) -> None:
+    """Tell where the kernel does not close the disk to a cell."""
+    if not landlock.version():
+        progress("note: this kernel has no Landlock, so a detector could read your files")
 
 
 @dataclass(slots=True)
@@ -142,7 +143,7 @@ class _Cells:
             return Failed(str(error))
         if self.host is None:
             self.host = _host()
-        with tempfile.TemporaryDirectory(prefix="work-") as folder:
+        with tempfile.TemporaryDirectory(prefix="work-", ignore_cleanup_errors=True) as folder:
             job = {
                 "folder": str(Path(folder).resolve()),
                 "memory": self.memory,

@@ -82,7 +82,7 @@ class Channel:
             header = json.loads(self._read(length, deadline))
             message, told = dict(header["message"]), list(header["arrays"])
             shapes = [(np.dtype(_dtype(d)), tuple(int(n) for n in shape)) for d, shape in told]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise WireError(f"a header that cannot be read: {error}") from error
         arrays = []
         for dtype, shape in shapes:
