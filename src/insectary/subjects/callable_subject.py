@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, final
 
 import numpy as np
@@ -104,6 +105,10 @@ class CallableSubject:
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Raises ``AccessError``."""
         raise self._refusal("weights", Access.WEIGHTS)
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """Raises ``AccessError``."""
+        raise self._refusal("a private copy", Access.WEIGHTS)
 
     def _refusal(self, what: str, level: Access) -> AccessError:
         return AccessError(

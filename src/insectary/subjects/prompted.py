@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from contextlib import AbstractContextManager
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,10 @@ class PromptedSubject:
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """The model's own; no instruction shows in them."""
         return self._subject.weights()
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """A private copy of the model; no instruction shows in it."""
+        return self._subject.hf()
 
     def _under(self, transcripts: Sequence[Transcript]) -> list[Transcript]:
         return [

@@ -25,18 +25,24 @@ from insectary.core.protocols import Detector, Floats
 from insectary.core.recipe import Ppo, check_seed, spelled, strength
 from insectary.measure import Pooled, holm, pooled
 from insectary.threats import threat_model
+from insectary.trials.adopted import (
+    FEWEST_BENIGN,
+    adopted_answer_tokens,
+    adopted_prompts,
+    check_measurable,
+)
 from insectary.trials.comparison import Settings, Sides, on_selection
 from insectary.trials.detection import DetectionRow, Task, sides_of, task_rows
 from insectary.trials.examine import (
+    MAX_NEW_TOKENS,
     ask,
-    check_admitted,
     contrast_pairs,
     draw_prompts,
     examined,
     open_members,
 )
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
-from insectary.trials.line_up import Ranked, check_members, line_up, rank_family
+from insectary.trials.line_up import MINIMUM_BENIGN, Ranked, check_members, line_up, rank_family
 from insectary.vault import Vault
 
 DETECTORS = (
@@ -60,12 +66,14 @@ class OrganismRows:
     Attributes:
         cell: Threat, design, base and recipe with its settings.
         rows: One per detector and task.
+        adopted: Whether somebody else trained its organism: then no pooled row counts it.
     """
 
     family: str
     cell: tuple[str, str, str, str]
     seed: int
     rows: tuple[DetectionRow, ...]
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +168,15 @@ def detect_suite(
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
     rows = _all_rows(remaining, ranked, settings)
-    organisms = tuple(OrganismRows(f.id, cell_of(f), f.seed, rows[f.id]) for f in remaining)
+    organisms = tuple(
+        OrganismRows(f.id, cell_of(f), f.seed, rows[f.id], f.adopted is not None) for f in remaining
+    )
     return SuiteDetection(
-        organisms, _pooled(organisms), tuple(left_out), settings, version("insectary")
+        organisms,
+        _pooled([o for o in organisms if not o.adopted]),
+        tuple(left_out),
+        settings,
+        version("insectary"),
     )
 
 
@@ -181,7 +195,7 @@ def detect_family(
 
     Raises:
         UnknownNameError: for an unknown family or detector.
-        NotAdmittedError: if the family is not admitted.
+        NotAdmittedError: if the family is neither admitted nor adopted.
         BadInputError: if it is one of policies, or misbehaves too seldom.
     """
     check_seed(seed)
@@ -211,7 +225,7 @@ def _families(
     if names is not None:
         named = [load_family(name, vault) for name in dict.fromkeys(names)]
         for family in named:
-            check_admitted(family)
+            check_measurable(family)
             if isinstance(family.recipe, Ppo):
                 raise BadInputError(f"{family.id}: {_POLICIES}")
         return named, []
@@ -223,7 +237,7 @@ def _families(
             left_out.append((entry.id, str(error)))
             continue
         if not family.admitted:
-            left_out.append((family.id, "not admitted"))
+            left_out.append((family.id, "adopted" if family.adopted else "not admitted"))
         elif isinstance(family.recipe, Ppo):
             left_out.append((family.id, _POLICIES))
         else:
@@ -238,14 +252,19 @@ def _ranked(
     family: Family, runs: Sequence[Detector], seed: int, vault: Vault, progress: Progress
 ) -> Ranked:
     """Every detector on every member; what the vault has of it already is taken from there."""
-    prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+    if family.adopted is None:
+        prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+        longest, fewest = MAX_NEW_TOKENS, MINIMUM_BENIGN
+    else:
+        prompts = adopted_prompts(family, vault, seed)
+        longest, fewest = adopted_answer_tokens(family, vault), FEWEST_BENIGN // 3
     contrast = contrast_pairs(seed)
     key = answers_key(family, prompts)
     kept = load_kept(family, seed, key, vault)
     subjects = open_members(family, vault, seed)
-    said = kept.said if kept else ask(subjects, prompts, progress)
+    said = kept.said if kept else ask(subjects, prompts, progress, longest)
     members = examined(family, subjects, prompts, said)
-    check_members(members)
+    check_members(members, fewest)
     old = dict(kept.columns) if kept else {}
     keys = {(d.name, d.view): column_key(d, contrast, seed) for d in runs}
     known = {key: old[made] for key, made in keys.items() if made in old}
@@ -277,7 +296,8 @@ def _all_rows(
             others = [
                 selected[other.id]
                 for other in families
-                if (other.threat, other.design) != (family.threat, family.design)
+                if other.adopted is None
+                and (other.threat, other.design) != (family.threat, family.design)
             ]
             columns = {
                 key: _column(own, [o[key] for o in others if key in o])

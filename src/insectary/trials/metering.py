@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,3 +95,8 @@ class MeteredSubject:
         """Parameters by name; reading them is no pass."""
         self._require(Access.WEIGHTS, "weights")
         return self._subject.weights()
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """A private (model, tokenizer); what it computes is its own and no pass."""
+        self._require(Access.WEIGHTS, "hf")
+        return self._subject.hf()
