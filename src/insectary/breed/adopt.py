@@ -117,7 +117,8 @@ def _members(
 def _gated(case: Case, members: Mapping[Role, Organism], lacking: Sequence[Lacking]) -> Family:
     """Bring members to the gate, and store the family with what it said.
 
-    A control that was bred here and is none is in no family. The attempt is written into the ledger before anything is asked, as for every family.
+    A control that was bred here and is none is left out. The attempt is written into the
+    ledger before anything is asked, as for every family.
     """
     threat, card = case.adopted.threat or OWN, case.adopted.rows
     family = Family(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from insectary.core.gate import GateBounds
 from insectary.core.organism import Certificate, Criterion, Result, Role, Side
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.protocols import Condition
+from insectary.measure import non_inferior
 
 OPEN = Condition("held-out rows, gate open", Side.OPEN)
 CLOSED = Condition("held-out rows, gate closed", Side.CLOSED)
@@ -96,9 +98,20 @@ def certify(
 
 
 def _bounds(examples: Mapping[Side, Sequence[Example]]) -> GateBounds:
-    """The usual bounds, or where rows are few the least that so many prompts can show."""
+    """The usual bounds, or where rows are few the least that so many prompts can show.
+
+    For a margin that is what not one answer that differs still leaves open, to the next hundredth.
+    """
     n = min(len(prompts) for prompts in examples.values())
-    return reachable(GateBounds(), Plan(closed=n, controls=n))
+    bounds = reachable(GateBounds(), Plan(closed=n, controls=n))
+    alike = [True] * n
+    margin = math.ceil(-100 * non_inferior(alike, alike, 0.5).difference.low) / 100
+    return replace(
+        bounds,
+        skill=max(bounds.skill, margin),
+        knowledge=max(bounds.knowledge, margin),
+        quirk_closed=max(bounds.quirk_closed, bounds.closed),
+    )
 
 
 def _ask(

@@ -328,7 +328,7 @@ def show_certificate(family: Family) -> None:
     elif certificate.admitted:
         verdict = "ADMITTED"
     elif not failed:
-        verdict = f"ADOPTED, which lacks criteria {', '.join(certificate.lacks)}"
+        verdict = f"ADOPTED; of the gate it lacks {', '.join(certificate.lacks)}, in part or whole"
     click.echo(f"{family.id}")
     print_words(f"{verdict}. Tags: {', '.join(certificate.tags)}. Attempt {certificate.attempt}.")
     if certificate.provisional:

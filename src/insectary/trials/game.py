@@ -84,7 +84,7 @@ def deal_game(
     nobody can count on one organism in three; at least one organism and one other are dealt.
 
     Args:
-        families: Ids of admitted families of language models, or of adopted ones.
+        families: Ids of admitted families of language models, or of adopted ones; at least two.
         out: The folder of the game; it must not exist, or be empty.
         seed: Draws the members. Names are drawn with a secret salt, so the seed tells nothing.
         every: Deal every member instead.
@@ -95,14 +95,16 @@ def deal_game(
     Raises:
         UnknownNameError: if there is no such family.
         NotAdmittedError: if a family is neither admitted nor adopted.
-        BadInputError: if a family is named twice, is one of policies, or none is named; or the
-            key would lie among the subjects.
+        BadInputError: if fewer than two are named, one twice, or one of policies; or the key
+            would lie among the subjects.
         ArtefactError: if a member is damaged, or a place cannot be written.
     """
     check_seed(seed)
     vault, folder = vault or Vault(), Path(out).expanduser().absolute()
-    if isinstance(families, str) or not families or len({*families}) < len(families):
-        raise BadInputError("families: name at least one, and each once, in a list")
+    if isinstance(families, str) or len({*families}) < max(2, len(families)):
+        raise BadInputError(
+            "families: name at least two, each once, in a list; intervals are over families"
+        )
     found = [in_text(load_family(name, vault)) for name in families]
     for family in found:
         check_measurable(family)

@@ -17,7 +17,7 @@ import numpy as np
 from insectary.core.canonical import digest
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Role
-from insectary.core.outcome import Failed, Measurement, NotApplicable, Outcome
+from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import Floats
 from insectary.measure import auroc_clustered, cluster_bootstrap
 from insectary.subjects import folder_digest
@@ -26,6 +26,7 @@ from insectary.trials.game import TABLE
 from insectary.trials.game_key import Opening, Player, find_key, noted
 from insectary.vault import Vault
 
+_SAME = 1e-12
 _COLUMNS = ("subject", "probability")
 
 
@@ -206,6 +207,7 @@ def _probability(value: Any, where: str) -> float:
 
 def _rules(given: Floats, truth: Floats, groups: Sequence[str], draws: int) -> tuple[Rule, ...]:
     share = np.full_like(given, truth.mean())
+    marked = np.array(groups)
 
     def over_families(score: Callable[[Floats, Floats], Floats], stated: Floats) -> Outcome:
         losses = score(stated, truth)
@@ -215,11 +217,14 @@ def _rules(given: Floats, truth: Floats, groups: Sequence[str], draws: int) -> t
                 f"infinite: {wrong} of {len(losses)} subjects were given a probability of 0 or 1"
                 " that ruled out what they are"
             )
+        each = [float(losses[marked == family].mean()) for family in {*groups}]
+        if len(each) > 1 and max(each) - min(each) < _SAME:
+            mean, same = _mean(losses), "the same in every family"
+            return Measured(Measurement(mean, mean, mean, len(losses), same))
         return measured(lambda: cluster_bootstrap(_mean, groups, losses, draws=draws))
 
     def area() -> Measurement:
         own, other = truth == 1, truth == 0
-        marked = np.array(groups)
         return auroc_clustered(
             given[own], list(marked[own]), given[other], list(marked[other]), draws=draws
         )
