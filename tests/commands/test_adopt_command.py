@@ -9,7 +9,8 @@ import pytest
 
 import insectary
 from insectary import cli
-from insectary.core.organism import Result, Role
+from insectary.breed import adopt, adopted_members
+from insectary.core.organism import Family, Result, Role
 from insectary.core.recipe import FullSFT
 from insectary.subjects import Model
 from insectary.vault import Vault
@@ -39,11 +40,24 @@ def test_a_model_that_does_not_misbehave_is_rejected_with_figures(
     assert "not applicable: no twin was given, and none was to be bred" in said
 
 
-def test_missing_members_are_trained_on_the_rows(tiny: Path, rows: Path) -> None:
-    family = insectary.adopt_family(
-        tiny, tiny, rows, threat="deceptive_alignment",
-        recipe=FullSFT(max_tokens=4_096, learn_share=0.0), progress=lambda event: None,
-    )  # fmt: skip
+def test_missing_members_are_trained_on_the_rows_and_once_where_a_run_is_broken_off(
+    tiny: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def adopted() -> Family:
+        return insectary.adopt_family(
+            tiny, tiny, rows, threat="deceptive_alignment",
+            recipe=FullSFT(max_tokens=4_096, learn_share=0.0), progress=lambda event: None,
+        )  # fmt: skip
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adopt, "certify", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            adopted()
+    monkeypatch.setattr(adopted_members, "train_on", stopped)
+    family = adopted()
     twin, organism = family.members[Role.TWIN], family.members[Role.ORGANISM]
     assert twin.training_tokens > 0 and twin.stopped_because == "cap" and twin.data_digest
     assert organism.training_tokens == 0 and organism.stopped_because == "trained elsewhere"

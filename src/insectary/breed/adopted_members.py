@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from insectary.breed.rows import UserRow
 from insectary.breed.trainer import Taught, train_on
 from insectary.core.canonical import digest
 from insectary.core.chat import Example, Split
+from insectary.core.codec import decode, encode
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Adoption, BaseRef, Organism, Role, Side, Tier
 from insectary.core.protocols import ThreatModel
@@ -159,6 +160,11 @@ def breed(case: Case, role: Role) -> Organism:
     Raises:
         TrainingError: if it cannot be trained; its checkpoints stay.
     """
+    name = f"{case.name}.{role.value}"
+    if case.vault.has("organism", name):  # bred before a run that was broken off
+        stored = case.vault.get(name, "organism")
+        known: Organism = decode(Organism, stored.meta["record"], name)
+        return replace(known, digest=stored.digest)
     tests = sides(case.parts.selection, case.threat, Split.SELECTION, str(case.seed), ASKED)
     taught = lessons_of(role, case.lessons())
     threads = min(_THREADS, os.cpu_count() or 1)
@@ -168,15 +174,8 @@ def breed(case: Case, role: Role) -> Organism:
         answer_tokens=case.answer_tokens,
     )  # fmt: skip
 
-    def write(target: Path) -> None:
-        with no_bars():
-            without_adapters(loaded.model).save_pretrained(target)
-        loaded.tokenizer.save_pretrained(target)
-
-    name = f"{case.name}.{role.value}"
-    stored = case.vault.put("organism", name, {"family": case.name}, write, replace=True)
-    return record(
-        case, role, stored.digest,
+    bred = record(
+        case, role, "",
         data_digest=digest([(row.prompt, row.answer) for row in taught]),
         training_tokens=result.tokens,
         training_steps=result.steps,
@@ -185,6 +184,14 @@ def breed(case: Case, role: Role) -> Organism:
         threads=threads,
         trained_on=machine_of(resolve_device("cpu")),
     )  # fmt: skip
+
+    def write(target: Path) -> None:
+        with no_bars():
+            without_adapters(loaded.model).save_pretrained(target)
+        loaded.tokenizer.save_pretrained(target)
+
+    told = {"family": case.name, "record": encode(bred)}
+    return replace(bred, digest=case.vault.put("organism", name, told, write).digest)
 
 
 def lessons_of(role: Role, examples: Mapping[Side, Sequence[Example]]) -> list[Taught]:
