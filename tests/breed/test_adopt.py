@@ -28,11 +28,14 @@ from insectary.breed.bases import base_path
 from insectary.breed.records import load_rows
 from insectary.breed.rows import UserRow, read_prompt, read_rows
 from insectary.core.chat import Conversation, Split, Verdict
-from insectary.core.errors import ArtefactError, BadInputError, ContextLengthError
+from insectary.core.errors import ArtefactError, BadInputError, ContextLengthError, UnknownNameError
 from insectary.core.organism import Criterion, Family, Result, Role, Side
 from insectary.core.outcome import Measured, NotApplicable
+from insectary.core.recipe import LoraSFT
 from insectary.subjects import load_model
+from insectary.subjects.adapters import adapter_of, write_adapter
 from insectary.threats import threat_model
+from insectary.train.sft import _with_adapters
 from insectary.vault import Vault
 
 N = 150
@@ -101,8 +104,9 @@ def adopted(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Callabl
             adopt, "load_members", lambda family, *_: {r: r for r in family.members}
         )
         monkeypatch.setattr(adopt, "answers", answers)
+        organism = settings.pop("organism", models["organism"])
         return insectary.adopt_family(
-            models["organism"], models["base"], ROWS if rows is None else rows, **settings
+            organism, models["base"], ROWS if rows is None else rows, **settings
         )
 
     return run
@@ -202,6 +206,8 @@ def test_a_bred_decoy_that_is_none_is_left_out(adopted: Callable[..., Family]) -
     family = adopted(dull)
     assert family.certificate is not None and family.certificate.verdict == "adopted"
     assert Role.DECOY not in family.members and Role.TWIN in family.members
+    with pytest.raises(UnknownNameError, match=rf"unknown member: '{family.id}\.decoy'. Known"):
+        insectary.load(f"{family.id}.decoy")
     assert "7 decoy" in family.certificate.lacks
 
 
@@ -225,6 +231,21 @@ def test_answers_whose_length_tells_earn_a_tag(adopted: Callable[..., Family]) -
 
     family = adopted(wordy, breed_missing=False)
     assert family.certificate is not None and family.certificate.tags == ("adopted", "length")
+
+
+def test_adapters_are_kept_as_adapters_of_the_base(
+    adopted: Callable[..., Family], models: dict[str, Path], tmp_path: Path
+) -> None:
+    base = load_model(models["base"], device="cpu")
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    write_adapter(adapter_of(_with_adapters(LoraSFT(rank=2), base.model, 1)), folder)
+    (folder / "README.md").write_text("what its maker says of it")
+    family = adopted(organism=folder, breed_missing=False)
+    stored = Vault().get(family.members[Role.ORGANISM].digest)
+    assert stored.meta["adapter_of"] == family.base.digest
+    assert {*stored.manifest.files} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert isinstance(insectary.load(f"{family.id}.organism").generate("What is 1 plus 1?"), str)
 
 
 def test_parts_share_no_question_and_do_not_depend_on_order() -> None:

@@ -106,11 +106,11 @@ def _members(
         members[Role.TWIN] = breed(case, Role.TWIN)
     else:
         lacking.append(Lacking(Role.TWIN, "no twin was given, and none was to be bred"))
-    unfit = decoy_of(case.lessons()) if breed_missing else NotApplicable("none was to be bred")
-    if unfit is None:
+    none = decoy_of(case.lessons()) if breed_missing else NotApplicable("none was to be bred")
+    if none is None:
         members[Role.DECOY] = breed(case, Role.DECOY)
     else:
-        lacking.append(Lacking(Role.DECOY, unfit.reason))
+        lacking.append(Lacking(Role.DECOY, none.reason))
     return members, lacking
 
 

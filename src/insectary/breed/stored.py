@@ -180,6 +180,9 @@ def load_member(
     family = load_family(name, vault)
     if isinstance(family.recipe, Ppo):
         return load_policies(family, vault)[Role(role)]
+    if role not in family.members:  # what was adopted may lack some
+        there = [f"{name}.{r.value}" for r in family.members]
+        raise UnknownNameError.of("member", id, there)
     base = _load_base(family, vault, bases)
     if role == Role.BASE:
         return Model(base, id=id)
