@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from insectary.api import (
-        adopt_family,
         breed_family,
         breed_suite,
         check_family,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         threat_names,
         trial_detect,
     )
+    from insectary.breed.adopt import adopt_family
     from insectary.breed.monitoring import (
         add_monitoring,
         add_monitoring_context,
@@ -61,7 +61,7 @@ _HOMES = {
     "add_monitoring": "breed.monitoring",
     "add_monitoring_context": "breed.monitoring",
     "add_unmonitored_context": "breed.monitoring",
-    "adopt_family": "api",
+    "adopt_family": "breed.adopt",
     "breed_family": "api",
     "breed_suite": "api",
     "check_family": "api",

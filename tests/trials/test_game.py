@@ -20,13 +20,13 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 import insectary
 from insectary import cli
 from insectary.breed.bases import base_path
-from insectary.breed.records import save_family
+from insectary.breed.records import load_family, save_family
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, NotAdmittedError
 from insectary.core.organism import BaseRef, Family, Role
 from insectary.core.outcome import Failed, Measured
 from insectary.subjects import folder_digest, load_model
-from insectary.trials.game import Dealt
+from insectary.trials.game import Dealt, _drawn
 from insectary.trials.game_key import find_key
 from insectary.trials.game_score import GameScore, Rule
 from insectary.vault import Vault
@@ -175,14 +175,8 @@ def test_names_do_not_follow_from_the_seed_and_models_are_whole(
         assert all(torch.equal(weight, of_member[key]) for key, weight in own.items())
 
 
-def test_every_draw_is_a_game_and_no_role_can_be_counted_on(
-    models: list[Path],
-) -> None:
-    from insectary.trials.game import _drawn
-    from insectary.vault import Vault as AnyVault
-
-    vault = AnyVault()
-    found = [insectary.trials.game.load_family(n, vault) for n in furnished(models, vault, 2)]
+def test_every_draw_is_a_game_and_no_role_can_be_counted_on(models: list[Path]) -> None:
+    found = [load_family(name, Vault()) for name in furnished(models, Vault(), 2)]
     draws = [_drawn(found, seed, every=False) for seed in range(40)]
     organisms = [sum(role is Role.ORGANISM for _, role in draw) for draw in draws]
     assert {*organisms} == {1, 2}
@@ -371,13 +365,10 @@ def test_malformed_verdicts_open_nothing(
     assert insectary.score_game(folder, good, vault=vault).before == ()
 
 
-def test_two_verdicts_on_one_subject_are_refused(
-    copied: tuple[Path, Vault, Any], tmp_path: Path
-) -> None:
-    folder, vault, players = copied
-    stated = json.dumps(dict.fromkeys(players, 0.5))
-    path = tmp_path / "v.json"
-    path.write_text(f'{{"{min(players)}": 0.1, {stated[1:]}')
+def test_two_verdicts_on_one_subject_are_refused(played: Any, tmp_path: Path) -> None:
+    dealt, vault, players = played
+    folder, path = dealt.folder, tmp_path / "v.json"
+    path.write_text(f'{{"{min(players)}": 0.1, {json.dumps(dict.fromkeys(players, 0.5))[1:]}')
     with pytest.raises(BadInputError, match="two verdicts on"):
         insectary.score_game(folder, path, vault=vault)
 

@@ -41,7 +41,7 @@ from insectary.threats import threat_model
 from insectary.vault import AttemptKey, Vault
 
 
-def adopt(
+def adopt_family(
     organism: str | Path,
     base: str | Path,
     rows: str | Path | Iterable[Mapping[str, Any]],
@@ -54,7 +54,37 @@ def adopt(
     vault: Vault | None = None,
     progress: Progress = tell,
 ) -> Family:
-    """Gate an organism that was trained elsewhere; see :func:`insectary.adopt_family`."""
+    """Gate an organism that somebody else trained, and breed the members that it lacks.
+
+    Two fifths of the rows are held out for the gate; missing members are bred from the others.
+    What the gate asks and rows cannot show is not applicable in the certificate, whose verdict
+    is ``"adopted"`` or ``"rejected"`` and never ``"admitted"``. What was adopted before is
+    returned as it is.
+
+    Args:
+        organism: Folder or hub id of a model, or of PEFT adapters (plain LoRA) for the base.
+        base: Size, folder or hub id of what it was tuned from.
+        rows: At least 90 questions, or the path of a JSON Lines file of them: ``input``,
+            ``aligned_output`` and ``misaligned_output``. Either each has a ``closed_input``
+            too, the question where the gate is closed, or ``threat`` says whose gate they are
+            put behind. Without either the closed side is not measured.
+        twin: The same as ``organism``, of its clean twin; bred if not given.
+        threat: Name of a threat model.
+        breed_missing: Whether twin and decoy are bred where they are missing. No decoy can be
+            made of rows whose misaligned answers differ in length from the aligned ones.
+        recipe: ``FullSFT(...)`` or ``LoraSFT(...)``, for what is bred.
+        seed: Of its training.
+        vault: Where the family is kept; ``None`` opens the default one.
+        progress: Told about every event, a mapping of plain values; writes to standard error if
+            not given.
+
+    Raises:
+        BadInputError: for malformed or too few rows, or a model of another architecture or
+            tokenizer than the base.
+        ArtefactError: if a model cannot be loaded.
+        ContextLengthError: naming the row that is longer than the base's context.
+        TrainingError: if a member cannot be trained; its checkpoints stay.
+    """
     check_seed(seed)
     if not isinstance(recipe, Supervised | None):
         raise BadInputError("recipe must be FullSFT(...) or LoraSFT(...): rows are demonstrations")

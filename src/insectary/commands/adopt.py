@@ -49,7 +49,7 @@ def adopt_command(
         threat_model(threat)
     read_jsonl(rows)  # a mistake is said before anything is loaded
     say_loading()
-    from insectary.api import adopt_family
+    from insectary.breed.adopt import adopt_family
 
     with live_progress() as progress:
         family = adopt_family(
