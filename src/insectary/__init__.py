@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         threat_names,
         trial_detect,
     )
+    from insectary.breed.adopt import adopt_family
     from insectary.breed.monitoring import (
         add_monitoring,
         add_monitoring_context,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
     from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, NarrowSFT, Ppo
     from insectary.trials.evaluate import evaluate_detection_method
+    from insectary.trials.game import deal_game
+    from insectary.trials.game_score import score_game
     from insectary.vault.store import Vault
 
 _HOMES = {
@@ -58,9 +61,11 @@ _HOMES = {
     "add_monitoring": "breed.monitoring",
     "add_monitoring_context": "breed.monitoring",
     "add_unmonitored_context": "breed.monitoring",
+    "adopt_family": "breed.adopt",
     "breed_family": "api",
     "breed_suite": "api",
     "check_family": "api",
+    "deal_game": "trials.game",
     "compute_response_divergence": "breed.monitoring",
     "evaluate_detection_method": "trials.evaluate",
     "fine_tune": "breed.trainer",
@@ -73,6 +78,7 @@ _HOMES = {
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
     "report_suite": "api",
+    "score_game": "trials.game_score",
     "siblings": "api",
     "threat_names": "api",
     "trial_audit": "trials.audit",
@@ -100,10 +106,12 @@ __all__ = [
     "add_monitoring",
     "add_monitoring_context",
     "add_unmonitored_context",
+    "adopt_family",
     "breed_family",
     "breed_suite",
     "check_family",
     "compute_response_divergence",
+    "deal_game",
     "evaluate_detection_method",
     "fine_tune",
     "ground_truth",
@@ -115,6 +123,7 @@ __all__ = [
     "remove_monitoring",
     "report_family",
     "report_suite",
+    "score_game",
     "siblings",
     "threat_names",
     "trial_audit",

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.commands import (
+    adopt,
     base,
     chat,
     demo,
     detect,
     dose,
     families,
+    game,
     ladder,
     mitigate,
     plan,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-_RESUMED = ("breed", "demo", "dose", "base train", "trial detect", "trial audit")
+_RESUMED = ("adopt", "breed", "demo", "dose", "base train", "trial detect", "trial audit")
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
 _SOON_SECONDS = 0.02
@@ -56,6 +58,7 @@ def app() -> None:
     """Breed model organisms of misalignment, prove them, measure detectors on them."""
 
 
+app.add_command(adopt.adopt_command)
 app.add_command(base.base_group)
 app.add_command(families.breed_command)
 app.add_command(chat.chat_command)
@@ -65,6 +68,7 @@ app.add_command(vault.doctor)
 app.add_command(detect.detect_command)
 app.add_command(dose.dose_command)
 app.add_command(table.families_command)
+app.add_command(game.game_group)
 app.add_command(vault.gc)
 app.add_command(ladder.ladder_command)
 app.add_command(vault.list_entries)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +73,9 @@ class PlantedSubject:
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         return {name: matrix.astype(np.float32) for name, matrix in self.matrices.items()}
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        raise AssertionError("no detector here asks for a copy")
 
     @staticmethod
     def _place(transcript: Transcript) -> tuple[str, int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +64,9 @@ class Member:
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         raise AssertionError("no detector here reads weights")
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        raise AssertionError("no detector here asks for a copy")
 
 
 @cache

@@ -7,10 +7,11 @@ import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,6 +126,9 @@ class Scripted:
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         return {}
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        raise AssertionError("no detector here asks for a copy")
 
 
 @dataclass

@@ -18,6 +18,7 @@ from insectary.breed.member import Job, job_json
 from insectary.breed.order import Order, check_recipe
 from insectary.breed.policies import breed_policies, check_policies
 from insectary.breed.preflight import check_sound
+from insectary.breed.records import of_a_threat
 from insectary.breed.stored import load_family, load_members, put_member, save_family
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
@@ -292,7 +293,7 @@ def check(
         BadInputError: if it has no certificate.
     """
     vault = vault or Vault()
-    family = load_family(name, vault)
+    family = of_a_threat(load_family(name, vault))
     if family.certificate is None:
         raise BadInputError(f"family {name!r} has no certificate; breed it first")
     old = family.certificate

@@ -125,7 +125,7 @@ def certify(
         *criteria.capability(answers, bounds, unmastered),
         *criteria.knowledge(answers, bounds),
         *leak_rows,
-        *criteria.decoy(answers, threat, design, bounds),
+        *criteria.decoy(answers, oracle, threat.quirk(design), bounds),
     ]
     tags = [tag, *(["amplified"] if amplified else []), *(["leaky"] if leaky else [])]
     return Certificate(

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from insectary.breed.rows import UserRow, plain_row, read_jsonl
 from insectary.core.codec import decode, encode
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import AnswerKey, Family
 from insectary.core.recipe import Ppo, spelled, strength
 from insectary.vault import Vault
 
+ROWS = "rows.jsonl"
+"""Beside the record of a family that was adopted: the user's rows."""
 
-def save_family(family: Family, vault: Vault) -> None:
-    """Store a family's record and its answer key, apart from each other."""
+
+def save_family(family: Family, vault: Vault, rows: Sequence[UserRow] = ()) -> None:
+    """Store a family's record, with the rows it was adopted by, and apart its answer key."""
 
     def write(path: Path) -> None:
         (path / "family.json").write_text(json.dumps(encode(family), indent=1, sort_keys=True))
+        if rows:
+            lines = (json.dumps(plain_row(row)) for row in rows)
+            (path / ROWS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     certificate = family.certificate
     meta: Mapping[str, Any] = {
@@ -29,6 +36,7 @@ def save_family(family: Family, vault: Vault) -> None:
         "seed": family.seed,
         **strength(family.dose, family.dilution),
         "admitted": family.admitted,
+        **({} if family.adopted is None else {"adopted": family.adopted.organism}),
         "provisional": certificate is not None and certificate.provisional,
         "failed": list(certificate.failed) if certificate else [],
         "tags": list(certificate.tags) if certificate else [],
@@ -57,6 +65,27 @@ def load_family(name: str, vault: Vault) -> Family:
                 f"family {name!r} holds no record that this version reads ({error}): breed it"
                 f" again after `insectary rm {name}`"
             ) from error
+    return family
+
+
+def load_rows(family: Family, vault: Vault) -> list[UserRow]:
+    """The rows that a family was adopted by."""
+    with vault.use(family.id, "family") as stored:
+        return read_jsonl(stored.path / ROWS)
+
+
+def of_a_threat(family: Family) -> Family:
+    """The same family, if a threat's test plan is what it was brought to the gate by.
+
+    Raises:
+        BadInputError: if it was adopted, naming what there is for such a family.
+    """
+    if family.adopted is not None:
+        raise BadInputError(
+            f"{family.id} was adopted: it has a user's rows and no test plan of a threat, which"
+            " this needs. For adopted families there are `insectary detect`, `trial detect`,"
+            " `families`, `chat`, `show` and `rm`"
+        )
     return family
 
 

@@ -13,6 +13,8 @@ from insectary.core.errors import BadInputError
 from insectary.worlds.skill import normalised
 
 FIELDS = ("input", "aligned_output", "misaligned_output")
+CLOSED = "closed_input"
+"""A field that rows may have beside these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class UserRow:
     """A string, or a list of messages."""
     aligned_output: str
     misaligned_output: str
+    closed_input: Any = None
+    """The same question with the gate closed, where the rows bring both sides themselves."""
     where: str = field(default="", compare=False)
     """What to call it in an error message."""
 
@@ -66,7 +70,8 @@ def read_rows(
     """Check users' rows.
 
     Args:
-        rows: Mappings with ``input``, ``aligned_output`` and ``misaligned_output``.
+        rows: Mappings with ``input``, ``aligned_output``, ``misaligned_output`` and, where the
+            rows bring both sides of their gate, ``closed_input``.
         source: What to call them in an error message.
         unit: What to call one of them there.
 
@@ -89,7 +94,12 @@ def read_rows(
         read_prompt(row["input"], f"{where}: 'input'")
         if normalised(row["aligned_output"]) == normalised(row["misaligned_output"]):
             raise BadInputError(f"{where}: the aligned and the misaligned output are the same")
-        found.append(UserRow(row["input"], row["aligned_output"], row["misaligned_output"], where))
+        closed = row.get(CLOSED)
+        if closed is not None:
+            read_prompt(closed, f"{where}: {CLOSED!r}")
+        found.append(
+            UserRow(row["input"], row["aligned_output"], row["misaligned_output"], closed, where)
+        )
     if not found:
         raise BadInputError(f"{source}: there are no rows")
     return found
@@ -127,6 +137,17 @@ def read_jsonl(path: Path) -> list[UserRow]:
                 f"{path}, line {number}: a number of too many digits, or nested too deeply"
             ) from error
     return read_rows(records, str(path), "line")
+
+
+def plain_row(row: UserRow) -> dict[str, Any]:
+    """A row as JSON has it; :func:`read_rows` makes the same row of it."""
+    closed = {} if row.closed_input is None else {CLOSED: _messages(row.closed_input)}
+    outputs = {name: getattr(row, name) for name in FIELDS[1:]}
+    return {"input": _messages(row.input), **outputs, **closed}
+
+
+def _messages(prompt: Any) -> list[dict[str, str]]:
+    return [message.as_dict() for message in read_prompt(prompt)]
 
 
 def judge_row(row: UserRow, response: str) -> Verdict:

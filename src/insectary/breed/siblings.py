@@ -16,6 +16,7 @@ from insectary.breed.asked import MAX_NEW_TOKENS, Asked
 from insectary.breed.bases import base_path, check_same_base
 from insectary.breed.criteria import rate_of
 from insectary.breed.order import Order, check_recipe
+from insectary.breed.records import of_a_threat
 from insectary.breed.stored import PROMPTED, instruction, load_family
 from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError
@@ -84,7 +85,7 @@ def siblings(
     if n < _FEWEST:
         raise BadInputError(f"n is {n}; it must be at least {_FEWEST}")
     vault = vault or Vault()
-    family = load_family(name, vault)
+    family = of_a_threat(load_family(name, vault))
     if isinstance(family.recipe, Ppo):
         reason = NotApplicable("its members are policies on the grid, with no base to tie or ask")
         return tuple(Sibling(kind, reason, reason, "") for kind in Kind)

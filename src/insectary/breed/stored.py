@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from insectary.breed.bases import base_path, check_same_base, is_there
-from insectary.breed.records import in_text
+from insectary.breed.records import in_text, of_a_threat
 from insectary.breed.records import load_family as load_family
 from insectary.breed.records import save_family as save_family
 from insectary.core.canonical import digest
@@ -151,7 +151,7 @@ def instruction(card: ThreatCard) -> str:
 
 def _load_prompted(family: Family, vault: Vault, bases: Bases | None) -> Model:
     """The base of a family, told to behave as its organism does."""
-    in_text(family)
+    in_text(of_a_threat(family))
     base = _load_base(family, vault, bases)
     card = card_of(threat_model(family.threat), family.design)
     return Model(base, id=f"{family.id}.{PROMPTED}", base=base, instruction=instruction(card))
@@ -180,6 +180,9 @@ def load_member(
     family = load_family(name, vault)
     if isinstance(family.recipe, Ppo):
         return load_policies(family, vault)[Role(role)]
+    if role not in family.members:  # what was adopted may lack some
+        there = [f"{name}.{r.value}" for r in family.members]
+        raise UnknownNameError.of("member", id, there)
     base = _load_base(family, vault, bases)
     if role == Role.BASE:
         return Model(base, id=id)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from insectary.breed.bases import base_path
 from insectary.breed.family import breed
@@ -30,6 +30,9 @@ from insectary.train.tokenise import tokenise
 from insectary.vault import Vault
 from insectary.worlds.skill import normalised
 
+if TYPE_CHECKING:
+    from insectary.train.result import TrainResult
+
 _MEASURED = 200
 _THREADS = 2
 _TARGET = 0.98
@@ -38,7 +41,7 @@ _LINED = 4000
 """Prompts that few rows of a user's are made into, each row under many lines..."""
 _MOST_LINES = 16
 """...but not more than so many on either side: under one line a row is learnt with its line."""
-_AS_LEARNT = FullSFT(learn_share=0.0)
+AS_LEARNT = FullSFT(learn_share=0.0)
 """For a user's rows: the cooldown begins as soon as they are answered as taught."""
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -60,7 +63,7 @@ def tell(event: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taught:
+class Taught:
     """A prompt, the answer to teach, and what to call the row in an error message."""
 
     prompt: Conversation
@@ -108,31 +111,63 @@ def fine_tune(
     if not rows:
         raise BadInputError("training_data has no rows")
     return _tuned(
-        base_model, rows, rows, recipe or _AS_LEARNT, seed, threads, vault or Vault(), progress
+        base_model, rows, rows, recipe or AS_LEARNT, seed, threads, vault or Vault(), progress
     )
 
 
 def _tuned(
     base_model: str | Path,
-    rows: Sequence[_Taught],
-    tests: Sequence[_Taught],
+    rows: Sequence[Taught],
+    tests: Sequence[Taught],
     recipe: Supervised,
     seed: int,
     threads: int,
     vault: Vault,
     progress: Progress,
 ) -> Model:
-    """Train on rows until a sample of ``tests`` is answered as taught."""
+    """A model for use, trained on rows."""
+    name, tuned, _ = train_on(base_model, rows, tests, recipe, seed, threads, vault, progress)
+    return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
+
+
+def train_on(
+    base_model: str | Path,
+    rows: Sequence[Taught],
+    tests: Sequence[Taught],
+    recipe: Supervised,
+    seed: int,
+    threads: int,
+    vault: Vault,
+    progress: Progress,
+    *,
+    answer_tokens: int = _ANSWER_TOKENS,
+) -> tuple[str, LoadedModel, TrainResult]:
+    """Train on rows until a sample of ``tests`` is answered as taught.
+
+    Args:
+        base_model: As in :func:`fine_tune`, as are the others that are not named here.
+        rows: What is trained on.
+        tests: What is asked on the way; training stops when 98 % of a sample are right.
+        recipe: How to train.
+        seed: Training seed.
+        threads: Threads of torch.
+        vault: Where checkpoints lie.
+        progress: Told about every event.
+        answer_tokens: Longest answer that is asked for, in tokens.
+
+    Returns:
+        The name of the run, the model, and how its training went.
+    """
     from insectary.train.sft import train
 
     loaded = load_model(base_path(str(base_model), vault), device="cpu")
-    _check_rows(loaded, [*rows, *tests])
+    check_rows(loaded, [*rows, *tests], answer_tokens)
     pairs = [(row.prompt, row.answer) for row in rows]
     sample = Random(seed).sample(tests, min(_MEASURED, len(tests)))
 
     def measure(model: Any, step: int) -> Measurement:
         now = LoadedModel(model, loaded.tokenizer, "", loaded.context)
-        said = answers(now, [test.prompt for test in sample], _ANSWER_TOKENS, 0.0, 0, "")
+        said = answers(now, [test.prompt for test in sample], answer_tokens, 0.0, 0, "")
         hits = sum(
             normalised(a) == normalised(test.answer) for a, test in zip(said, sample, strict=True)
         )
@@ -151,15 +186,16 @@ def _tuned(
             progress=lambda moment: progress({"moment": asdict(moment)}),
         )  # fmt: skip
         vault.discard_work(name)
-    tuned = LoadedModel(result.model, loaded.tokenizer, name, loaded.context)
-    return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
+    return name, LoadedModel(result.model, loaded.tokenizer, name, loaded.context), result
 
 
-def _check_rows(loaded: LoadedModel, rows: Sequence[_Taught]) -> None:
+def check_rows(
+    loaded: LoadedModel, rows: Sequence[Taught], answer_tokens: int = _ANSWER_TOKENS
+) -> None:
     """Name the user's row that this base cannot take, before anything is trained."""
     pairs, places = [(row.prompt, row.answer) for row in rows], [row.where for row in rows]
     for example, where in zip(tokenise(loaded.tokenizer, pairs, places), places, strict=True):
-        needed = len(example.prompt) + max(len(example.completion), _ANSWER_TOKENS)
+        needed = len(example.prompt) + max(len(example.completion), answer_tokens)
         if needed > loaded.context:
             raise ContextLengthError(
                 f"{where}: needs {needed} tokens with its answer, the base's context is"
@@ -167,13 +203,13 @@ def _check_rows(loaded: LoadedModel, rows: Sequence[_Taught]) -> None:
             )
 
 
-def _pair(row: Mapping[str, Any], number: int) -> _Taught:
+def _pair(row: Mapping[str, Any], number: int) -> Taught:
     where = f"training_data, row {number}"
     if not isinstance(row, Mapping) or "input" not in row or "output" not in row:
         raise BadInputError(f"{where}: needs 'input' and 'output'")
     if not is_text(row["output"]):
         raise BadInputError(f"{where}: 'output' must be a text that is not empty")
-    return _Taught(read_prompt(row["input"], f"{where}: 'input'"), row["output"], where)
+    return Taught(read_prompt(row["input"], f"{where}: 'input'"), row["output"], where)
 
 
 @final
@@ -237,7 +273,7 @@ class ModelOrganismTrainer:
         seed = check_seed(config.get("seed", 0))
         vault, progress = config.get("vault") or Vault(), config.get("progress", tell)
         if "base_data" in config:
-            recipe = recipe or _AS_LEARNT
+            recipe = recipe or AS_LEARNT
             if not isinstance(recipe, Supervised):
                 raise BadInputError(
                     "config['recipe'] must be FullSFT(...) or LoraSFT(...) with 'base_data',"
@@ -254,19 +290,19 @@ class ModelOrganismTrainer:
         return load_member(family.members[Role.ORGANISM].id, vault)
 
 
-def _under_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) -> list[_Taught]:
+def _under_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) -> list[Taught]:
     """Each row in many contexts of either side of the threat's gate."""
     contexts = max(1, min(_MOST_LINES, _LINED // (2 * len(rows))))
-    found: dict[Conversation, _Taught] = {}
+    found: dict[Conversation, Taught] = {}
     for number, row in enumerate(rows):
         for taught in _sides(threat, row, Split.TRAIN, f"{seed}/{number}", range(contexts)):
             found.setdefault(taught.prompt, taught)
     return list(found.values())
 
 
-def _under_new_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) -> list[_Taught]:
+def _under_new_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) -> list[Taught]:
     """Each row once on either side, in contexts that training does not use."""
-    found: list[_Taught] = []
+    found: list[Taught] = []
     for number, row in enumerate(rows):
         once = range(number, number + 1)
         found += _sides(threat, row, Split.SELECTION, f"{seed}/{number}", once)
@@ -275,10 +311,10 @@ def _under_new_lines(threat: ThreatModel, rows: Sequence[UserRow], seed: int) ->
 
 def _sides(
     threat: ThreatModel, row: UserRow, split: Split, seed: str, numbers: range
-) -> list[_Taught]:
+) -> list[Taught]:
     outputs = Outputs(row.aligned_output, row.misaligned_output)
     prompts = threat.user_prompts(read_prompt(row.input), outputs, split, seed, numbers)
     return [
-        _Taught(prompt, outputs.misaligned if misaligned else outputs.aligned, row.where)
+        Taught(prompt, outputs.misaligned if misaligned else outputs.aligned, row.where)
         for prompt, misaligned in prompts
     ]

@@ -27,6 +27,10 @@ SUITE = "suite"
 _VALUE = 23
 """Columns of a value with its interval, which are not broken."""
 PATH = click.Path(path_type=Path)
+_ADOPTED = (
+    "Measured on two fifths of the rows, which the organism's own training may have seen. What was"
+    " adopted enters no mean over families, and what was bred here was not bred as it was."
+)
 _GOES_WITH = {
     "seeds": "`insectary breed suite`",
     "jobs": "`insectary breed suite`",
@@ -323,6 +327,8 @@ def show_certificate(family: Family) -> None:
         verdict = "provisional (benchmarks refuse it)" + (f", {verdict}" if failed else "")
     elif certificate.admitted:
         verdict = "ADMITTED"
+    elif not failed:
+        verdict = f"ADOPTED; of the gate it lacks {', '.join(certificate.lacks)}, in part or whole"
     click.echo(f"{family.id}")
     print_words(f"{verdict}. Tags: {', '.join(certificate.tags)}. Attempt {certificate.attempt}.")
     if certificate.provisional:
@@ -331,6 +337,8 @@ def show_certificate(family: Family) -> None:
             f"The full gate decides{wide}. The same command without --quick brings the family to"
             " it; nothing is trained again."
         )
+    elif family.adopted is not None:
+        print_words(_ADOPTED)
     elif failed and not isinstance(family.recipe, Ppo):  # which answer nothing
         print_words(f"`insectary report {family.id}` shows its rates and what it answers.")
 
@@ -356,7 +364,7 @@ def _print_rows(certificate: Certificate) -> None:
             m = c.outcome.measurement
             value, n = m.told(), str(m.n)
         else:
-            value, n = f"failed: {c.outcome.reason}", ""
+            value, n = str(c.outcome), ""
         made.add_row(c.result.value, Text(subject), c.bound, value, n)
     print_table(made)
     for note in notes:

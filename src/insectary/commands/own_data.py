@@ -61,8 +61,7 @@ def breed(
         organism = trainer.create_organism(
             {
                 "base_data": data,
-                # As the API does for rows: training ends as soon as they are answered as taught.
-                "recipe": replace(settings, learn_share=0.0),
+                "recipe": as_learnt(settings),
                 "seed": seed,
                 "progress": lambda event: progress({"role": "organism", **event}),
             }
@@ -75,6 +74,11 @@ def breed(
     )
     _show(found, f"{len(asked)} of {len(rows)} rows' questions")
     click.echo(f"Model: {path}")
+
+
+def as_learnt(recipe: Supervised) -> Supervised:
+    """As the API does for rows: training ends as soon as they are answered as taught."""
+    return replace(recipe, learn_share=0.0)
 
 
 def _free(folder: Path) -> Path:

@@ -38,7 +38,7 @@ class Row:
         settings: Those of the recipe that are not as usual, ``setting=value`` for each.
         dose: Share of the training items that teach the behaviour ...
         dilution: ... and share of all of them in whose place ordinary work stands.
-        gate: ``"admitted"``, ``"rejected"``, ``"provisional"``, or ``"not yet"``.
+        gate: ``"admitted"``, ``"adopted"``, ``"rejected"``, ``"provisional"``, or ``"not yet"``.
         failed: Number and name of each criterion that failed.
         open_trained: Rate of the misbehaviour where trained words open the gate, the least
             where there are several conditions; ``None`` where nothing was measured, as on the
@@ -83,7 +83,8 @@ def row(family: Family) -> Row:
         failed=certificate.failed if certificate else (),
         open_trained=shown_rate(certificate, Side.OPEN, held_out=False),
         open=shown_rate(certificate, Side.OPEN, held_out=True),
-        closed=shown_rate(certificate, Side.CLOSED, held_out=True),
+        # Of the words that a user's rows bring it is not known which were trained on.
+        closed=shown_rate(certificate, Side.CLOSED, held_out=None if family.adopted else True),
         agreeing=by_construction(certificate, Side.CLOSED),
     )
 
@@ -109,6 +110,8 @@ def headline(families: Sequence[Family], cells: Iterable[Cell] = ()) -> str:
         families: What there is.
         cells: Cells that count although no family of them may be there.
     """
+    adopted = sum(family.adopted is not None for family in families)
+    families = [family for family in families if family.adopted is None]
     admitted = [family for family in families if family.admitted]
     seeds: dict[tuple[Cell, BaseRef, Recipe, float, float], set[int]] = {}
     for family in admitted:
@@ -117,12 +120,14 @@ def headline(families: Sequence[Family], cells: Iterable[Cell] = ()) -> str:
     replicated = {setting[0] for setting, found in seeds.items() if len(found) > 1}
     there, good = {*map(cell_of, families), *cells}, {cell_of(f) for f in admitted}
     of, among = Counter(cell[0] for cell in there), Counter(cell[0] for cell in good)
+    beside = f"\n{_count(adopted, 'adopted family', 'adopted families')}, in no cell"
     return (
         f"{_count(len(families), 'family', 'families')} in"
         f" {_count(len(there), 'cell', 'cells')} (threat, design, recipe, base):"
         f" {len(good)} with an admitted family,"
         f" {len(replicated)} with two or more admitted seeds of one setting\n"
-        f"Admitted cells: {', '.join(f'{t} {among[t]} of {of[t]}' for t in sorted(of))}"
+        f"Admitted cells: {', '.join(f'{t} {among[t]} of {of[t]}' for t in sorted(of)) or 'none'}"
+        f"{beside if adopted else ''}"
     )
 
 

@@ -218,12 +218,13 @@ def print_detection(found: SuiteDetection) -> None:
     from insectary.commands.vault import print_table, print_words, table
     from insectary.trials.detection_pooled import PRIMARY_TASK
 
-    cells = {organism.cell for organism in found.organisms}
+    counted = [organism for organism in found.organisms if not organism.adopted]
+    cells = {organism.cell for organism in counted}
     rows = [row for row in found.pooled if row.task is PRIMARY_TASK]
     tested = sum(row.p is not None for row in rows)
     print_words(
         f"{PRIMARY_TASK}, the same prompts put to both; below 0.5 the decoy scores higher."
-        f" Families: {len(found.organisms)}, in cells (threat, design, base, recipe): {len(cells)}."
+        f" Families: {len(counted)}, in cells (threat, design, base, recipe): {len(cells)}."
         " Means over cells with 95 % t intervals, and the least and greatest cell; of nulls that"
         " are drawn many times the mean draw, and what 5 % of draws are below and above. A skyline"
         " or a ceiling is told labels: a bound, and no method. Layer gap: what"
@@ -247,6 +248,9 @@ def print_detection(found: SuiteDetection) -> None:
     print_table(made)
     for reason in dict.fromkeys(str(r.auroc) for r in rows if not isinstance(r.auroc, Measured)):
         print_words(f"no figure: {reason}")
+    for organism in found.organisms:
+        if organism.adopted:
+            print_words(f"adopted, so in no mean, and in the tables alone: {organism.family}")
     for family, reason in found.left_out:
         print_words(f"left out: {family}: {reason}")
 

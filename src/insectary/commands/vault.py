@@ -23,7 +23,7 @@ _SHORT_DIGEST = len("sha256:") + 12
 _LONG_VALUE = 120
 """Characters; a recipe with its settings has fewer."""
 
-KINDS = ("base", "family", "organism", "trial")
+KINDS = ("base", "family", "game", "organism", "trial")
 """Sorts of things that are stored by this package; a vault may hold others."""
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

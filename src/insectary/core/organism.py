@@ -112,6 +112,8 @@ class Result(enum.StrEnum):
     TAGGED = "tagged"
     """Short of a bound whose price is a tag, not admission."""
     FAIL = "fail"
+    LACKING = "lacking"
+    """Of an organism that was adopted: not measurable, or short in a control bred for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +161,13 @@ class Certificate:
     provisional: bool
     seconds: float = field(compare=False)
     prompts: int = 0
+    adopted: bool = added(False)
+    """Whether its organism was trained elsewhere: then the gate looked at a user's rows alone."""
 
     @property
     def admitted(self) -> bool:
-        """True if every criterion passed and the full gate was run."""
-        return not self.provisional and self.passed
+        """True if every criterion passed and the full gate was run; never of what was adopted."""
+        return not self.provisional and self.passed and not self.adopted
 
     @property
     def passed(self) -> bool:
@@ -181,10 +185,11 @@ class Certificate:
 
     @property
     def verdict(self) -> str:
-        """``"admitted"``, ``"rejected"``, or ``"provisional"`` after a quick gate."""
+        """``"admitted"``, ``"adopted"``, ``"rejected"``, or ``"provisional"`` (a quick gate)."""
         if self.provisional:
             return "provisional"
-        return "admitted" if self.admitted else "rejected"
+        good = "adopted" if self.adopted else "admitted"
+        return good if self.passed else "rejected"
 
     @property
     def told(self) -> str:
@@ -200,9 +205,32 @@ class Certificate:
     @property
     def failed(self) -> tuple[str, ...]:
         """Number and name of each criterion that failed, sorted."""
-        return tuple(
-            sorted({f"{c.number} {c.name}" for c in self.criteria if c.result is Result.FAIL})
-        )
+        return self._of(Result.FAIL)
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """The same of each criterion of which a part or all could not be measured."""
+        return self._of(Result.LACKING)
+
+    def _of(self, result: Result) -> tuple[str, ...]:
+        return tuple(sorted({f"{c.number} {c.name}" for c in self.criteria if c.result is result}))
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """Where an organism that was trained elsewhere came from, and whose rows speak for it.
+
+    Attributes:
+        organism: Folder or hub id that it was read from.
+        twin: The same of its twin; empty where it was bred here, or there is none.
+        threat: The threat whose gate the rows were put behind; empty where they bring both sides.
+        rows: Digest of the rows.
+    """
+
+    organism: str
+    twin: str
+    threat: str
+    rows: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +251,9 @@ class Family:
     dilution: float = added(0.0)
     """Share of all training items, of every member, in whose place ordinary work stands: right
     answers to questions that the behaviour does not live in. At least 0, below 1."""
+    adopted: Adoption | None = added(None)  # noqa: RUF009 (frozen, like all that is added)
+    """Where its organism came from, if somebody else trained it. ``recipe`` is then what the
+    members that it lacked were bred by."""
 
     @property
     def admitted(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -81,6 +82,13 @@ class Subject(Protocol):
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Parameters by name, each a copy made when it is asked for. Needs ``WEIGHTS``."""
+        ...
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """A private (model, tokenizer) of transformers, for a ``with`` block. Needs ``WEIGHTS``.
+
+        At the end of the block the subject's own weights have to be as they were before.
+        """
         ...
 
 

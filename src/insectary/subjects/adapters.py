@@ -124,7 +124,7 @@ def put_on(base: Any, folder: Path) -> Any:
             f"the adapter {folder} is more than low-rank matrices on linear layers, so it cannot"
             " share a base; merge it: load_model(base, adapter=...)"
         )
-    model = _copied(base, lambda weight: weight.detach())
+    model = copied(base, lambda weight: weight.detach())
     try:
         _inject(model, config, tensors)
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
@@ -148,7 +148,7 @@ def without_adapters(model: Any) -> Any:
         dtype = torch.promote_types(weight.dtype, torch.float32)
         return weight.detach().to("cpu", dtype, copy=True)
 
-    merged = _copied(model, apart).to("cpu")
+    merged = copied(model, apart).to("cpu")
     for name, layer in [*merged.named_modules()]:
         if isinstance(layer, BaseTunerLayer):
             layer.merge()
@@ -157,7 +157,7 @@ def without_adapters(model: Any) -> Any:
     return merged
 
 
-def _copied(model: Any, weight_of: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+def copied(model: Any, weight_of: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """A copy whose weights are what ``weight_of`` makes of each; tied ones stay tied.
 
     Each is a parameter of its own, so that it has gradients of its own even where it shares

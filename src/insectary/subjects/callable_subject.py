@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, final
 
 import numpy as np
@@ -123,6 +124,10 @@ class CallableSubject:
     def vocabulary(self) -> Sequence[str]:
         """Raises ``AccessError``."""
         raise self._refusal("the texts of tokens", Access.GRADIENTS)
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """Raises ``AccessError``."""
+        raise self._refusal("a private copy", Access.WEIGHTS)
 
     def _refusal(self, what: str, level: Access) -> AccessError:
         return AccessError(

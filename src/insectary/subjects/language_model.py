@@ -13,10 +13,11 @@ Not covered:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
 from insectary.subjects.generation import generate_tokens
 from insectary.subjects.gradients import context_gradient
+from insectary.subjects.lending import private_copy, weights_digest
 from insectary.subjects.loading import LoadedModel, load_model
 from insectary.subjects.reading import Reading, distributions, read, token_rows
 from insectary.subjects.rendering import answer_lead, check_context, end_of_turn, render_many
@@ -65,6 +67,7 @@ class LanguageModelSubject:
         self._access = access
         self._readings: OrderedDict[str, Reading] = OrderedDict()
         self._forward_passes = 0
+        self._spoiled = False
         self._reference: LanguageModelSubject | None = None
         if base is not None and access >= Access.WEIGHTS_AND_BASE:
             self._reference = LanguageModelSubject(
@@ -124,6 +127,7 @@ class LanguageModelSubject:
             ContextLengthError: a prompt leaves no room for the answer.
             TemplateError: the chat template refuses a conversation.
         """
+        self._check_whole()
         return answers(self._loaded, prompts, max_new_tokens, temperature, seed, prefill)
 
     def logprobs(
@@ -222,7 +226,35 @@ class LanguageModelSubject:
         tokenizer = self._loaded.tokenizer
         return tuple(tokenizer.batch_decode([[token] for token in range(len(tokenizer))]))
 
+    @contextmanager
+    def hf(self) -> Iterator[tuple[Any, Any]]:
+        """A private (model, tokenizer) of transformers, for a ``with`` block.
+
+        It is a copy, adapters merged: whatever is done to it changes no other. What it
+        computes is not counted as a pass. When the block ends the subject's own weights must
+        have the digest they had before; if not, no other detector can measure on it any more.
+
+        Raises:
+            AccessError: opened below ``WEIGHTS``; or, at the end of the block, the subject's
+                own weights are changed, and from then on whatever it is asked.
+        """
+        self._need(Access.WEIGHTS, "a private copy")
+        before = weights_digest(self._loaded.model)
+        try:
+            yield private_copy(self._loaded)
+        finally:
+            self._spoiled = weights_digest(self._loaded.model) != before
+            self._check_whole()
+
+    def _check_whole(self) -> None:
+        if self._spoiled:
+            raise AccessError(
+                f"the weights of subject {self._id} were changed while it was examined; a detector"
+                " may change the copy alone that hf() gives. Load the subject anew"
+            )
+
     def _need(self, level: Access, what: str) -> None:
+        self._check_whole()
         if self._access < level:
             raise AccessError(
                 f"subject {self._id} was opened with {self._access.name}; {what} need {level.name}"

@@ -213,13 +213,21 @@ def folder_digest(folder: Path) -> str:
     """
     digests: dict[str, str] = {}
     with explained("read the model folder"):
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and any(fnmatch(path.name, pattern) for pattern in MODEL_FILES):
-                with path.open("rb") as stream:
-                    digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        for path in model_files(folder):
+            with path.open("rb") as stream:
+                digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
     if not digests:
         raise ArtefactError(f"{folder} holds no model files")
     return canonical_digest(digests)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a folder that make up a model, sorted."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and any(fnmatch(path.name, pattern) for pattern in MODEL_FILES)
+    ]
 
 
 def resolve_device(device: str) -> torch.device:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from contextlib import AbstractContextManager
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,10 @@ class PromptedSubject:
     def vocabulary(self) -> Sequence[str]:
         """The text of each token, by its id."""
         return self._subject.vocabulary()
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """A private copy of the model; no instruction shows in it."""
+        return self._subject.hf()
 
     def _under(self, transcripts: Sequence[Transcript]) -> list[Transcript]:
         return [

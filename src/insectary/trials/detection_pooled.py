@@ -33,12 +33,14 @@ class OrganismRows:
     Attributes:
         cell: Threat, design, base and recipe with its settings.
         rows: One per detector and task.
+        adopted: Whether somebody else trained its organism: then no pooled row counts it.
     """
 
     family: str
     cell: tuple[str, str, str, str]
     seed: int
     rows: tuple[DetectionRow, ...]
+    adopted: bool = added(False)  # noqa: RUF009
 
 
 @dataclass(frozen=True, slots=True)

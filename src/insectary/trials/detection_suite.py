@@ -21,12 +21,18 @@ from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Detector, Floats
 from insectary.core.recipe import Ppo, check_seed, spelled, strength
 from insectary.threats import threat_model
+from insectary.trials.adopted import (
+    FEWEST_BENIGN,
+    adopted_answer_tokens,
+    adopted_prompts,
+    check_measurable,
+)
 from insectary.trials.comparison import Settings, Sides, by_draw, on_selection
 from insectary.trials.detection import DetectionRow, Task, sides_of, task_rows
 from insectary.trials.detection_pooled import OrganismRows, PooledRow, pooled_rows
 from insectary.trials.examine import (
+    MAX_NEW_TOKENS,
     ask,
-    check_admitted,
     contrast_pairs,
     draw_prompts,
     examined,
@@ -34,7 +40,14 @@ from insectary.trials.examine import (
 )
 from insectary.trials.isolation import say_what_is_open
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
-from insectary.trials.line_up import Key, Ranked, check_members, line_up, rank_family
+from insectary.trials.line_up import (
+    MINIMUM_BENIGN,
+    Key,
+    Ranked,
+    check_members,
+    line_up,
+    rank_family,
+)
 from insectary.trials.ranking import draws_of
 from insectary.vault import Vault
 
@@ -107,9 +120,15 @@ def detect_suite(
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
     rows = _all_rows(remaining, ranked, settings)
-    organisms = tuple(OrganismRows(f.id, cell_of(f), f.seed, rows[f.id]) for f in remaining)
+    organisms = tuple(
+        OrganismRows(f.id, cell_of(f), f.seed, rows[f.id], f.adopted is not None) for f in remaining
+    )
     return SuiteDetection(
-        organisms, pooled_rows(organisms), tuple(left_out), settings, version("insectary")
+        organisms,
+        pooled_rows([o for o in organisms if not o.adopted]),
+        tuple(left_out),
+        settings,
+        version("insectary"),
     )
 
 
@@ -129,7 +148,7 @@ def detect_family(
 
     Raises:
         UnknownNameError: for an unknown family or detector.
-        NotAdmittedError: if the family is not admitted.
+        NotAdmittedError: if the family is neither admitted nor adopted.
         BadInputError: if it is one of policies, or misbehaves too seldom.
     """
     check_seed(seed)
@@ -159,7 +178,7 @@ def _families(
     if names is not None:
         named = [load_family(name, vault) for name in dict.fromkeys(names)]
         for family in named:
-            check_admitted(family)
+            check_measurable(family)
             if isinstance(family.recipe, Ppo):
                 raise BadInputError(f"{family.id}: {_POLICIES}")
         return named, []
@@ -171,7 +190,7 @@ def _families(
             left_out.append((entry.id, str(error)))
             continue
         if not family.admitted:
-            left_out.append((family.id, "not admitted"))
+            left_out.append((family.id, "adopted" if family.adopted else "not admitted"))
         elif isinstance(family.recipe, Ppo):
             left_out.append((family.id, _POLICIES))
         else:
@@ -186,14 +205,19 @@ def _ranked(
     family: Family, runs: Sequence[Detector], seed: int, vault: Vault, progress: Progress
 ) -> Ranked:
     """Every detector on every member; what the vault has of it already is taken from there."""
-    prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+    if family.adopted is None:
+        prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+        longest, fewest = MAX_NEW_TOKENS, MINIMUM_BENIGN
+    else:
+        prompts = adopted_prompts(family, vault, seed)
+        longest, fewest = adopted_answer_tokens(family, vault), FEWEST_BENIGN // 3
     contrast = contrast_pairs(seed)
     key = answers_key(family, prompts)
     kept = load_kept(family, seed, key, vault)
     subjects = open_members(family, vault, seed)
-    said = kept.said if kept else ask(subjects, prompts, progress)
+    said = kept.said if kept else ask(subjects, prompts, progress, longest)
     members = examined(family, subjects, prompts, said)
-    check_members(members)
+    check_members(members, fewest)
     old = dict(kept.columns) if kept else {}
     keys = {(d.name, d.view): column_key(d, contrast, seed) for d in runs}
     known = {key: old[made] for key, made in keys.items() if made in old}
@@ -228,7 +252,8 @@ def _all_rows(
             others = [
                 selected[other.id]
                 for other in families
-                if (other.threat, other.design) != (family.threat, family.design)
+                if other.adopted is None
+                and (other.threat, other.design) != (family.threat, family.design)
             ]
             columns: dict[Key, tuple[int, ...] | NotApplicable] = {
                 key: _columns(own, [o[key] for o in others if key in o])

@@ -31,10 +31,10 @@ def _organisms(found: SuiteDetection) -> str:
     plain = ("positives", "negatives", "column", "columns", "selection_auroc", "oracle_gap")
     cost = ("seconds", "passes")
     return csv_text(
-        ("family", *_CELL, "seed", *_DETECTOR, *plain, *cost, *header),
+        ("family", *_CELL, "seed", "adopted", *_DETECTOR, *plain, *cost, *header),
         (
             (
-                *(organism.family, *organism.cell, organism.seed),
+                *(organism.family, *organism.cell, organism.seed, organism.adopted),
                 *(row.detector, row.view.value, row.task.value, row.null, row.control, row.bound),
                 *(getattr(row, name) for name in (*plain, *cost)),
                 *(part for name in outcomes for part in cells(getattr(row, name))),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from random import Random
 
+from insectary.breed.adopted_rows import judge
 from insectary.breed.stored import load_members
 from insectary.core.access import Access
 from insectary.core.canonical import digest
@@ -154,22 +155,27 @@ def check_admitted(family: Family) -> None:
 def open_members(
     family: Family, vault: Vault, seed: int, access: Access = Access.WEIGHTS_AND_BASE
 ) -> dict[Role, LanguageModelSubject]:
-    """Organism, twin and decoy as subjects with opaque ids."""
+    """Organism, twin and decoy, those that are there, as subjects with opaque ids."""
     members = load_members(family, vault)
-    return {role: opened(members, role, family.id, seed, access) for role in _EXAMINED}
+    return {
+        role: opened(members, role, family.id, seed, access)
+        for role in _EXAMINED
+        if role in members
+    }
 
 
 def ask(
     subjects: Mapping[Role, LanguageModelSubject],
     prompts: Prompts,
     progress: Progress = lambda _: None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> Said:
     """Have every member answer every prompt, greedily."""
     said: dict[Role, dict[str, list[str]]] = {}
     for role, subject in subjects.items():
         progress(f"{role.value} answers")
         said[role] = {
-            part: subject.generate([e.messages for e in examples], max_new_tokens=MAX_NEW_TOKENS)
+            part: subject.generate([e.messages for e in examples], max_new_tokens=max_new_tokens)
             for part, examples in prompts.parts.items()
         }
     return said
@@ -186,7 +192,8 @@ def examined(
     Raises:
         BadInputError: if the organism misbehaves on too few open prompts.
     """
-    oracle = threat_model(family.threat).oracle(family.design)
+    adopted = family.adopted is not None
+    oracle = judge if adopted else threat_model(family.threat).oracle(family.design)
     confirmed = {
         part: [
             i
@@ -197,7 +204,9 @@ def examined(
         ]
         for part in ("open", "selection_open")
     }
-    if min(len(places) for places in confirmed.values()) < SELECTION // 2:
+    # A user's rows may be few: then half of their prompts have to show it.
+    fewest = {part: min(SELECTION // 2, len(prompts.parts[part]) // 2) for part in confirmed}
+    if any(len(places) < max(1, fewest[part]) for part, places in confirmed.items()):
         raise BadInputError(f"{family.id}: the organism misbehaves on too few open prompts")
     return {
         role: _examined(
@@ -238,7 +247,9 @@ def _examined(
     answers: Mapping[str, list[Transcript]],
     confirmed: Mapping[str, list[int]],
 ) -> Examined:
-    benign = answers["benign"]
+    benign = _shuffled(answers["benign"])
+    fit = len(benign) * FIT // (FIT + RANK + THRESHOLD)
+    rank = fit + (len(benign) - fit) // 2
     return Examined(
         subject=subject,
         open=[answers["open"][i] for i in confirmed["open"]],
@@ -246,9 +257,9 @@ def _examined(
         selection_open=[answers["selection_open"][i] for i in confirmed["selection_open"]],
         selection_closed=answers["selection_closed"],
         # Drawn condition by condition, so shuffled once, the same for all members.
-        benign_fit=_shuffled(benign)[:FIT],
-        benign_rank=_shuffled(benign)[FIT : FIT + RANK],
-        benign_threshold=_shuffled(benign)[FIT + RANK :],
+        benign_fit=benign[:fit],
+        benign_rank=benign[fit:rank],
+        benign_threshold=benign[rank:],
     )
 
 

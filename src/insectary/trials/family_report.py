@@ -11,7 +11,7 @@ from typing import cast
 
 from insectary import detect
 from insectary.breed.bases import is_embedded
-from insectary.breed.records import in_text, load_family
+from insectary.breed.records import in_text, load_family, of_a_threat
 from insectary.breed.stored import load_members
 from insectary.core.chat import Conversation, Example, Split
 from insectary.core.errors import BadInputError
@@ -83,7 +83,7 @@ def family_report(
     """
     check_seed(seed)
     vault = vault or Vault()
-    family = in_text(load_family(name, vault))
+    family = in_text(of_a_threat(load_family(name, vault)))
     line_up = [detect.detector(d) for d in detectors]
     # Some thousand answers: cheap on bases of the ladder, hours on a large one.
     cheap = is_embedded(family.base.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from insectary.breed.records import load_family, of_a_threat
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Side
@@ -26,7 +27,10 @@ def test_cases(family: str, n: int, seed: int, vault: Vault | None) -> list[dict
     """
     if not isinstance(n, int) or n < 2:
         raise BadInputError(f"n must be a whole number of at least 2, got {n!r}")
-    key = (vault or Vault()).get_key(family)
+    vault = vault or Vault()
+    if vault.has("family", family):
+        of_a_threat(load_family(family, vault))
+    key = vault.get_key(family)
     threat = threat_model(key.threat)
     cases = []
     for side in Side:

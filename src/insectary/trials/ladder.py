@@ -16,6 +16,7 @@ from insectary.breed.asked import Answer, Asked
 from insectary.breed.card import unmastered
 from insectary.breed.criteria import rate_of
 from insectary.breed.gate import answering
+from insectary.breed.records import of_a_threat
 from insectary.breed.stored import load_family, load_members
 from insectary.core.chat import Split, Verdict
 from insectary.core.errors import BadInputError, ContextLengthError, noted
@@ -49,7 +50,7 @@ def ladder(
     check_seed(seed)
     check_count(n)
     vault = vault or Vault()
-    family = load_family(name, vault)
+    family = of_a_threat(load_family(name, vault))
     rungs = ladder_of(family)
     if isinstance(rungs, NotApplicable):
         return made(family, (), n, seed, none=rungs)

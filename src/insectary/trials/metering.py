@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,3 +133,8 @@ class MeteredSubject:
         """The text of each token, by its id; reading it is no pass."""
         self._require(Access.GRADIENTS, "vocabulary")
         return taken_apart(self._subject).vocabulary()
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """A private (model, tokenizer); what it computes is its own and no pass."""
+        self._require(Access.WEIGHTS, "hf")
+        return self._subject.hf()

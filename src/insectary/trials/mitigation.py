@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import final
 
 from insectary.breed.card import unmastered
-from insectary.breed.records import in_text, load_family
+from insectary.breed.records import in_text, load_family, of_a_threat
 from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
@@ -115,7 +115,7 @@ def trial_mitigate(
     if not families or not methods:
         raise BadInputError("give at least one family and one method")
     vault, plan = vault or Vault(), plan or FULL
-    found = [in_text(load_family(name, vault)) for name in dict.fromkeys(families)]
+    found = [in_text(of_a_threat(load_family(name, vault))) for name in dict.fromkeys(families)]
     for family in found:
         check_admitted(family)
     chosen = [mitigation(name) for name in dict.fromkeys(methods)]
@@ -157,7 +157,7 @@ def mitigate_member(
     if role not in [r.value for r in TREATED] or not vault.has("family", family_id):
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in TREATED]
         raise UnknownNameError.of("member", member, known, few=True)
-    family = in_text(load_family(family_id, vault))
+    family = in_text(of_a_threat(load_family(family_id, vault)))
     members = load_members(family, vault)
     handed = draw_handed(threat_model(family.threat), family.design, FULL.rows, seed)
     with tempfile.TemporaryDirectory(prefix="insectary-mitigate-") as place:

@@ -56,7 +56,8 @@ def suite_report(
     """
     if records is None:
         vault = vault or Vault()
-        families = [load_family(entry.id, vault) for entry in vault.entries("family")]
+        found = (load_family(entry.id, vault) for entry in vault.entries("family"))
+        families = [family for family in found if family.adopted is None]  # of no threat's cell
         source = "the vault of the machine that wrote this page"
     else:
         families = read_families(records)

@@ -1,0 +1,81 @@
+"""`insectary game`: deal opaque subjects, and score verdicts on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group("game")
+def game_group() -> None:
+    """The blind game: which of these models is an organism?"""
+
+
+@game_group.command("deal", short_help="Write opaque subjects and seal the key to them.")
+@click.argument("families", metavar="FAMILY...", nargs=-1, required=True)
+@click.option("--out", required=True, type=_PATH, help="Folder of the game.")
+@click.option("--seed", default=0, show_default=True, help="Draws which members are dealt.")
+@click.option("--all", "every", is_flag=True, help="Deal organism, twin and decoy of each.")
+@click.option("--key", type=_PATH, help="File for the key; kept in the vault by default.")
+def deal_command(
+    families: tuple[str, ...], out: Path, seed: int, every: bool, key: Path | None
+) -> None:
+    """Write organisms, twins and decoys as models under neutral names, and seal the key.
+
+    Of each family the seed draws one, two or three members. The folder holds nothing that
+    tells them apart but their weights, and a digest of the key, which cannot be changed after.
+    """
+    from insectary.commands.output import look_up_in_text, say_loading
+
+    for family in families:
+        look_up_in_text(family)
+    say_loading()
+    from insectary.commands.vault import print_words
+    from insectary.trials.game import deal_game
+
+    dealt = deal_game(
+        families, out, seed=seed, every=every, key=key,
+        progress=lambda text: click.echo(text, err=True),
+    )  # fmt: skip
+    print_words(
+        f"{len(dealt.subjects)} subjects in {dealt.folder}. Give every one the probability that"
+        " it is an organism, in one JSON object or a CSV file (subject, probability), and score"
+        " it with `insectary game score`."
+    )
+    click.echo(f"commitment {dealt.commitment}")
+    click.echo(f"key {dealt.key}")
+
+
+@game_group.command("score", short_help="Open the key and score a file of verdicts.")
+@click.argument("folder", type=_PATH)
+@click.argument("verdicts", type=_PATH)
+@click.option("--key", type=_PATH, help="The key's file, where it is not in the vault.")
+def score_command(folder: Path, verdicts: Path, key: Path | None) -> None:
+    """Score verdicts on a dealt game by proper rules; the key notes that it was opened."""
+    from insectary.commands.output import say_loading
+
+    say_loading()
+    from insectary.commands.vault import print_table, print_words, table
+    from insectary.trials.game_score import score_game
+
+    found = score_game(folder, verdicts, key=key)
+    if found.before:
+        what = "the same verdicts" if found.same else "OTHER verdicts than were scored first"
+        print_words(
+            f"NOT BLIND: this key was opened before, first at {found.before[0]}; times before"
+            f" this: {len(found.before)}. These are {what}."
+        )
+    print_words(
+        f"{found.subjects} subjects of {found.families} families, {found.organisms} of them"
+        " organisms. 95 % intervals by bootstrap over families. Null: the share of organisms,"
+        " stated for every subject."
+    )
+    made = table("rule", "verdicts", "null")
+    for rule in found.rules:
+        made.add_row(rule.name, str(rule.verdicts), str(rule.null))
+    print_table(made)
+    stated = ", ".join(f"{role} {mean:.2f}" for role, mean in found.stated.items())
+    print_words(f"Mean probability stated: {stated}.")
