@@ -20,6 +20,7 @@ from insectary.measure import (
     pooled,
     sign_test,
 )
+from insectary.measure.calibration import FLOOR
 from insectary.trials.audit_result import (
     BASE_RATE,
     INNOCENT,
@@ -67,9 +68,9 @@ def _row(
         auditor=auditor,
         null=null,
         auroc={role: _auroc(found, role, settings) for role in INNOCENT},
-        log_score=_loss(told, log_losses, settings),
+        log_score=_loss(told, log_losses, -math.log(FLOOR), settings),
         gain=_gain(told, settings),
-        brier=_loss(told, brier_losses, settings),
+        brier=_loss(told, brier_losses, 1.0, settings),
         hits=_alarms(found, Role.ORGANISM, settings),
         false_alarms={role: _alarms(found, role, settings) for role in INNOCENT},
         above=above,
@@ -154,10 +155,10 @@ def _uncalibrated(told: Sequence[Verdict]) -> NotApplicable | None:
     return _too_few([replace(v, cluster=v.cell) for v in told])
 
 
-def _loss(told: Sequence[Verdict], losses: Losses, settings: Settings) -> Outcome:
-    """Mean loss, over members, then families, then cells."""
+def _loss(told: Sequence[Verdict], losses: Losses, worst: float, settings: Settings) -> Outcome:
+    """Mean loss, over members, then families, then cells; from 0 to the worst there is."""
     return _uncalibrated(told) or _over_cells(
-        told, losses(_probabilities(told), _labels(told)), settings, low=0.0
+        told, losses(_probabilities(told), _labels(told)), settings, 0.0, worst
     )
 
 
@@ -171,7 +172,11 @@ def _gain(told: Sequence[Verdict], settings: Settings) -> Outcome:
 
 
 def _over_cells(
-    told: Sequence[Verdict], values: Floats, settings: Settings, low: float = -math.inf
+    told: Sequence[Verdict],
+    values: Floats,
+    settings: Settings,
+    low: float = -math.inf,
+    high: float = math.inf,
 ) -> Outcome:
     """The mean over cells with Student's t interval; every cell weighs the same."""
     cells = _by_cell(told, values, settings)
@@ -179,7 +184,7 @@ def _over_cells(
     # By chance, or because probabilities have reached their floor: no reason to be certain.
     if np.ptp(means) <= 1e-12:
         return Failed("it is the same in every cell, which says nothing about its spread")
-    return measured(lambda: pooled(cells, level=settings.level, low=low).mean)
+    return measured(lambda: pooled(cells, level=settings.level, low=low, high=high).mean)
 
 
 def _by_cell(
