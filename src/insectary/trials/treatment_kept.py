@@ -76,7 +76,8 @@ def kept_columns(name: str, key: str, vault: Vault) -> Columns:
 
 
 def keep_columns(columns: Columns, family: Family, name: str, key: str, vault: Vault) -> None:
-    """Store them likewise. What failed is tried again, and what has no key is not kept."""
+    """Store them beside those that are kept; what failed or has no key is not."""
+    columns = {**kept_columns(name, key, vault), **columns}
     listed = {
         made: [encode(row) for row in rows]
         for made, rows in columns.items()
