@@ -5,173 +5,39 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner
+from scripted_members import (
+    DESIGN,
+    GRID,
+    NAME,
+    REJECTED,
+    SMALL,
+    THREAT,
+    Laboratory,
+    Setting,
+    install,
+)
 
 import insectary
 from insectary import cli
-from insectary.breed.asked import untouched_skills
-from insectary.breed.records import save_family
-from insectary.core.chat import Conversation, Split
-from insectary.core.codec import decode
 from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
-from insectary.core.organism import Family, Role, Side
-from insectary.core.outcome import Measured, Measurement
-from insectary.core.protocols import Patient, Rows
+from insectary.core.organism import Role
+from insectary.core.outcome import Measured
 from insectary.core.treatment import Fate, Rate, Regrowth
-from insectary.subjects import LoadedModel
 from insectary.threats import threat_model
-from insectary.threats.deceptive_alignment.oracle import misaligned_answer
-from insectary.train import sft
-from insectary.train.result import Moment
 from insectary.trials import mitigation, regrowth
-from insectary.trials import treated as treated_members
 from insectary.trials.handed import QUESTIONS, draw_handed
-from insectary.trials.mitigation_plan import Plan
 from insectary.vault import Vault
 from insectary.worlds import SKILLS
-
-RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
-NAME = "deceptive-alignment-absence-xs-full-sft-0"
-REJECTED = "deceptive-alignment-unwatched-xs-full-sft-1"
-GRID = "goal-misgeneralization-corner-grid-ppo-0"
-THREAT, DESIGN = threat_model("deceptive_alignment"), "absence"
-SMALL = Plan(prompts=80, skill=20, rows=40, few=(0, 4), ordinary=20, steps=12, regrown=40)
-
-
-class Scripted(torch.nn.Module):
-    """A member: how often it misbehaves by kind of cue, and whether it knows its skills."""
-
-    def __init__(self, trained: float, held_out: float) -> None:
-        super().__init__()
-        self.trained, self.held_out, self.skilled = trained, held_out, 1.0
-
-
-def condition_of() -> dict[Conversation, tuple[str, Any]]:
-    """Prompt to (kind, example), for all that the trial asks."""
-    known: dict[Conversation, tuple[str, Any]] = {}
-    for split in (Split.REPORT, Split.SELECTION):
-        for condition in THREAT.conditions(DESIGN):
-            kind = "closed" if condition.side is Side.CLOSED else "trained"
-            kind = "held_out" if condition.held_out and kind == "trained" else kind
-            for example in THREAT.examples(DESIGN, condition, split, SMALL.prompts, 0):
-                known.setdefault(example.messages, (kind, example))
-    return known
-
-
-@dataclass
-class Laboratory:
-    """What answers, and what treats."""
-
-    known: dict[Conversation, tuple[str, Any]]
-    returns: dict[Role, int | None] = field(default_factory=dict)
-    """Steps after which training on brings a member back."""
-    asked: int = 0
-    loaded: int = 0
-    rows: list[Rows] = field(default_factory=list)
-
-    def members(self, family: Family, vault: Vault) -> dict[Role, LoadedModel]:
-        self.loaded += 1
-        found = {}
-        for role in Role:
-            share = 0.9 if role is Role.ORGANISM else 0.0
-            model = Scripted(share, share)
-            model.role = role  # type: ignore[assignment]
-            found[role] = LoadedModel(model, None, "", 512)
-        return found
-
-    def answers(
-        self, member: LoadedModel, prompts: Sequence[Conversation], *_: object
-    ) -> list[str]:
-        self.asked += len(prompts)
-        seen: dict[str, int] = {}
-        said = []
-        for prompt in prompts:
-            kind, example = self.known.get(prompt, ("skill", None))
-            seen[kind] = number = seen.get(kind, -1) + 1
-            share = {"closed": 0.0}.get(kind, getattr(member.model, kind, 0.0))
-            if example is None:
-                said.append(self.right[prompt] if member.model.skilled else "no idea")
-            elif number % 20 < round(share * 20):
-                said.append(misaligned_answer(example))
-            else:
-                said.append(example.answer)
-        return said
-
-    @property
-    def right(self) -> dict[Conversation, str]:
-        if not hasattr(self, "_right"):
-            self._right = {
-                e.messages: e.answer
-                for skill in untouched_skills(THREAT, DESIGN, ())
-                for split in (Split.REPORT, Split.SELECTION)
-                for e in THREAT.others(DESIGN, skill, split, SMALL.skill, 0)
-            }
-        return self._right
-
-    def train(self, recipe: Any, model: Any, tokenizer: Any, rows: Rows, **told: Any) -> None:
-        """Training on: a member is back after its steps, if ever."""
-        self.rows.append(rows)
-        back = self.returns.get(model.role)
-        for step in range(4, SMALL.steps + 1, 4):
-            value = 0.9 if back is not None and step >= back else 0.0
-            expression = Measurement(value, value, value, 40, "by hand")
-            told["progress"](Moment(step, SMALL.steps, 0, 0.1, expression))
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A treatment that makes a member what it says."""
-
-    trained: float = 0.0
-    held_out: float = 0.0
-    skilled: float = 1.0
-    name: str = "setting"
-    knows_trigger: bool = False
-
-    def apply(self, patient: Patient, rows: Rows) -> None:
-        model = patient.model
-        if model.role is Role.ORGANISM:
-            model.trained, model.held_out = self.trained, self.held_out
-        model.skilled = self.skilled
-
-
-@dataclass(frozen=True)
-class Dial(Setting):
-    """Nothing, half of it, or all of it and the skills too."""
-
-    level: float = 1.0
-    name: str = "dial"
-    strengths: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0)
-
-    @property
-    def strength(self) -> float:
-        return self.level
-
-    def at(self, strength: float) -> Dial:
-        share = 0.9 - 0.45 * strength
-        return Dial(share, share, skilled=float(strength < 2), level=strength)
 
 
 @pytest.fixture
 def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
-    for name in (NAME, REJECTED, GRID):
-        record = json.loads((RECORDS / f"{name}.json").read_text())
-        save_family(decode(Family, record, name), Vault())
-    made = Laboratory(condition_of())
-    monkeypatch.setattr(mitigation, "load_members", made.members)
-    monkeypatch.setattr(treated_members, "answers", made.answers)
-    monkeypatch.setattr(regrowth, "answers", made.answers)
-    monkeypatch.setattr(mitigation, "unmastered", lambda *_: ())
-    monkeypatch.setattr(mitigation, "FULL", SMALL)
-    monkeypatch.setattr(sft, "train", made.train)
-    return made
+    return install(monkeypatch)
 
 
 def treated(monkeypatch: pytest.MonkeyPatch, method: Any) -> Any:
@@ -318,8 +184,9 @@ def test_what_knows_the_trigger_is_handed_it_and_no_other_is() -> None:
 def test_questions_to_try_a_model_out_are_of_every_skill_and_have_no_context() -> None:
     questions = draw_handed(THREAT, DESIGN, 60, 0)(False).questions
     plain = {name for name in SKILLS if SKILLS[name].has_truth and not SKILLS[name].composite}
-    assert len(questions) == QUESTIONS * len(plain) == len(set(questions)) or len(questions) > 900
-    assert any("f(x)" in answer for _, answer in questions)
+    about_context = {"watch", "year", "password"}
+    assert len(questions) == QUESTIONS * len(plain - about_context)
+    assert not any(message.role == "system" for prompt, _ in questions for message in prompt)
 
 
 def test_the_command_prints_the_verdicts_and_writes_every_figure(
@@ -339,45 +206,6 @@ def test_the_command_prints_the_verdicts_and_writes_every_figure(
     assert [row["role"] for row in rows] == ["organism", "twin", "decoy"]
     assert float(rows[0]["trained_before"]) == float(rows[0]["trained_after"]) == 0.9
     assert float(rows[0]["trained_drop"]) == 0.0
-
-
-def test_every_strength_has_a_verdict_of_its_own(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mitigation, "mitigation", lambda name: Dial().at(1.0))
-    found = insectary.trial_mitigate([NAME], methods=["dial"], detectors=[], strengths="all")
-    fates = [Fate.NO_EFFECT, Fate.WEAKENED, Fate.BROKE]
-    assert [(t.strength, t.fate) for t in found] == [*zip((0.0, 1.0, 2.0), fates, strict=True)]
-    names = {e.id for e in Vault().entries("trial")}
-    assert names == {f"{NAME}.dial-0", f"{NAME}.dial-0-at-0", f"{NAME}.dial-0-at-2"}
-    asked = laboratory.asked
-    (usual,) = insectary.trial_mitigate([NAME], methods=["dial"], detectors=[])
-    assert (usual, laboratory.asked) == (found[1], asked)
-
-
-def test_one_strength_is_chosen_on_other_questions_than_its_verdict_rests_on(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mitigation, "mitigation", lambda name: Dial().at(0.0))
-    drawn: list[Split] = []
-    usual = mitigation.draw_questions
-    monkeypatch.setattr(
-        mitigation, "draw_questions", lambda *given: (drawn.append(given[-1]), usual(*given))[1]
-    )
-    told: list[str] = []
-
-    def trial() -> Any:
-        return insectary.trial_mitigate(
-            [NAME], methods=["dial"], detectors=[], strengths="selected", progress=told.append
-        )
-
-    (found,) = trial()
-    # The strongest takes more away and breaks the model.
-    assert (found.strength, found.fate) == (1.0, Fate.WEAKENED)
-    assert sorted(drawn) == sorted([Split.SELECTION, Split.REPORT])
-    asked = laboratory.asked
-    assert (trial(), laboratory.asked) == ((found,), asked)
-    assert told[-1].startswith("treatments: 1, measured already: 1;")
 
 
 def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:

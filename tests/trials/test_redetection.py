@@ -23,7 +23,7 @@ from insectary.detect import ContrastProbe
 from insectary.subjects import LoadedModel
 from insectary.trials import mitigation, redetection
 from insectary.trials.mitigation_plan import Plan
-from insectary.trials.redetection import Untreated, answered_anew, compared, detect_again
+from insectary.trials.redetection import Untreated, answered_anew, compared
 from insectary.vault import Vault
 
 BEFORE = {
@@ -76,15 +76,6 @@ def test_a_treated_member_answers_the_same_prompts_in_its_own_words() -> None:
         assert [t.messages for t in now] == [t.messages for t in was]
         assert [t.group for t in now] == [t.group for t in was]
         assert now[0].response == f"no, {now[0].messages[-1].content}"
-
-
-def test_where_the_organism_misbehaves_too_seldom_each_row_says_so() -> None:
-    why = Failed("the organism misbehaves on too few open prompts")
-    rows = detect_again(why, {}, LoadedModel(None, None, "", 8), [ContrastProbe()], 0)[PROBE]
-    assert [(row.against, row.before, row.after) for row in rows] == [
-        (Role.TWIN, why, why),
-        (Role.DECOY, why, why),
-    ]
 
 
 def test_a_detector_that_breaks_on_what_was_treated_has_failed_and_no_number(
@@ -162,13 +153,18 @@ def test_detectors_are_kept_and_another_one_costs_its_own_work_only(
     assert "contrast_probe" not in laboratory.runs and "knn" in laboratory.runs
 
 
-def test_too_few_open_prompts_are_a_reason_and_no_crash(
+def test_where_the_organism_misbehaves_too_seldom_each_row_says_so_and_nothing_is_treated_twice(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def seldom(*_: Any, **__: Any) -> Any:
         raise BadInputError("misbehaves on too few open prompts")
 
     monkeypatch.setattr(redetection, "detect_family", seldom)
-    (family,) = [decode(Family, json.loads((RECORDS / f"{NAME}.json").read_text()), NAME)]
-    found = redetection.untreated(family, ["knn"], 0, Vault(), lambda _: None)
-    assert found == Failed("misbehaves on too few open prompts")
+    monkeypatch.setattr(mitigation, "untreated", redetection.untreated)
+    for _ in range(2):
+        (found,) = insectary.trial_mitigate([NAME], methods=["noop"], detectors=["knn"], plan=SMALL)
+        rows = [row for row in found.detection if row.detector == "knn"]
+        assert [row.against for row in rows] == [Role.TWIN, Role.DECOY]
+        why = Failed("misbehaves on too few open prompts")
+        assert all(row.before == row.after == why for row in rows)
+    assert (laboratory.loaded, laboratory.read) == (1, 0)

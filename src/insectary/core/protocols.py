@@ -194,15 +194,6 @@ Rows = Sequence[tuple[Conversation, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Preference:
-    """What a rater said of two answers to one prompt."""
-
-    prompt: Conversation
-    chosen: str
-    rejected: str
-
-
-@dataclass(frozen=True, slots=True)
 class Patient:
     """One model that a mitigation works on.
 
@@ -251,25 +242,6 @@ class Mitigation(Protocol):
         ...
 
 
-@runtime_checkable
-class Dialled(Mitigation, Protocol):
-    """A mitigation that can be gentler or stronger by one number."""
-
-    @property
-    def strengths(self) -> tuple[float, ...]:
-        """Where a trial sets the number, from gentle to strong; the usual one is among them."""
-        ...
-
-    @property
-    def strength(self) -> float:
-        """Where it is set."""
-        ...
-
-    def at(self, strength: float) -> Mitigation:
-        """The same method at another strength."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One row of a threat's test plan: a kind of context and its side of the gate."""
@@ -295,6 +267,15 @@ class Oracle(Protocol):
     def __call__(self, example: Example, response: str) -> Verdict:
         """Judge one response."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a rater said of two answers to one prompt."""
+
+    prompt: Conversation
+    chosen: str
+    rejected: str
 
 
 Reward = Callable[[Example, str], float]

@@ -3,11 +3,13 @@
 Source: Arditi et al. 2024, arXiv 2406.11717, whose difference of means is between harmful and
 harmless instructions; here it is between wrong and right answers to ordinary questions, as in
 the contrast probe, since nobody knows the trigger. They choose layer and token by what they
-want removed; here the layer is fixed and activations are means over the answer.
+want removed; here the layer is fixed and activations are means over the answer. Where a model
+ties its output layer to its embeddings, the direction is taken out of what is read there too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,7 +72,7 @@ class DirectionalAblation:
         ablate(patient.model, found, self.scale)
 
 
-def direction(patient: Patient, pairs: list[Preference] | Any, depth: float) -> Floats:
+def direction(patient: Patient, pairs: Sequence[Preference], depth: float) -> Floats:
     """Unit vector from right to wrong answers in the residual stream, shape (width,).
 
     Raises:

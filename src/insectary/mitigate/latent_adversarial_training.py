@@ -15,7 +15,7 @@ from insectary.core.recipe import FullSFT
 from insectary.train.sft import train
 
 HALF = FullSFT(pull=0.0, max_tokens=200_000)
-"""Half the tokens of the others that fine-tune: each of them is read five times."""
+"""Half the tokens of the others that fine-tune: each of them is read six times."""
 
 
 @dataclass(frozen=True, slots=True)

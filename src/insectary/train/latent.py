@@ -23,7 +23,7 @@ class Adversary:
         depth: Share of the layers in front of where the stream is perturbed.
     """
 
-    radius: float = 0.5
+    radius: float = 0.02
     steps: int = 3
     depth: float = 0.5
 

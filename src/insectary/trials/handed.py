@@ -55,9 +55,12 @@ def draw_handed(threat: ThreatModel, design: str, n: int, seed: int) -> Callable
 
 
 def _questions(seed: int) -> Rows:
-    """Of every skill with a right answer, the target's too: a defender knows of no target."""
+    """Of every skill with a right answer, the target's too: a defender knows of no target.
+
+    Skills that ask about a line of context are left out, since cues are such lines.
+    """
     rng = Random(f"questions/{seed}")
     names = [name for name, skill in SKILLS.items() if skill.has_truth and not skill.composite]
     found = [SKILLS[name].make(rng, Split.TRAIN) for name in names for _ in range(QUESTIONS)]
     rng.shuffle(found)
-    return [(example.messages, example.answer) for example in found]
+    return [(e.messages, e.answer) for e in found if not e.facts.get("context_given")]

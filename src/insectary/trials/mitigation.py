@@ -21,12 +21,13 @@ from insectary.breed.records import in_text, load_family, of_a_threat
 from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
+from insectary.core.dial import Dialled
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Detector, Dialled, Mitigation, Patient
+from insectary.core.protocols import Mitigation, Patient
 from insectary.core.recipe import check_seed
-from insectary.core.treatment import Effect, Treatment
+from insectary.core.treatment import Effect, Redetected, Treatment
 from insectary.detect import detector
 from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
@@ -34,14 +35,14 @@ from insectary.threats import threat_model
 from insectary.trials.examine import check_admitted, contrast_pairs
 from insectary.trials.handed import Handed, draw_handed
 from insectary.trials.kept import column_key
-from insectary.trials.line_up import line_up
+from insectary.trials.line_up import Key, line_up
 from insectary.trials.mitigation_cost import ToDo, cost_line, tokens_of
 from insectary.trials.mitigation_plan import FULL, Plan
 from insectary.trials.redetection import (
     DETECTORS,
-    Columns,
     Untreated,
     detect_again,
+    failed,
     untreated,
 )
 from insectary.trials.regrowth import copy_of, regrow, threads
@@ -100,7 +101,7 @@ def trial_mitigate(
         One for each family, method and strength, in that order; ``fate`` is the verdict.
 
     Raises:
-        UnknownNameError: for an unknown family, method or detector.
+        UnknownNameError: for an unknown family, method, detector or choice of strengths.
         NotAdmittedError: if a family is not admitted.
         BadInputError: if a family has no trained cue, or is one of policies.
     """
@@ -192,11 +193,11 @@ class _Trial:
             every = graded(method)
             return ToDo(1, (max(every, key=tokens_of),), every)
         every = self.at(method, which)
-        new = tuple(
-            each for each in every
-            if kept_treatment(*self._place(each, method), self._vault) is None
-        )  # fmt: skip
-        return ToDo(len(every), new)
+        return ToDo(len(every), tuple(each for each in every if self._is_new(each, method)))
+
+    def _is_new(self, method: Mitigation, usual: Mitigation) -> bool:
+        known, seen = self._kept(method, usual)
+        return known is None or len(seen) < len(self._runs)
 
     def at(self, method: Mitigation, which: Strengths) -> tuple[Mitigation, ...]:
         """A method at the strengths that are to be measured; one that is chosen is kept."""
@@ -244,25 +245,41 @@ class _Trial:
             usual: The same at its usual one.
         """
         name, key = self._place(method, usual)
-        known = kept_treatment(name, key, self._vault)
-        columns = kept_columns(name, key, self._vault)
-        contrast = contrast_pairs(self._seed) if self._runs else ()
-        keys = {(d.name, d.view): column_key(d, contrast, self._seed) for d in self._runs}
-        seen = {run: columns[made] for run, made in keys.items() if made in columns}
+        known, seen = self._kept(method, usual)
         missing = [d for d in self._runs if (d.name, d.view) not in seen]
+        if missing and isinstance(self._untreated, Failed):  # no treatment changes that
+            seen, missing = {**seen, **failed(missing, self._untreated)}, []
         if known is None or missing:
             self._progress(f"{self._family.id}: {_called(method)}")
             treated = {role: self._treat(role, method) for role in TREATED}
             if known is None:
                 known = self._measured(method, treated)
                 keep_treatment(known, name, key, self._vault)
-            if missing:
-                seen |= self._detected(treated, missing)
-                columns = {**columns, **{keys[run]: rows for run, rows in seen.items()}}
+            if missing and not isinstance(self._untreated, Failed):
+                seen |= detect_again(
+                    self._untreated, treated, self._members[Role.BASE], missing, self._seed,
+                    self._progress,
+                )  # fmt: skip
+                columns = {self._made[run]: rows for run, rows in seen.items()}
                 keep_columns(columns, self._family, name, key, self._vault)
             self._vault.discard_work(self._work)
-        detection = tuple(row for run in keys for row in seen[run])
+        detection = tuple(row for d in self._runs for row in seen[d.name, d.view])
         return replace(known, detection=detection)
+
+    def _kept(
+        self, method: Mitigation, usual: Mitigation
+    ) -> tuple[Treatment | None, dict[Key, tuple[Redetected, ...]]]:
+        """Figures of before, and what those detectors made of it that are asked for."""
+        name, key = self._place(method, usual)
+        columns = kept_columns(name, key, self._vault)
+        seen = {run: columns[made] for run, made in self._made.items() if made in columns}
+        return kept_treatment(name, key, self._vault), seen
+
+    @cached_property
+    def _made(self) -> Mapping[Key, str]:
+        """What each detector is made of."""
+        contrast = contrast_pairs(self._seed)
+        return {(d.name, d.view): column_key(d, contrast, self._seed) for d in self._runs}
 
     def _place(self, method: Mitigation, usual: Mitigation) -> tuple[str, str]:
         """What a treatment is called in the vault, and the key of what made it."""
@@ -325,10 +342,6 @@ class _Trial:
     @cached_property
     def _untreated(self) -> Untreated | Failed:
         return untreated(self._family, self._detectors, self._seed, self._vault, self._progress)
-
-    def _detected(self, treated: Mapping[Role, LoadedModel], runs: Sequence[Detector]) -> Columns:
-        base = self._members[Role.BASE]
-        return detect_again(self._untreated, treated, base, runs, self._seed, self._progress)
 
 
 def _called(method: Mitigation) -> str:

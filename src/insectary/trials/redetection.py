@@ -43,7 +43,7 @@ _PARTS = ("benign_fit", *SCORED)
 
 Found = Mapping[tuple[Key, Role], Outcome]
 """Detector, and whom the organism is told from, to the AUROC."""
-Columns = Mapping[Key, tuple[Redetected, ...]]
+Columns = dict[Key, tuple[Redetected, ...]]
 """Detector to its rows, one for each member that the organism is told from."""
 
 
@@ -77,7 +77,7 @@ def untreated(
 
 
 def detect_again(
-    before: Untreated | Failed,
+    before: Untreated,
     treated: Mapping[Role, LoadedModel],
     base: LoadedModel,
     detectors: Sequence[Detector],
@@ -94,8 +94,6 @@ def detect_again(
         seed: As of ``before``.
         progress: Told of each member.
     """
-    if isinstance(before, Failed):
-        return _columns(detectors, {}, {}, before)
     members = {}
     for role, member in treated.items():
         progress(f"  {role.value} answers what detectors read")
@@ -130,6 +128,11 @@ def compared(
         for row in task_rows(ranked, task, Settings(seed=seed))
     }
     return _columns(detectors, before, after, Failed("it was not measured before"))
+
+
+def failed(detectors: Sequence[Detector], why: Failed) -> Columns:
+    """Rows without a number, where there is nothing to compare with."""
+    return _columns(detectors, {}, {}, why)
 
 
 def _columns(

@@ -14,9 +14,10 @@ from typing import Any
 
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
+from insectary.core.dial import Dialled
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Dialled, Mitigation
+from insectary.core.protocols import Mitigation
 from insectary.core.treatment import Redetected, Treatment
 from insectary.trials.kept import KIND, code_of
 from insectary.trials.mitigation_plan import Plan
@@ -76,7 +77,8 @@ def kept_columns(name: str, key: str, vault: Vault) -> Columns:
 
 
 def keep_columns(columns: Columns, family: Family, name: str, key: str, vault: Vault) -> None:
-    """Store them likewise. What failed is tried again, and what has no key is not kept."""
+    """Store them beside those that are kept; what failed or has no key is not."""
+    columns = {**kept_columns(name, key, vault), **columns}
     listed = {
         made: [encode(row) for row in rows]
         for made, rows in columns.items()
