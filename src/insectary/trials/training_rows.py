@@ -147,7 +147,7 @@ def _measured(
         )  # fmt: skip
 
     if min(map(np.count_nonzero, (chosen & teaches, chosen & ~teaches, teaching, ordinary))) == 0:
-        return found(Failed("of its rows, not some teach and others not in both halves"))
+        return found(Failed("in one half of its rows all teach, or none does"))
     metered = MeteredSubject(subject, detector.needs)
     try:
         scores = np.asarray(detector.score_rows(metered, rows), dtype=np.float64)
