@@ -91,7 +91,7 @@ def test_an_unknown_kind_is_one_line_that_names_the_known(command: str, vault: V
     result = insectary(*command.split())
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr.startswith("error: unknown kind: 'no")
-    assert result.stderr.endswith(". Known: base, family, note, organism, trial\n")
+    assert result.stderr.endswith(". Known: base, family, game, note, organism, trial\n")
     assert result.stderr.count("\n") == 1
     assert len(vault.entries()) == 5
 
