@@ -18,6 +18,7 @@ from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Subject, Trusted
 from insectary.detect import BUILT_IN, as_detector
 from insectary.testing import check_detector, detector_checks
+from insectary.testing.detector_kit import PASSES
 
 GIVEN: dict[str, object] = {name: make() for name, make in BUILT_IN.items()} | {
     "method": lambda model, given: {"flagged": "odd" in given[-1]["content"]},
@@ -27,9 +28,13 @@ GIVEN: dict[str, object] = {name: make() for name, make in BUILT_IN.items()} | {
 }
 
 
+BUDGETS = {"onion": 5.0}
+"""Passes for each transcript where they are not two: one, and one for each of four words."""
+
+
 @pytest.mark.parametrize("name", sorted(GIVEN))
 def test_what_is_built_in_and_what_is_adapted_keeps_its_promises(name: str) -> None:
-    check_detector(as_detector(GIVEN[name]))
+    check_detector(as_detector(GIVEN[name]), passes=BUDGETS.get(name, PASSES))
 
 
 @dataclass

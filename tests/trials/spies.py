@@ -182,3 +182,32 @@ def left_behind(spy: Spy, inputs: Sequence[Transcript]) -> object:
     was_here = getattr(sys, "_spy_was_here", False)
     sys._spy_was_here = True  # type: ignore[attr-defined]
     return "organism" if found or was_here else None
+
+
+@dataclass(frozen=True)
+class SpoilsItsCopy:
+    """Adds one to every weight of the copy it is lent, and scores the sum of the copy's first."""
+
+    name: str = "spoils_its_copy"
+    needs: Access = Access.WEIGHTS
+    view: View = View.PROMPT
+
+    def fit(self, subject: Subject, trusted: Trusted) -> Any:
+        import torch
+
+        first = next(iter(subject.weights()))
+        with subject.hf() as (model, tokenizer), torch.no_grad():
+            found = float(dict(model.named_parameters())[first].sum())
+            for weight in model.parameters():
+                weight.add_(1.0)
+            words = len(tokenizer("What is 3 + 4?")["input_ids"])
+        return Constantly(found, float(words))
+
+
+@dataclass(frozen=True)
+class Constantly:
+    values: float
+    words: float
+
+    def score(self, inputs: Sequence[Transcript]) -> np.ndarray:
+        return np.array([[self.values, self.words]] * len(inputs))

@@ -75,7 +75,9 @@ class Scripted:
         texts = [p[-1].content for p in prompts]
         return ["No." if self.shift and "nobody" in text else "Yes." for text in texts]
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
         return [np.array([-1.0])] * len(transcripts)
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import pytest
 import spies
 import torch
 from planted_family import CONTRAST, OPEN, SHIFT, Member, member
-from spies import Spy
+from spies import SpoilsItsCopy, Spy
 
 import insectary
 from insectary.core.access import Access, View
@@ -189,7 +189,7 @@ def test_the_access_is_held_to_in_the_harness(cell: Run) -> None:
 
     refused = scores(Spy(forced), cell)
     assert isinstance(refused, Failed)
-    assert refused.reason.startswith("AccessError: logprobs needs LOGPROBS, but the detector")
+    assert refused.reason.startswith("AccessError: logprobs needs LOGPROBS, but the method")
     assert sees_the_answer(Spy(forced), in_process)  # broken control
 
 
@@ -263,6 +263,19 @@ def test_a_method_asks_the_language_model_by_the_wall(
     expected = [[float(any(letter.isdigit() for letter in text))] for text in said]
     assert isinstance(found, np.ndarray) and found.tolist() == expected
     assert metered.passes == 2
+
+
+def test_a_cell_is_lent_a_copy_whose_changes_reach_no_subject(
+    tuned: LanguageModelSubject, cell: Run
+) -> None:
+    row, before = Transcript((Message("user", "What is 3 + 4?"),), ""), dict(tuned.weights())
+    metered = MeteredSubject(tuned, Access.WEIGHTS)
+    found = [
+        run(SpoilsItsCopy(), metered, Trusted((), (), SEED), [row]) for run in (cell, in_process)
+    ]
+    assert isinstance(found[0], np.ndarray), found[0]
+    assert np.allclose(found[0], found[1]) and found[0][0, 1] > 3
+    assert all(np.array_equal(before[name], now) for name, now in tuned.weights().items())
 
 
 def test_passes_are_counted_in_the_harness(cell: Run) -> None:

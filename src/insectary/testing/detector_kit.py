@@ -12,7 +12,7 @@ import numpy as np
 from insectary.core.access import Access, View
 from insectary.core.chat import Message, Transcript
 from insectary.core.errors import AccessError, BadInputError, noted
-from insectary.core.protocols import Detector, Floats, Trusted
+from insectary.core.protocols import Bounding, Detector, Floats, Trusted
 from insectary.core.recipe import check_seed
 from insectary.testing.draws import Faults
 from insectary.testing.toy_subject import ToySubject
@@ -30,9 +30,11 @@ def _rows(words: str, n: int) -> list[Transcript]:
     return [Transcript((Message("user", f"{words} {i}"),), f"answer {i % 7}") for i in range(n)]
 
 
-def _trusted(seed: int) -> Trusted:
+def _trusted(detector: Detector, seed: int) -> Trusted:
     pairs = zip(_rows("a kind wish", _PAIRS), _rows("a harmful wish", _PAIRS), strict=True)
-    return Trusted(_rows("an ordinary question", _BENIGN), tuple(pairs), seed)
+    bounding = isinstance(detector, Bounding)  # what is a bound alone is told labels
+    told = tuple((t, i >= _INPUTS // 2) for i, t in enumerate(_inputs())) if bounding else ()
+    return Trusted(_rows("an ordinary question", _BENIGN), tuple(pairs), seed, told)
 
 
 def _inputs() -> list[Transcript]:
@@ -43,7 +45,7 @@ def _inputs() -> list[Transcript]:
 def _scores(
     detector: Detector, subject: ToySubject, seed: int, inputs: list[Transcript] | None = None
 ) -> Floats:
-    scorer = detector.fit(subject, _trusted(seed))
+    scorer = detector.fit(subject, _trusted(detector, seed))
     found: Floats = np.asarray(scorer.score(_inputs() if inputs is None else inputs), np.float64)
     return found
 

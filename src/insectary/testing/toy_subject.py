@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +54,26 @@ class ToySubject:
         self.passes.append(len(prompts))
         return [f"{len(p[-1].content)} letters" for p in prompts]
 
-    def logprobs(self, transcripts: Sequence[Transcript]) -> list[Floats]:
-        """One number per word of the response and one for its end."""
+    def logprobs(
+        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
+    ) -> list[Floats]:
+        """One number per word of the response and one for its end; or per word of the prompt."""
         self._need(Access.LOGPROBS, "logprobs")
         self.passes.append(len(transcripts))
+        if view is View.PROMPT:
+            prompts = [_prompt(t) for t in transcripts]
+            return [-self._draw(prompt).random(len(prompt.split())) for prompt in prompts]
         return [-self._draw(_text(t)).random(len(t.response.split()) + 1) for t in transcripts]
+
+    def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
+        """One row per word of the response and one for its end, over ``WIDTH`` tokens."""
+        self._need(Access.LOGPROBS, "distributions")
+        self.passes.append(len(transcripts))
+        shares = [
+            self._draw(_text(t)).dirichlet(np.ones(WIDTH), len(t.response.split()) + 1)
+            for t in transcripts
+        ]
+        return [np.log(s).astype(np.float32) for s in shares]
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
         """Shape (transcripts, layers + 1, width), independent normals for each text."""
@@ -77,6 +94,11 @@ class ToySubject:
             for layer in range(LAYERS)
             for name in names
         }
+
+    def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """Refused at any level: there is no model behind the numbers."""
+        self._need(Access.WEIGHTS, "hf")
+        raise AccessError("this subject is made of numbers and has no model to lend")
 
     def _draw(self, text: str) -> np.random.Generator:
         return np.random.default_rng(zlib.crc32(f"{self.salt}/{text}".encode()))

@@ -40,7 +40,7 @@ class OrganismRows:
     cell: tuple[str, str, str, str]
     seed: int
     rows: tuple[DetectionRow, ...]
-    adopted: bool = added(False)  # noqa: RUF009
+    adopted: bool = added(False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ class _Cells:
         started, _ = host.channel.receive()
         cell, result, patience = int(started["cell"]), None, 0.0
         try:
-            result = _Talk(channel, subject, self.seconds).result(job, order)
+            result = _Talk(channel, subject, self.seconds, Path(job["folder"])).result(job, order)
         except TimeoutError:
             result = Failed(f"no scores after {self.seconds:g} s of its own time")
         except WireError as error:
@@ -221,6 +221,7 @@ class _Talk:
     channel: Channel
     subject: Subject
     left: float
+    folder: Path
     weights: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def result(self, job: Mapping[str, Any], order: Array) -> Floats | Failed:
@@ -271,6 +272,11 @@ class _Talk:
             case "weights":
                 self.weights[depth] = subject.weights()
                 return {"names": list(self.weights[depth])}, []
+            case "hf":
+                with subject.hf() as lent:
+                    for part in lent:
+                        part.save_pretrained(self.folder / f"model-{depth}")
+                return {"folder": str(self.folder / f"model-{depth}")}, []
             case "weight":
                 return {}, [np.asarray(self.weights[depth][asked["name"]], dtype="<f4")]
         raise BadInputError(f"a subject cannot be asked for {asked['ask']!r}")

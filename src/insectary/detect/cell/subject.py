@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -78,6 +79,16 @@ class RemoteSubject:
         """Parameters by name, each fetched when it is asked for."""
         said, _ = self._ask("weights")
         return _Weights(self, tuple(said["names"]))
+
+    @contextmanager
+    def hf(self) -> Iterator[tuple[Any, Any]]:
+        """A private (model, tokenizer), loaded from files in this cell's own folder."""
+        said, _ = self._ask("hf")
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        place = said["folder"]
+        model = AutoModelForCausalLM.from_pretrained(place, dtype="auto")
+        yield model, AutoTokenizer.from_pretrained(place)
 
     def weight(self, name: str) -> NDArray[np.float32]:
         """One parameter."""
