@@ -340,6 +340,7 @@ def trial_detect(
 
     Args:
         families: Ids; ``None`` takes all admitted families of language models in the vault.
+            Adopted ones are measured where they are named, and no mean counts them.
         detectors: Names; ``None`` for all but the nulls, which always run beside, as the text
             control does.
         seed: Draws the prompts, and is that of fits and resamples.
@@ -352,7 +353,7 @@ def trial_detect(
 
     Raises:
         UnknownNameError: for an unknown family or detector.
-        NotAdmittedError: if a family that was named is not admitted.
+        NotAdmittedError: if a family that was named is neither admitted nor adopted.
         BadInputError: if there is none to measure on.
     """
     from insectary.trials.detection_suite import DETECTORS, detect_suite
