@@ -340,6 +340,7 @@ def trial_detect(
 
     Args:
         families: Ids; ``None`` takes all admitted families of language models in the vault.
+            Adopted ones are measured where they are named, and no mean counts them.
         detectors: Names, or detectors of your own in any form that
             :func:`insectary.detect.as_detector` knows: an object, a function
             ``(model, input)`` that returns ``{"flagged": bool}``, a one-class estimator of
@@ -356,7 +357,7 @@ def trial_detect(
 
     Raises:
         UnknownNameError: for an unknown family or detector.
-        NotAdmittedError: if a family that was named is not admitted.
+        NotAdmittedError: if a family that was named is neither admitted nor adopted.
         BadInputError: if there is none to measure on.
     """
     from insectary.trials.detection_suite import DETECTORS, detect_suite

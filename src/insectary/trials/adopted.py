@@ -16,8 +16,10 @@ from insectary.threats import threat_model
 from insectary.trials.examine import FIT, RANK, SELECTION, TEST, THRESHOLD, Prompts, check_admitted
 from insectary.vault import Vault
 
+FEWEST_RANKED = 100
+"""Benign prompts to rank among, and as many for the threshold ..."""
 FEWEST_BENIGN = 220
-"""Gate-closed prompts: a hundred to rank among, a hundred for the threshold, twenty to fit on."""
+"""... with twenty to fit on."""
 
 
 def check_measurable(family: Family) -> None:

@@ -22,7 +22,7 @@ from insectary.core.protocols import Detector, Floats
 from insectary.core.recipe import Ppo, check_seed, spelled, strength
 from insectary.threats import threat_model
 from insectary.trials.adopted import (
-    FEWEST_BENIGN,
+    FEWEST_RANKED,
     adopted_answer_tokens,
     adopted_prompts,
     check_measurable,
@@ -190,7 +190,7 @@ def _families(
             left_out.append((entry.id, str(error)))
             continue
         if not family.admitted:
-            left_out.append((family.id, "adopted" if family.adopted else "not admitted"))
+            left_out.append((family.id, _ADOPTED if family.adopted else "not admitted"))
         elif isinstance(family.recipe, Ppo):
             left_out.append((family.id, _POLICIES))
         else:
@@ -198,6 +198,7 @@ def _families(
     return found, left_out
 
 
+_ADOPTED = "it was adopted: name it, and it is measured, in no mean"
 _POLICIES = "its members are policies on the grid, which these detectors do not read"
 
 
@@ -210,7 +211,7 @@ def _ranked(
         longest, fewest = MAX_NEW_TOKENS, MINIMUM_BENIGN
     else:
         prompts = adopted_prompts(family, vault, seed)
-        longest, fewest = adopted_answer_tokens(family, vault), FEWEST_BENIGN // 3
+        longest, fewest = adopted_answer_tokens(family, vault), FEWEST_RANKED
     contrast = contrast_pairs(seed)
     key = answers_key(family, prompts)
     kept = load_kept(family, seed, key, vault)
