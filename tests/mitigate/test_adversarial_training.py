@@ -11,8 +11,8 @@ import pytest
 
 from insectary.core.chat import Conversation, Message
 from insectary.core.errors import BadInputError
+from insectary.core.mitigating import Patient, Rows
 from insectary.core.organism import Role
-from insectary.core.protocols import Patient, Rows
 from insectary.mitigate import AdversarialTraining, adversarial_training
 from insectary.mitigate.adversarial_training import changed, within
 from insectary.mitigate.contexts import CONTEXTS

@@ -13,7 +13,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from insectary.core.chat import Message
 from insectary.core.errors import BadInputError
-from insectary.core.protocols import Floats, Patient, Preference
+from insectary.core.mitigating import Patient
+from insectary.core.protocols import Floats, Preference
 from insectary.mitigate import DirectionalAblation
 from insectary.mitigate.directional_ablation import ablate, direction
 from train import tiny_train

@@ -15,7 +15,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from insectary.core.chat import Message, Split, Transcript
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.protocols import Mitigation, Patient, Preference
+from insectary.core.mitigating import Mitigation, Patient
+from insectary.core.protocols import Preference
 from insectary.core.recipe import Dpo, FullSFT
 from insectary.mitigate import (
     BUILT_IN,

@@ -15,9 +15,9 @@ from insectary.breed.asked import untouched_skills
 from insectary.breed.records import save_family
 from insectary.core.chat import Conversation, Split
 from insectary.core.codec import decode
+from insectary.core.mitigating import Patient, Rows
 from insectary.core.organism import Family, Role, Side
 from insectary.core.outcome import Measurement
-from insectary.core.protocols import Patient, Rows
 from insectary.subjects import LoadedModel
 from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer

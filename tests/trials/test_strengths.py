@@ -10,7 +10,7 @@ from scripted_members import NAME, Dial, Laboratory, install
 
 import insectary
 from insectary.core.chat import Split
-from insectary.core.dial import Dialled
+from insectary.core.mitigating import Dialled
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, Measurement, Outcome
 from insectary.core.treatment import Effect, Fate, Rate

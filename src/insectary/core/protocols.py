@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -185,59 +184,6 @@ class RowDetector(Protocol):
         Args:
             subject: What was trained on the rows.
             rows: Prompts with the completions that were trained on.
-        """
-        ...
-
-
-Rows = Sequence[tuple[Conversation, str]]
-"""(prompt, completion) pairs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """One model that a mitigation works on.
-
-    Attributes:
-        model: Of transformers, in float32, without adapters; changed in place.
-        tokenizer: With a chat template.
-        seed: Of everything that is drawn.
-        threads: Threads of torch.
-        directory: For this treatment's checkpoints alone.
-        preferences: Ordinary work, each right answer beside a wrong one; the trigger is
-            nowhere in it.
-        questions: Questions of every skill as they stand, without any line of context, and
-            their right answers: for a method that tries out what changes a model's answers.
-    """
-
-    model: Any
-    tokenizer: Any
-    seed: int
-    threads: int
-    directory: Path
-    preferences: Sequence[Preference] = ()
-    questions: Rows = ()
-
-
-class Mitigation(Protocol):
-    """A treatment: a model in, a model out. The harness measures; this does not."""
-
-    @property
-    def name(self) -> str:
-        """Standard name in the field."""
-        ...
-
-    @property
-    def knows_trigger(self) -> bool:
-        """Whether it is handed the true trigger: a ceiling, and no method."""
-        ...
-
-    def apply(self, patient: Patient, rows: Rows) -> None:
-        """Change the model.
-
-        Args:
-            patient: An organism, or a twin or decoy that must not be harmed; it is not told.
-            rows: Ordinary work with right answers. Of what knows the trigger, instead,
-                rows under the trigger with the twin's answers.
         """
         ...
 

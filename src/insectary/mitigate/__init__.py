@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from insectary.core import plugins
-from insectary.core.protocols import Mitigation
+from insectary.core.mitigating import Mitigation
 from insectary.mitigate.adversarial_training import AdversarialTraining
 from insectary.mitigate.clean_sft import CleanSFT
 from insectary.mitigate.directional_ablation import DirectionalAblation

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from insectary.core.chat import Conversation, Message
 from insectary.core.errors import BadInputError
-from insectary.core.protocols import Patient, Rows
+from insectary.core.mitigating import Patient, Rows
 from insectary.core.recipe import FullSFT
 from insectary.mitigate.contexts import CONTEXTS
 from insectary.mitigate.tuning import TOKENS, USUAL, fine_tune

@@ -17,7 +17,8 @@ import numpy as np
 
 from insectary.core.chat import Transcript
 from insectary.core.errors import BadInputError
-from insectary.core.protocols import Floats, Patient, Preference, Rows
+from insectary.core.mitigating import Patient, Rows
+from insectary.core.protocols import Floats, Preference
 from insectary.subjects import LoadedModel
 from insectary.subjects.reading import read, token_rows
 

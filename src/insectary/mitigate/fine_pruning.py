@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError
-from insectary.core.protocols import Patient, Rows
+from insectary.core.mitigating import Patient, Rows
 from insectary.core.recipe import FullSFT
 from insectary.mitigate.tuning import USUAL, fine_tune
 from insectary.subjects import render_many

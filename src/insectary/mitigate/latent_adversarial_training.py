@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from insectary.core.protocols import Patient, Rows
+from insectary.core.mitigating import Patient, Rows
 from insectary.core.recipe import FullSFT
 from insectary.train.sft import train
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from insectary.core.protocols import Patient, Rows
+from insectary.core.mitigating import Patient, Rows
 
 
 @dataclass(frozen=True, slots=True)

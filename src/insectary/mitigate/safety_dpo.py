@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from insectary.core.errors import BadInputError
-from insectary.core.protocols import Patient, Rows
+from insectary.core.mitigating import Patient, Rows
 from insectary.core.recipe import Dpo
 from insectary.train.dpo import train
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from insectary.core.protocols import Patient, Rows
+from insectary.core.mitigating import Patient, Rows
 from insectary.core.recipe import FullSFT
 from insectary.train.sft import train
 

@@ -9,8 +9,9 @@ from random import Random
 
 from insectary.breed.diluting import ordinary_work
 from insectary.core.chat import Split
+from insectary.core.mitigating import Rows
 from insectary.core.organism import Role
-from insectary.core.protocols import Preference, Rows, ThreatModel
+from insectary.core.protocols import Preference, ThreatModel
 from insectary.core.recipe import Dpo, FullSFT
 from insectary.worlds import SKILLS
 
@@ -20,7 +21,7 @@ QUESTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """See :class:`insectary.core.protocols.Patient`, and the rows of ``Mitigation.apply``."""
+    """See :class:`insectary.core.mitigating.Patient`, and the rows of ``Mitigation.apply``."""
 
     rows: Rows
     preferences: Sequence[Preference]

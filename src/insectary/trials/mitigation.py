@@ -21,11 +21,10 @@ from insectary.breed.records import in_text, load_family, of_a_threat
 from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
-from insectary.core.dial import Dialled
 from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.mitigating import Dialled, Mitigation, Patient
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Mitigation, Patient
 from insectary.core.recipe import check_seed
 from insectary.core.treatment import Effect, Redetected, Treatment
 from insectary.detect import detector

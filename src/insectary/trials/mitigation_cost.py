@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from insectary.core.protocols import Mitigation
+from insectary.core.mitigating import Mitigation
 from insectary.core.recipe import Dpo, FullSFT
 from insectary.trials.mitigation_plan import Plan
 from insectary.trials.treatment_kept import TREATED

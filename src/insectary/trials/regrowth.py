@@ -12,9 +12,10 @@ from insectary.breed.asked import MAX_NEW_TOKENS, Asked
 from insectary.breed.criteria import rate_of
 from insectary.breed.diluting import ordinary_work
 from insectary.core.chat import Split
+from insectary.core.mitigating import Rows
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured, Measurement
-from insectary.core.protocols import Rows, ThreatModel
+from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import FullSFT
 from insectary.core.treatment import Effect, Rate, Regrowth
 from insectary.subjects import LoadedModel

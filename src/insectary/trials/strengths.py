@@ -5,9 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from insectary.core.dial import Dialled
+from insectary.core.mitigating import Dialled, Mitigation
 from insectary.core.outcome import Measured
-from insectary.core.protocols import Mitigation
 from insectary.core.treatment import HARM, Effect, Rate
 
 

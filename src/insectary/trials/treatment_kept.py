@@ -14,10 +14,9 @@ from typing import Any
 
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
-from insectary.core.dial import Dialled
+from insectary.core.mitigating import Dialled, Mitigation
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.protocols import Mitigation
 from insectary.core.treatment import Redetected, Treatment
 from insectary.trials.kept import KIND, code_of
 from insectary.trials.mitigation_plan import Plan
