@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 import insectary
-from insectary.breed.stored import load_family, load_members
+from insectary.breed.gate import answering, certify
+from insectary.breed.stored import load_family, load_members, save_family
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
 from insectary.core.organism import Family, Result, Role
@@ -27,6 +28,7 @@ from insectary.core.outcome import Measured, Measurement, NotApplicable
 from insectary.core.treatment import Effect, Fate, Rate
 from insectary.threats import threat_model
 from insectary.trials.detection import Task
+from insectary.trials.examine import examine_family
 from insectary.trials.mitigation_plan import Plan
 from insectary.trials.regrowth import regrow
 from insectary.vault import Vault
@@ -131,10 +133,6 @@ def test_check_reproduces_the_certificate(family: Family, vault: Vault) -> None:
 
 
 def test_broken_control_another_draw_does_not_reproduce_it(family: Family, vault: Vault) -> None:
-    from insectary.breed.gate import answering, certify
-    from insectary.breed.stored import load_members
-    from insectary.threats import threat_model
-
     answer = answering(load_members(family, vault))
     first, second, third = (
         certify(family.id, threat_model(THREAT), DESIGN, 1, seed, answer, quick=True)
@@ -217,8 +215,6 @@ def passed(family: Family, vault: Vault) -> Iterator[None]:
 
     Trials take admitted families only, and what is tested here is their machinery.
     """
-    from insectary.breed.stored import save_family
-
     certificate = family.certificate
     assert certificate is not None
     rows = tuple(replace(c, result=Result.PASS) for c in certificate.criteria)
@@ -239,9 +235,11 @@ def test_the_report_has_every_detector_and_the_nulls(
     record = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
     rows = record["report"]["detection"]
     assert {r["detector"] for r in rows if not r["is_null"]} == {
-        "contrast probe", "mahalanobis", "likelihood ratio", "surface text",
+        "contrast probe", "mahalanobis", "likelihood ratio", "surface text", "trigger oracle",
     }  # fmt: skip
-    assert {r["detector"] for r in rows if r["is_null"]} == {"random direction", "shuffled labels"}
+    assert {r["detector"] for r in rows if r["is_null"]} == {
+        "random direction", "shuffled labels", "constant",
+    }  # fmt: skip
     assert len({r["task"] for r in rows}) == 3
     assert list((tmp_path / "report" / "tables").glob("*.csv"))
     assert len(record["report"]["summary"]) == 3
@@ -300,9 +298,6 @@ def test_an_untreated_organism_is_back_at_the_first_look_and_its_twin_is_not(
 def test_benchmarks_refuse_what_is_not_admitted_and_list_it(
     family: Family, vault: Vault, tmp_path: Path
 ) -> None:
-    from insectary.breed.stored import save_family
-    from insectary.trials.examine import examine_family
-
     certificate = family.certificate
     assert certificate is not None
     first, *others = certificate.criteria
