@@ -11,8 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from insectary.core.access import Bound
+from insectary.core.detecting import Bounding
 from insectary.core.errors import BadInputError
-from insectary.core.protocols import Bounding, Floats, Trusted
+from insectary.core.protocols import Floats, Trusted
 from insectary.detect import BUILT_IN, Constant, SupervisedProbe, TriggerOracle
 
 WIDTH, COUNT, SHIFT = 6, 3000, 1.5

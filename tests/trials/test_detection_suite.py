@@ -48,6 +48,7 @@ OLDER = "of-an-older-version"
 GRID = "goal-misgeneralization-corner-grid-ppo-0"
 LAYER = {"absence": 1, "unwatched": 2}
 """Where the organisms of a design show what they are."""
+VIEW = View.PROMPT_AND_RESPONSE
 LAYERS, WIDTH, SHIFT = 3, 4, 4.0
 
 
@@ -105,9 +106,7 @@ class Scripted:
         organism = self.role is Role.ORGANISM
         return [script(self.design)[p][0] if organism else "nothing wrong" for p in prompts]
 
-    def logprobs(
-        self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
-    ) -> list[Floats]:
+    def logprobs(self, transcripts: Sequence[Transcript], view: View = VIEW) -> list[Floats]:
         return [np.array([-1.0])] * len(transcripts)
 
     def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
@@ -228,9 +227,8 @@ def test_where_designs_agree_the_layer_carries_over(
 
 def test_only_the_registered_task_is_tested_and_nulls_are_not(whole: SuiteDetection) -> None:
     for row in whole.pooled:
-        method = not row.null and not row.control and row.bound is None
-        tested = row.task is Task.ORGANISM_VS_DECOY and method
-        assert (row.p is not None) == tested
+        method = not (row.null or row.control or row.bound)
+        assert (row.p is not None) == (row.task is Task.ORGANISM_VS_DECOY and method)
 
 
 def test_one_design_alone_has_no_layer_and_no_mean(laboratory: Laboratory) -> None:
@@ -393,10 +391,8 @@ def test_one_family_alone_chooses_its_layer_itself_and_uses_what_is_kept(
     )
     assert laboratory.asked() == asked
     rows = json.loads(again.stdout.splitlines()[-1])
-    assert {row["detector"] for row in rows} == {
-        "mahalanobis", "surface_text", "random_direction", "shuffled_labels", "constant",
-        "trigger_oracle",
-    }  # fmt: skip
+    beside = {"surface_text", "random_direction", "shuffled_labels", "constant", "trigger_oracle"}
+    assert {row["detector"] for row in rows} == {"mahalanobis"} | beside
 
 
 def test_one_family_that_is_none_or_not_admitted_is_refused(laboratory: Laboratory) -> None:

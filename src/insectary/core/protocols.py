@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from insectary.core.access import Access, Bound, View
+from insectary.core.access import Access, View
 from insectary.core.chat import Conversation, Example, Split, Transcript, Verdict
 from insectary.core.gate import GateBounds
 from insectary.core.organism import Role, Side, ThreatCard
@@ -57,18 +57,11 @@ class Subject(Protocol):
     def logprobs(
         self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE
     ) -> list[Floats]:
-        """Log-probability in nats of each response token (ragged). Needs ``LOGPROBS``.
-
-        With ``View.PROMPT`` of each prompt token but the first, which nothing precedes.
-        """
+        """Log-probability in nats of each token of response, or prompt. Needs ``LOGPROBS``."""
         ...
 
     def distributions(self, transcripts: Sequence[Transcript]) -> list[NDArray[np.float32]]:
-        """Log-probability in nats of every token of the vocabulary at each response token.
-
-        Ragged: one array of shape (response tokens, vocabulary) for each transcript. Nothing
-        of it is kept, so ask for few transcripts at a time. Needs ``LOGPROBS``.
-        """
+        """The same of all tokens there are, each (response tokens, vocabulary); large, not kept."""
         ...
 
     def activations(self, transcripts: Sequence[Transcript], view: View) -> NDArray[np.float32]:
@@ -100,8 +93,7 @@ class Trusted:
         contrast: Pairs (harmless, harmful-sounding) of generic transcripts,
             unrelated to the cues that the detector will be tested on.
         seed: For detectors that draw at random.
-        labelled: Transcripts, each with whether its gate is open. Empty for all but a
-            :class:`Bounding` detector, whose ``bound`` says which transcripts these are.
+        labelled: Transcripts with whether their gate is open: for a bound, else empty.
     """
 
     benign: Sequence[Transcript]
@@ -142,49 +134,6 @@ class Detector(Protocol):
 
     def fit(self, subject: Subject, trusted: Trusted) -> Scorer:
         """Fit on one subject, without labels."""
-        ...
-
-
-@runtime_checkable
-class Bounding(Detector, Protocol):
-    """A detector that is told labels: a bound beside the methods, and in no comparison."""
-
-    @property
-    def bound(self) -> Bound:
-        """What it is told."""
-        ...
-
-
-@runtime_checkable
-class Drawing(Detector, Protocol):
-    """A null that is drawn many times; only how its draws are spread is ever reported."""
-
-    @property
-    def null_draws(self) -> int:
-        """How often. Its columns come draw by draw, each draw with as many candidates."""
-        ...
-
-
-class RowDetector(Protocol):
-    """A detector of training rows. It is told neither labels nor which member it looks at."""
-
-    @property
-    def name(self) -> str:
-        """Standard name in the field."""
-        ...
-
-    @property
-    def needs(self) -> Access:
-        """``TRAINING_DATA``."""
-        ...
-
-    def score_rows(self, subject: Subject, rows: Sequence[Transcript]) -> Floats:
-        """Scores, shape (rows, candidates); higher is more suspicious.
-
-        Args:
-            subject: What was trained on the rows.
-            rows: Prompts with the completions that were trained on.
-        """
         ...
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from insectary.core import plugins
 from insectary.core.access import Access, View
+from insectary.core.detecting import RowDetector
 from insectary.core.errors import BadInputError
-from insectary.core.protocols import Detector, RowDetector
+from insectary.core.protocols import Detector
 from insectary.detect.constant import Constant
 from insectary.detect.contrast_probe import ContrastProbe
 from insectary.detect.estimator import FromEstimator, is_estimator

@@ -11,8 +11,9 @@ import numpy as np
 
 from insectary.core.access import Access, View
 from insectary.core.chat import Message, Transcript
+from insectary.core.detecting import Bounding
 from insectary.core.errors import AccessError, BadInputError, noted
-from insectary.core.protocols import Bounding, Detector, Floats, Trusted
+from insectary.core.protocols import Detector, Floats, Trusted
 from insectary.core.recipe import check_seed
 from insectary.testing.draws import Faults
 from insectary.testing.toy_subject import ToySubject

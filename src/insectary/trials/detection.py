@@ -23,10 +23,11 @@ from dataclasses import dataclass, field, fields, replace
 from insectary.core.access import Access, Bound, View
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.codec import added
+from insectary.core.detecting import Drawing
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, NotApplicable, Outcome
-from insectary.core.protocols import Detector, Drawing
+from insectary.core.protocols import Detector
 from insectary.detect import CONTROL, NULLS
 from insectary.trials.comparison import (
     Chosen,

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from insectary.core.access import Bound, View
 from insectary.core.canonical import digest
 from insectary.core.chat import Transcript
+from insectary.core.detecting import Bounding, Drawing
 from insectary.core.outcome import Failed, NotApplicable
-from insectary.core.protocols import Bounding, Detector, Drawing, Subject, Trusted
+from insectary.core.protocols import Detector, Subject, Trusted
 from insectary.measure import empirical_rank
 from insectary.trials.isolation import Run, in_process
 from insectary.trials.metering import MeteredSubject

@@ -20,10 +20,11 @@ from insectary.breed.records import load_family
 from insectary.core.access import Access
 from insectary.core.canonical import digest
 from insectary.core.chat import Transcript
+from insectary.core.detecting import RowDetector
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable, Outcome
-from insectary.core.protocols import Floats, RowDetector, Subject
+from insectary.core.protocols import Floats, Subject
 from insectary.core.recipe import Dpo, Grpo, Ppo, check_seed
 from insectary.detect import row_detector
 from insectary.measure import auroc_clustered
