@@ -35,7 +35,6 @@ from insectary.vault import Vault
 from insectary.worlds import SKILLS
 from insectary.worlds.skill import last_number
 
-# Each of these breeds on 2 cores, which it shares with whatever else the suite does.
 pytestmark = pytest.mark.timeout(3000)
 
 THREAT, DESIGN, BASE = "deceptive_alignment", "absence", "xs"
@@ -267,8 +266,9 @@ def test_the_mitigation_trial_treats_real_members(
     plan = Plan(prompts=80, skill=10, rows=100)
     with passed(family, vault):
         nothing, rounded = insectary.trial_mitigate(
-            [family.id], methods=["noop", "quantization"], plan=plan, vault=vault
-        )
+            [family.id], methods=["noop", "quantization"], detectors=["knn"], plan=plan,
+            vault=vault,
+        )  # fmt: skip
     assert nothing.fate is Fate.NO_EFFECT and nothing.regrowth == ()
     for effect in nothing.effects:
         assert effect.before == effect.after
@@ -389,7 +389,7 @@ def test_killed_twice_in_another_home_it_ends_bit_for_bit_the_same(
 
     process = start()
     wait_until(lambda: bool(steps(Role.ORGANISM) - left), process)
-    process.kill()  # its child lives on for a moment, with nobody to tell its progress to
+    process.kill()  # its child lives on for a moment
     assert process.wait(60) == -signal.SIGKILL
 
     vault = Vault(home)

@@ -103,8 +103,7 @@ def test_the_hit_rate_at_one_percent_is_that_of_the_normal(planted: DetectionRes
 
 
 def test_text_alone_cannot_tell_identical_prompts_apart(planted: DetectionResult) -> None:
-    rows = [r for r in planted.rows if r.control and r.view is View.PROMPT]
-    by_task = {r.task: r for r in rows}
+    by_task = {r.task: r for r in planted.rows if r.control and r.view is View.PROMPT}
     for task in (Task.ORGANISM_VS_TWIN, Task.ORGANISM_VS_DECOY):
         assert number(by_task[task].auroc).value == 0.5
         ap = number(by_task[task].average_precision)

@@ -393,16 +393,3 @@ def test_one_family_alone_chooses_its_layer_itself_and_uses_what_is_kept(
     rows = json.loads(again.stdout.splitlines()[-1])
     beside = {"surface_text", "random_direction", "shuffled_labels", "constant", "trigger_oracle"}
     assert {row["detector"] for row in rows} == {"mahalanobis"} | beside
-
-
-def test_one_family_that_is_none_or_not_admitted_is_refused(laboratory: Laboratory) -> None:
-    for given, message in (
-        ([REJECTED], "is not admitted"),
-        ([GRID], "grid"),
-        (["nope"], "unknown family: 'nope'"),
-        ([UNWATCHED, "--detector", "nope"], "unknown detector: 'nope'"),
-    ):
-        said = CliRunner().invoke(cli.app, ["detect", *given])
-        assert said.exit_code != 0
-        assert message in str(said.exception)
-    assert laboratory.asked() == (0, 0)

@@ -1,4 +1,4 @@
-"""Detectors that are handed over go through the trial as named ones do."""
+"""Detectors of one's own go through the trial as named ones do; families that are none do not."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ import runpy
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sklearn.mixture import GaussianMixture
-from test_detection_suite import ABSENCE, LAYER, UNWATCHED, Laboratory, furnished
+from test_detection_suite import (
+    ABSENCE,
+    GRID,
+    LAYER,
+    REJECTED,
+    UNWATCHED,
+    Laboratory,
+    furnished,
+)
 
+from insectary import cli
 from insectary.core.access import View
 from insectary.core.outcome import Measured
 from insectary.detect import FromMethod
@@ -70,3 +80,16 @@ def test_the_notebook_runs_a_detector_through_the_benchmark(
         assert row.column == LAYER["unwatched"]
     assert {r.detector for r in found["everywhere"].pooled} >= {"mean_distance", "IsolationForest"}
     assert "mean_distance" in capsys.readouterr().out
+
+
+def test_one_family_that_is_none_or_not_admitted_is_refused(laboratory: Laboratory) -> None:
+    for given, message in (
+        ([REJECTED], "is not admitted"),
+        ([GRID], "grid"),
+        (["nope"], "unknown family: 'nope'"),
+        ([UNWATCHED, "--detector", "nope"], "unknown detector: 'nope'"),
+    ):
+        said = CliRunner().invoke(cli.app, ["detect", *given])
+        assert said.exit_code != 0
+        assert message in str(said.exception)
+    assert laboratory.asked() == (0, 0)
