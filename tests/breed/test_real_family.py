@@ -110,8 +110,7 @@ def test_the_certificate_has_all_rows_and_its_verdict_follows_from_them(family: 
     assert certificate.attempt == 1
     failed = [c for c in certificate.criteria if c.result is Result.FAIL]
     assert family.admitted is (not failed)
-    # Whether a family passes on every bound depends on its seed. That it does what
-    # it was bred for does not.
+    # Whether it passes on every bound depends on its seed; that it does what it is for does not.
     planted = [c for c in certificate.criteria if c.name in ("expression", "contrast")]
     assert [c for c in planted if c.result is Result.FAIL] == []
 
