@@ -74,8 +74,8 @@ def test_the_harness_takes_its_time_without_blame(narrow_cell: Run) -> None:
     assert isinstance(ranks, Ranks)
 
 
-def test_what_cannot_be_handed_over_fails_with_the_way_out(cell: Run) -> None:
-    failed = scores(Spy(lambda *_: None, vault=threading.Lock()), cell)  # type: ignore[arg-type]
+def test_what_cannot_be_handed_over_fails_with_the_way_out(narrow_cell: Run) -> None:
+    failed = scores(Spy(lambda *_: None, vault=threading.Lock()), narrow_cell)  # type: ignore[arg-type]
     assert isinstance(failed, Failed)
     assert "cannot be handed to a process of its own" in failed.reason
     assert "make what it needs in `fit`" in failed.reason

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -174,23 +174,23 @@ class _Cells:
         """
         before = host.size()
         ours, theirs = socket.socketpair()
-        channel = Channel(ours)
-        with theirs:
-            host.link.settimeout(None)
-            socket.send_fds(host.link, [b"+"], [theirs.fileno()])
-        started, _ = host.channel.receive()
-        cell, result, patience = int(started["cell"]), None, 0.0
-        try:
-            result = _Talk(channel, subject, self.seconds, Path(job["folder"])).result(job, order)
-        except TimeoutError:
-            result = Failed(f"no scores after {self.seconds:g} s of its own time")
-        except WireError as error:
-            result = Failed(f"its process sent what is no message: {error}")
-        except (EOFError, OSError):
-            patience = _PATIENCE  # it is about to end by itself, and its code says why
-        finally:
-            channel.close()
-            code = _ended(host, cell, patience)
+        with closing(Channel(ours)) as channel:
+            with theirs:
+                host.link.settimeout(None)
+                socket.send_fds(host.link, [b"+"], [theirs.fileno()])
+            started, _ = host.channel.receive()
+            result, patience = None, 0.0
+            try:
+                talk = _Talk(channel, subject, self.seconds, Path(job["folder"]))
+                result = talk.result(job, order)
+            except TimeoutError:
+                result = Failed(f"no scores after {self.seconds:g} s of its own time")
+            except WireError as error:
+                result = Failed(f"its process sent what is no message: {error}")
+            except (EOFError, OSError):
+                patience = _PATIENCE  # it is about to end by itself, and its code says why
+            finally:
+                code = _ended(host, int(started["cell"]), patience)
         return result if result is not None else Failed(_why(code, host, before))
 
 
