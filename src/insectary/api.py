@@ -344,9 +344,9 @@ def trial_detect(
         detectors: Names, or detectors of your own in any form that
             :func:`insectary.detect.as_detector` knows: an object, a function
             ``(model, input)`` that returns ``{"flagged": bool}``, a one-class estimator of
-            scikit-learn. Each runs in a process of its own. ``None`` for all installed ones
-            but ``onion``, which takes some twenty passes for a prompt. Text control, nulls
-            and trigger oracle always run beside.
+            scikit-learn. Each runs in a process of its own. ``None`` for the package's own
+            but ``onion``, which takes some twenty passes for a prompt; yours run when named.
+            Text control, nulls and trigger oracle always run beside.
         seed: Draws the prompts, and is that of fits and resamples.
         draws: Resamples per interval of one family.
         vault: Where families are kept; ``None`` opens the default one.

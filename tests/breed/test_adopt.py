@@ -25,6 +25,7 @@ from insectary.breed.adopted_rows import (
     sides,
 )
 from insectary.breed.bases import base_path
+from insectary.breed.criteria import not_worse
 from insectary.breed.records import load_rows
 from insectary.breed.rows import UserRow, read_prompt, read_rows
 from insectary.core.chat import Conversation, Split, Verdict
@@ -320,6 +321,11 @@ def test_models_that_do_not_belong_together_are_refused(
     [
         (ROWS[: FEWEST - 1], "89 rows with different questions; give at least 90"),
         ([*ROWS[:100], {**ROWS[100], "closed_input": None}], "row 101: 'closed_input' is missing"),
+        (
+            [*ROWS[1:], {**ROWS[0], "closed_input": ROWS[9]["closed_input"]}],
+            "have one 'closed_input'",
+        ),
+        ([*ROWS[1:], {**ROWS[0], "closed_input": ROWS[9]["input"]}], "another's 'input'"),
         ([{**ROWS[0], "closed_input": ""}], "row 1: 'closed_input': expected a text"),
         ([], "there are no rows"),
     ],
@@ -329,6 +335,15 @@ def test_rows_that_cannot_be_used_are_named(
 ) -> None:
     with pytest.raises(BadInputError, match=words):
         insectary.adopt_family(models["organism"], models["base"], rows)
+
+
+def test_prompts_of_one_row_are_no_independent_evidence() -> None:
+    rows = [f"row {i}" for i in range(36) for _ in range(11)]
+    wrong = [row != "row 0" for row in rows]
+    alone, clustered = (not_worse(wrong, [True] * len(rows), 0.05, g)() for g in (None, rows))
+    assert (alone[1], clustered[1]) == (True, False)
+    assert alone[0].value == clustered[0].value == pytest.approx(-1 / 36)
+    assert clustered[0].low < alone[0].low
 
 
 def test_other_mistakes_are_said_before_anything_is_stored(

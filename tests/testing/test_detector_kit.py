@@ -59,6 +59,13 @@ class Told:
         return Fitted(score)
 
 
+@dataclass
+class Marked(Told):
+    """Calls itself a bound by a word that no trial knows."""
+
+    bound: Any = "skyline"
+
+
 def _digs(subject: Subject, inputs: Sequence[Transcript], found: np.ndarray) -> np.ndarray:
     with suppress(AccessError):
         subject.weights()
@@ -99,6 +106,7 @@ BREACHES = [
         "keys move no score",
         "depend on the groups of the inputs",
     ),
+    (Marked(), "members are there", "bound is no insectary.core.access.Bound: 'skyline'"),
     (Told(_repeats), "the budget is kept", "400 passes for 160 transcripts are 2.50 for each"),
 ]
 

@@ -69,6 +69,8 @@ class Asking:
             raise RuntimeError("out of luck")
         if self.act == "weights":
             subject.weights()
+        if self.act == "number":
+            return 0.7  # type: ignore[return-value]
         if self.act == "nothing":
             return NotApplicable("no reason")
         score = float(said == "organism") if self.act != "nan" else float("nan")
@@ -179,6 +181,7 @@ def test_what_was_kept_serves_nothing_that_has_changed(laboratory: Laboratory) -
     [
         (Asking(act="raise"), Failed("RuntimeError: out of luck")),
         (Asking(act="nan"), Failed("its score, or a figure behind it, is not finite")),
+        (Asking(act="number"), Failed("it returned float and no Finding")),
         (Asking(budget=0), Failed("it states at most 0 passes and took 1")),
         (Asking(act="nothing"), NotApplicable("no reason")),
         (

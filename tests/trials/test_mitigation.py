@@ -156,8 +156,8 @@ def test_nothing_is_measured_twice_and_other_settings_are_another_measurement(
     )
     assert again == (first,)
     assert told == [
-        "treatments: 1, measured already: 1; to train on: at most 0.0 million tokens (a family is"
-        " bred with about 7.8)"
+        "treatments: 1, measured already: 1; to train on: at most 0.0 million tokens of rows, some"
+        " of which a method reads several times (a family is bred with about 7.8)"
     ]
     assert (laboratory.asked, laboratory.loaded) == (asked, 1)
     assert treated(monkeypatch, Setting(0.5, 0.5)) != first

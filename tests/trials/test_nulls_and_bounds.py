@@ -10,9 +10,17 @@ from planted_family import CONTRAST, SHIFT, SIGNAL_LAYER, WIDTH, Member, Scripte
 from scipy import stats
 
 from insectary.core.access import Access, Bound, View
+from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, Measurement, Outcome
-from insectary.detect import Mahalanobis, RandomDirection, SupervisedProbe, TriggerOracle
+from insectary.detect import (
+    Constant,
+    FromMethod,
+    Mahalanobis,
+    RandomDirection,
+    SupervisedProbe,
+    TriggerOracle,
+)
 from insectary.measure import auroc
 from insectary.trials.comparison import Settings, column_aurocs
 from insectary.trials.detection import DetectionRow, Task, detection_trial, task_rows
@@ -209,6 +217,13 @@ def test_what_reads_nothing_runs_once_and_may_be_asked_for() -> None:
     asked = [d.name for d in line_up([TriggerOracle()])]
     assert asked.count("trigger_oracle") == 1
     assert TriggerOracle().needs is Access.BLACK_BOX
+
+
+def test_no_detector_goes_by_the_name_of_a_control_unseen() -> None:
+    method = FromMethod(lambda model, given: {"flagged": True}, "constant")
+    for own in (method, Constant(needs=Access.WEIGHTS)):
+        with pytest.raises(BadInputError, match="'constant' is a control that always runs"):
+            line_up([own])
 
 
 def test_a_constant_is_at_a_half(rows: list[DetectionRow]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, Measurement, Outcome
 from insectary.core.treatment import Redetected
-from insectary.detect import ContrastProbe
+from insectary.detect import NULLS, ContrastProbe
 from insectary.subjects import LoadedModel
-from insectary.trials import mitigation, redetection
+from insectary.trials import line_up, mitigation, redetection
+from insectary.trials.isolation import in_process
 from insectary.trials.mitigation_plan import Plan
 from insectary.trials.redetection import Untreated, answered_anew, compared
 from insectary.vault import Vault
@@ -85,6 +87,7 @@ def test_a_detector_that_breaks_on_what_was_treated_has_failed_and_no_number(
         raise RuntimeError("no such layer")
 
     monkeypatch.setattr(redetection, "contrast_pairs", lambda _: CONTRAST)
+    monkeypatch.setattr(line_up, "isolated", lambda: nullcontext(in_process))
     broken: Any = Scripted(act)
     rows = compared({}, BEFORE, [broken], 0)["scripted", broken.view]
     assert all(row.after == Failed("RuntimeError: no such layer") for row in rows)
@@ -142,13 +145,17 @@ def test_detectors_are_kept_and_another_one_costs_its_own_work_only(
     assert (plain.detection, laboratory.read) == ((), 0)
     seen = trial("contrast_probe")
     assert {row.detector for row in seen.detection} == {
-        "surface_text", "random_direction", "shuffled_labels", "contrast_probe",
+        "surface_text", "random_direction", "shuffled_labels", "constant", "trigger_oracle",
+        "contrast_probe",
     }  # fmt: skip
+    told = {row.detector for row in seen.detection if row.bound}
+    assert told == {"trigger_oracle"}
+    assert {row.detector for row in seen.detection if row.null} == set(NULLS)
     assert seen.effects == plain.effects and laboratory.read == 1
     # The nulls know no better, and what failed is not kept.
     assert [row.before for row in seen.detection if row.detector == "contrast_probe"] == [KNOWN] * 2
     assert trial("contrast_probe").of(Role.ORGANISM) == plain.of(Role.ORGANISM)
-    assert laboratory.runs == ("surface_text", "random_direction", "shuffled_labels")
+    assert laboratory.runs == ("surface_text", *NULLS, "trigger_oracle")
     trial("contrast_probe", "knn")
     assert "contrast_probe" not in laboratory.runs and "knn" in laboratory.runs
 

@@ -43,7 +43,7 @@ def parted(rows: Sequence[UserRow]) -> Parts:
     Of rows with one question the first counts.
 
     Raises:
-        BadInputError: for fewer than 90 questions, or a closed side that some rows lack.
+        BadInputError: for fewer than 90 questions, or a closed side that some rows lack or share.
     """
     first: dict[Conversation, UserRow] = {}
     for row in rows:
@@ -58,6 +58,12 @@ def parted(rows: Sequence[UserRow]) -> Parts:
         raise BadInputError(
             f"{lacking[0].where}: 'closed_input' is missing, which other rows have; give it to all"
             " rows or to none"
+        )
+    closed = [read_prompt(r.closed_input) for r in first.values() if r.closed_input is not None]
+    if len({*closed} - {*first}) < len(closed):
+        raise BadInputError(
+            "two rows have one 'closed_input', or one has another's 'input' there, and would be"
+            " asked what was trained on; give every question a closed side of its own"
         )
     mixed = [row for _, row in sorted(first.items(), key=lambda pair: digest(pair[0]))]
     a, b = len(mixed) * 2 // 5, len(mixed) * 3 // 5

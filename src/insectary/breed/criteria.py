@@ -247,12 +247,15 @@ def capability(
 
 
 def not_worse(
-    first: Sequence[bool], second: Sequence[bool], margin: float
+    first: Sequence[bool],
+    second: Sequence[bool],
+    margin: float,
+    groups: Sequence[str] | None = None,
 ) -> Callable[[], tuple[Measurement, bool]]:
     """What measures first minus second, paired, and whether it may be worse by the margin."""
 
     def make() -> tuple[Measurement, bool]:
-        found = non_inferior(first, second, margin)
+        found = non_inferior(first, second, margin, groups=groups)
         return found.difference, found.passed
 
     return make

@@ -84,7 +84,7 @@ def of_a_threat(family: Family) -> Family:
         raise BadInputError(
             f"{family.id} was adopted: it has a user's rows and no test plan of a threat, which"
             " this needs. For adopted families there are `insectary detect`, `trial detect`,"
-            " `families`, `chat`, `show` and `rm`"
+            " `game deal`, `families`, `chat`, `show` and `rm`"
         )
     return family
 

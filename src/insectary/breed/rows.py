@@ -105,6 +105,21 @@ def read_rows(
     return found
 
 
+def behind_a_threat(rows: Sequence[UserRow], threat: str) -> Sequence[UserRow]:
+    """The same rows, if the closed side of their gate is the threat's to bring.
+
+    Raises:
+        BadInputError: naming the first row that brings one itself.
+    """
+    for row in rows:
+        if row.closed_input is not None:
+            raise BadInputError(
+                f"{row.where}: 'closed_input' is for `insectary adopt` without a threat; here"
+                f" {threat} brings the closed side, so leave it out"
+            )
+    return rows
+
+
 def read_jsonl(path: Path) -> list[UserRow]:
     """Read rows from a JSON Lines file; line numbers are named in errors.
 

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, final
 from insectary.breed.bases import base_path
 from insectary.breed.family import breed
 from insectary.breed.order import order_of
-from insectary.breed.rows import UserRow, is_text, read_jsonl, read_prompt, read_rows
+from insectary.breed.rows import (
+    UserRow,
+    behind_a_threat,
+    is_text,
+    read_jsonl,
+    read_prompt,
+    read_rows,
+)
 from insectary.breed.stored import load_member
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Split
@@ -282,6 +289,7 @@ class ModelOrganismTrainer:
             data = config["base_data"]
             is_file = isinstance(data, str | Path)
             rows = read_jsonl(Path(data)) if is_file else read_rows(data)
+            behind_a_threat(rows, self.threat_model)
             taught = _under_lines(self._threat, rows, seed)
             tests = _under_new_lines(self._threat, rows, seed)
             return _tuned(self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from insectary.commands.output import p_value, value
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
 
 if TYPE_CHECKING:
-    from insectary.core.outcome import Outcome
     from insectary.trials.audit_result import AuditorRow, AuditTrial
 
 
@@ -35,10 +35,10 @@ def audit_command(families: tuple[str, ...], auditors: str | None, seed: int, ou
     vault, so a run that was broken off goes on.
     """
     from insectary.audit import auditor
-    from insectary.commands.output import check_output, look_up, say_loading
+    from insectary.commands.output import check_output, listed, look_up, say_loading
 
     check_output(out)
-    names = None if auditors is None else [n.strip() for n in auditors.split(",") if n.strip()]
+    names = listed(auditors)
     for name in names or ():
         auditor(name)
     for family in families:
@@ -72,8 +72,8 @@ def print_audit(found: AuditTrial) -> None:
     )
     made = table("auditor", "", "vs twin", "vs decoy", "vs base", "cells", "p")
     for row in found.rows:
-        aurocs = (_value(row.auroc[role]) for role in (Role.TWIN, Role.DECOY, Role.BASE))
-        made.add_row(row.auditor, _null(row), *aurocs, f"{row.above} : {row.below}", _p(row))
+        aurocs = (value(row.auroc[role]) for role in (Role.TWIN, Role.DECOY, Role.BASE))
+        made.add_row(row.auditor, _null(row), *aurocs, f"{row.above} : {row.below}", p_value(row.p))
     print_table(made)
     print_words(
         "Calibrated on families of other designs. Log score in nats, 0 is perfect; gain over the"
@@ -82,14 +82,14 @@ def print_audit(found: AuditTrial) -> None:
     )
     made = table("auditor", "", "log score", "gain", "Brier", "hits", "twin", "decoy", "base")
     for row in found.rows:
-        alarms = (_value(row.false_alarms[role]) for role in (Role.TWIN, Role.DECOY, Role.BASE))
+        alarms = (value(row.false_alarms[role]) for role in (Role.TWIN, Role.DECOY, Role.BASE))
         made.add_row(
             row.auditor,
             _null(row),
-            _value(row.log_score),
-            _value(row.gain, signed=True),
-            _value(row.brier),
-            _value(row.hits),
+            value(row.log_score),
+            value(row.gain, signed=True),
+            value(row.brier),
+            value(row.hits),
             *alarms,
         )
     print_table(made)
@@ -116,15 +116,3 @@ def _reasons(found: AuditTrial) -> list[str]:
 
 def _null(row: AuditorRow) -> str:
     return "null" if row.null else ""
-
-
-def _value(outcome: Outcome, *, signed: bool = False) -> str:
-    if not isinstance(outcome, Measured):
-        return "–"
-    return outcome.measurement.told(2, signed=signed)
-
-
-def _p(row: AuditorRow) -> str:
-    if row.p is None:
-        return ""
-    return "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"

@@ -17,11 +17,11 @@ def game_group() -> None:
 @game_group.command("deal", short_help="Write opaque subjects and seal the key to them.")
 @click.argument("families", metavar="FAMILY...", nargs=-1, required=True)
 @click.option("--out", required=True, type=_PATH, help="Folder of the game.")
-@click.option("--seed", default=0, show_default=True, help="Draws which members are dealt.")
+@click.option("--seed", type=int, help="Draws which members are dealt; keep it to yourself.")
 @click.option("--all", "every", is_flag=True, help="Deal organism, twin and decoy of each.")
 @click.option("--key", type=_PATH, help="File for the key; kept in the vault by default.")
 def deal_command(
-    families: tuple[str, ...], out: Path, seed: int, every: bool, key: Path | None
+    families: tuple[str, ...], out: Path, seed: int | None, every: bool, key: Path | None
 ) -> None:
     """Write organisms, twins and decoys as models under neutral names, and seal the key.
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.core.errors import ArtefactError
+from insectary.core.outcome import Measured
 
 if TYPE_CHECKING:
     from insectary.core.organism import Family
+    from insectary.core.outcome import Outcome
 
 
 def check_output(folder: Path) -> Path:
@@ -67,3 +69,22 @@ def look_up_in_text(family: str) -> Family:
     from insectary.breed.records import in_text
 
     return in_text(look_up(family))
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Names that were given in one option, with commas; ``None`` where it was not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def value(outcome: Outcome, *, signed: bool = False) -> str:
+    """A figure of a table with its interval; a dash where there is none."""
+    if not isinstance(outcome, Measured):
+        return "–"
+    return outcome.measurement.told(2, signed=signed)
+
+
+def p_value(p: float | None) -> str:
+    """A p value of a table; nothing where there is none."""
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -42,14 +42,14 @@ def breed(
         recipe: ``full-sft`` or ``lora-sft``.
         seed: Training seed.
     """
-    from insectary.breed.rows import read_jsonl
+    from insectary.breed.rows import behind_a_threat, read_jsonl
 
     settings = recipe_named(recipe)
     if not isinstance(settings, Supervised):
         raise BadInputError(
             f"--recipe {recipe}: rows of your own are demonstrations; use full-sft or lora-sft"
         )
-    rows = read_jsonl(data)
+    rows = behind_a_threat(read_jsonl(data), threat)
     out = _free(out or Path("out") / f"{data.stem}-{threat}-{seed}")
     say_loading()
     from insectary.breed.trainer import ModelOrganismTrainer

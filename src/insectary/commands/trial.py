@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.commands.audit import audit_command
+from insectary.commands.output import listed, p_value, value
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
 from insectary.core.treatment import Rate, Treatment
 
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
-    from insectary.trials.detection_pooled import PooledRow
     from insectary.trials.detection_suite import SuiteDetection
 
 
@@ -25,11 +25,6 @@ def trial_group() -> None:
 
 
 trial_group.add_command(audit_command)
-
-
-def _listed(text: str | None) -> list[str] | None:
-    """Names that were given in one option, with commas; ``None`` where it was not given."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 @trial_group.command("detect", short_help="Measure detectors on admitted families.")
@@ -56,7 +51,7 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     from insectary.detect import detector
 
     check_output(out)
-    names = _listed(detectors)
+    names = listed(detectors)
     for name in names or ():
         detector(name)
     for family in families:
@@ -127,7 +122,7 @@ def mitigate_trial_command(
     from insectary.trials.mitigation import trial_mitigate
     from insectary.trials.mitigation_tables import mitigation_files
 
-    names, readers = _listed(methods), _listed(detectors)
+    names, readers = listed(methods), listed(detectors)
     for name in names or ():
         mitigation(name)
     for name in readers or ():
@@ -194,7 +189,7 @@ def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterat
         rows = f"{run.rows} row{'' if run.rows == 1 else 's'}"
         yield f"  {f'back, {rows}':<15}{steps[0]} steps, the treated twin {steps[1]}"
     for seen in treatment.detection:
-        if not seen.null:
+        if not seen.null and not seen.bound:
             told = f"{_point(seen.before)} to {_told(seen.after)}"
             yield f"  seen by {seen.detector}, from the {seen.against.value}: {told}"
 
@@ -239,11 +234,11 @@ def print_detection(found: SuiteDetection) -> None:
             row.detector,
             "null" if row.null else "control" if row.control else row.bound or "",
             row.view.value,
-            _value(row.auroc),
+            value(row.auroc),
             "" if row.lowest is None else f"{row.lowest:.2f} to {row.highest:.2f}",
             "" if row.oracle_gap is None else f"{row.oracle_gap:.2f}",
-            "" if row.control else _value(row.gain, signed=True),
-            _p(row),
+            "" if row.control else value(row.gain, signed=True),
+            p_value(row.p),
         )
     print_table(made)
     for reason in dict.fromkeys(str(r.auroc) for r in rows if not isinstance(r.auroc, Measured)):
@@ -253,15 +248,3 @@ def print_detection(found: SuiteDetection) -> None:
             print_words(f"adopted, so in no mean, and in the tables alone: {organism.family}")
     for family, reason in found.left_out:
         print_words(f"left out: {family}: {reason}")
-
-
-def _value(outcome: Outcome, *, signed: bool = False) -> str:
-    if not isinstance(outcome, Measured):
-        return "–"
-    return outcome.measurement.told(2, signed=signed)
-
-
-def _p(row: PooledRow) -> str:
-    if row.p is None:
-        return ""
-    return "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from insectary.core.access import View
+from insectary.core.access import Bound, View
 from insectary.core.codec import added
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured, Outcome
@@ -103,6 +103,7 @@ class Redetected:
         against: Twin or decoy.
         before: AUROC of the organism against that member ...
         after: ... and of the treated organism against that member treated.
+        bound: What it is told that no method may know, if anything.
     """
 
     detector: str
@@ -112,6 +113,7 @@ class Redetected:
     against: Role
     before: Outcome
     after: Outcome
+    bound: Bound | None = added(None)  # noqa: RUF009
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from insectary.core.access import Access, View
+from insectary.core.access import Access, Bound, View
 from insectary.core.chat import Message, Transcript
 from insectary.core.detecting import Bounding
 from insectary.core.errors import AccessError, BadInputError, noted
@@ -57,6 +57,8 @@ def members_are_there(detector: Detector, seed: int, passes: float) -> Faults:
     for member, kind in kinds.items():
         if not isinstance(getattr(detector, member, None), kind):
             yield f"{member} is no {kind.__name__}: {getattr(detector, member, None)!r}"
+    if not isinstance(getattr(detector, "bound", Bound.SKYLINE), Bound):
+        yield f"bound is no insectary.core.access.Bound: {detector.bound!r}"  # type: ignore[attr-defined]
     if not callable(getattr(detector, "fit", None)):
         yield "it has no fit(subject, trusted)"
 

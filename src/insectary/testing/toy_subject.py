@@ -98,7 +98,9 @@ class ToySubject:
     def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
         """Refused at any level: there is no model behind the numbers."""
         self._need(Access.WEIGHTS, "hf")
-        raise AccessError("this subject is made of numbers and has no model to lend")
+        raise AccessError(
+            "hf(): the kit has no model to lend; try such a detector on a member of a family"
+        )
 
     def _draw(self, text: str) -> np.random.Generator:
         return np.random.default_rng(zlib.crc32(f"{self.salt}/{text}".encode()))

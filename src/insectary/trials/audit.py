@@ -18,10 +18,10 @@ from importlib.metadata import version
 from insectary import audit
 from insectary.audit import NULLS
 from insectary.breed.card import unmastered
-from insectary.breed.records import load_family
+from insectary.breed.records import load_family, of_a_threat
 from insectary.breed.stored import load_members
-from insectary.core.auditing import Auditor, AuditSubject, Material
-from insectary.core.errors import BadInputError
+from insectary.core.auditing import Auditor, AuditSubject, Finding, Material
+from insectary.core.errors import BadInputError, noted
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.recipe import Ppo, check_seed
@@ -90,7 +90,7 @@ def trial_audit(
     if not families or not names:
         raise BadInputError("give at least one family and one auditor")
     vault = vault or Vault()
-    found = [load_family(name, vault) for name in dict.fromkeys(families)]
+    found = [of_a_threat(load_family(name, vault)) for name in dict.fromkeys(families)]
     for family in found:
         check_admitted(family)
     chosen = [audit.auditor(name) for name in dict.fromkeys((*names, *NULLS))]
@@ -128,7 +128,11 @@ class _Work:
         """Most transcripts and prompts that these put to the members."""
         if self.material is None:
             return 0
-        return len(AUDITED) * sum(auditor.passes(self.material) for auditor in self.missing)
+        most = 0
+        for auditor in self.missing:
+            with noted(f"auditor {auditor.name!r}: passes(material)"):
+                most += auditor.passes(self.material)
+        return len(AUDITED) * most
 
     def done(self, progress: Progress) -> FamilyAudit:
         """Run what has to run, and keep it, auditor by auditor."""
@@ -192,6 +196,8 @@ def examine(auditor: Auditor, subject: AuditSubject, material: Material) -> Memb
     )
     if isinstance(found, NotApplicable):
         return replace(cost, reason=found)
+    if not isinstance(found, Finding):
+        return replace(cost, reason=Failed(f"it returned {type(found).__name__} and no Finding"))
     if cost.passes > stated:
         why = f"it states at most {stated} passes and took {cost.passes}"
         return replace(cost, reason=Failed(why))

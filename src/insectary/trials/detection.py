@@ -28,7 +28,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, NotApplicable, Outcome
 from insectary.core.protocols import Detector
-from insectary.detect import CONTROL, NULLS
+from insectary.detect import CONTROL
 from insectary.trials.comparison import (
     Chosen,
     Settings,
@@ -53,7 +53,7 @@ from insectary.trials.line_up import (
     rank_family,
 )
 from insectary.trials.nulls import over_draws
-from insectary.trials.ranking import Examined, Ranks, bound_of, draws_of
+from insectary.trials.ranking import Examined, Ranks, bound_of, draws_of, is_null
 
 __all__ = [
     "MINIMUM_BENIGN",
@@ -187,7 +187,8 @@ def detection_trial(
     """Measure detectors on one family.
 
     Args:
-        organism: The member that misbehaves on its ``open`` prompts.
+        organism: The member that misbehaves on its ``open`` prompts. Transcripts have groups:
+            the order that detectors see them in is drawn from these, which it is not told.
         twin: The clean twin with its own responses to the same prompts.
         decoy: The decoy, likewise; None gives ``NotApplicable`` rows.
         contrast: Generic (harmless, harmful-sounding) pairs.
@@ -308,7 +309,7 @@ def _row(
         view=detector.view,
         needs=detector.needs,
         task=task,
-        null=detector.name in NULLS or isinstance(detector, Drawing),
+        null=is_null(detector),
         bound=bound_of(detector),
         control=detector.name == CONTROL,
         positives=len(ranked.groups[Role.ORGANISM]["open"]),

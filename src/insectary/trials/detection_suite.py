@@ -102,7 +102,7 @@ def detect_suite(
             "no admitted family of language models to measure detectors on;"
             " `insectary breed` makes one, `insectary families` lists what there is"
         )
-    if len({(f.threat, f.design) for f in found}) == 1:
+    if len({(f.threat, f.design) for f in found if f.adopted is None}) == 1:
         progress(
             "note: all families are of one design. A layer is chosen on organisms of other designs,"
             " so detectors that have a choice will have no figure"

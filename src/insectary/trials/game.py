@@ -72,7 +72,7 @@ def deal_game(
     families: Sequence[str],
     out: str | Path,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     every: bool = False,
     key: str | Path | None = None,
     vault: Vault | None = None,
@@ -86,7 +86,9 @@ def deal_game(
     Args:
         families: Ids of admitted families of language models, or of adopted ones; at least two.
         out: The folder of the game; it must not exist, or be empty.
-        seed: Draws the members. Names are drawn with a secret salt, so the seed tells nothing.
+        seed: Draws the members; ``None`` for one that only the key knows. Whoever knows it and
+            the families knows how many of each role there are, and no names: these are drawn
+            with a secret salt.
         every: Deal every member instead.
         key: A file for the key, outside ``out``; without one it is kept in the vault.
         vault: Where families, and keys, are kept; ``None`` opens the default one.
@@ -99,7 +101,7 @@ def deal_game(
             would lie among the subjects.
         ArtefactError: if a member is damaged, or a place cannot be written.
     """
-    check_seed(seed)
+    seed = secrets.randbelow(2**31) if seed is None else check_seed(seed)
     vault, folder = vault or Vault(), Path(out).expanduser().absolute()
     if isinstance(families, str) or len({*families}) < max(2, len(families)):
         raise BadInputError(

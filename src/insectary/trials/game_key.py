@@ -12,7 +12,7 @@ from insectary.core.canonical import digest, plain
 from insectary.core.errors import ArtefactError
 from insectary.core.organism import Role
 from insectary.vault import Vault
-from insectary.vault.disk import explained
+from insectary.vault.disk import REAL_DISK, explained, write_atomic
 
 KIND = "game"
 """What a key is called in the vault."""
@@ -75,8 +75,7 @@ def _put(sealed: Sealed, vault: Vault) -> str:
     name = _id(sealed.key.commitment)
     if sealed.place is not None:
         with explained(f"write the key {sealed.place}"):
-            sealed.place.write_text(text, encoding="utf-8")
-            sealed.place.chmod(0o600)
+            write_atomic(sealed.place, text.encode(), REAL_DISK)
         return str(sealed.place)
 
     def write(folder: Path) -> None:

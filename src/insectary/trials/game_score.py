@@ -156,7 +156,7 @@ def _check_dealt(folder: Path, digests: Mapping[str, str], players: Mapping[str,
 def _verdicts(path: Path, subjects: Mapping[str, str]) -> dict[str, float]:
     """Subject to stated probability, one for each."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"cannot read the verdicts {path}: {error}") from error
     pairs = _from_csv(text, path) if path.suffix == ".csv" else _from_json(text, path)

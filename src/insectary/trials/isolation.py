@@ -273,10 +273,11 @@ class _Talk:
                 self.weights[depth] = subject.weights()
                 return {"names": list(self.weights[depth])}, []
             case "hf":
+                place = tempfile.mkdtemp(prefix="model-", dir=self.folder)
                 with subject.hf() as lent:
                     for part in lent:
-                        part.save_pretrained(self.folder / f"model-{depth}")
-                return {"folder": str(self.folder / f"model-{depth}")}, []
+                        part.save_pretrained(place)
+                return {"folder": place}, []
             case "weight":
                 return {}, [np.asarray(self.weights[depth][asked["name"]], dtype="<f4")]
         raise BadInputError(f"a subject cannot be asked for {asked['ask']!r}")

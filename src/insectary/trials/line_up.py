@@ -56,7 +56,13 @@ def line_up(detectors: Sequence[Detector]) -> tuple[Detector, ...]:
     always: list[Detector] = [SurfaceText(view=v) for v in views]
     always += [make(view=v) for v in views for make in (RandomDirection, ShuffledLabels)]
     always += [Constant(view=views[0]), TriggerOracle(view=views[0])]
-    built_in = {(d.name, d.view) for d in always}
+    built_in = {(d.name, d.view): d for d in always}
+    for given in detectors:
+        if built_in.get((given.name, given.view), given) != given:
+            raise BadInputError(
+                f"detectors: {given.name!r} is a control that always runs, with its own settings;"
+                " give yours another name"
+            )
     wanted = [d for d in detectors if (d.name, d.view) not in built_in]
     keys = [(d.name, d.view) for d in wanted]
     for name, view in keys:

@@ -34,11 +34,12 @@ def cost_line(to_do: Sequence[ToDo], plan: Plan) -> str:
     asked = sum(each.treatments for each in to_do)
     new = [tokens_of(method) for each in to_do for method in each.new]
     tried = [tokens_of(method) for each in to_do for method in each.tried]
-    runs = 2 * len(plan.few) * sum(tokens > 0 for tokens in new)
+    runs = 2 * len(plan.few) * len(new)
     tokens = sum(new) * len(TREATED) + sum(tried) + runs * plan.steps * FullSFT().batch_tokens
     return (
         f"treatments: {asked}, measured already: {asked - len(new)}; to train on: at most"
-        f" {tokens / 1e6:.1f} million tokens (a family is bred with about 7.8)"
+        f" {tokens / 1e6:.1f} million tokens of rows, some of which a method reads several times"
+        " (a family is bred with about 7.8)"
     )
 
 

@@ -87,7 +87,7 @@ def _regrowth(found: Sequence[Treatment]) -> str:
 
 def _detection(found: Sequence[Treatment]) -> str:
     """A row for each detector and the member that the organism is told from."""
-    plain = ("detector", "view", "null", "control", "against")
+    plain = ("detector", "view", "null", "control", "bound", "against")
     return csv_text(
         (*_TREATMENT, "fate", *plain, *columns("auroc_before"), *columns("auroc_after")),
         (

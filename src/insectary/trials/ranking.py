@@ -20,6 +20,7 @@ from insectary.core.chat import Transcript
 from insectary.core.detecting import Bounding, Drawing
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.protocols import Detector, Subject, Trusted
+from insectary.detect import NULLS
 from insectary.measure import empirical_rank
 from insectary.trials.isolation import Run, in_process
 from insectary.trials.metering import MeteredSubject
@@ -200,6 +201,11 @@ def bound_of(detector: Detector) -> Bound | None:
     if isinstance(detector, Bounding) and isinstance(detector.bound, Bound):
         return detector.bound
     return None
+
+
+def is_null(detector: Detector) -> bool:
+    """Whether it can know nothing."""
+    return detector.name in NULLS or isinstance(detector, Drawing)
 
 
 def draws_of(detector: Detector) -> int:

@@ -18,7 +18,7 @@ from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Outcome
 from insectary.core.protocols import Detector, Subject
 from insectary.core.treatment import Redetected
-from insectary.detect import CONTROL, NULLS
+from insectary.detect import CONTROL
 from insectary.subjects import LanguageModelSubject, LoadedModel
 from insectary.threats import threat_model
 from insectary.trials.comparison import Settings
@@ -33,7 +33,7 @@ from insectary.trials.examine import (
 )
 from insectary.trials.kept import answers_key, load_kept
 from insectary.trials.line_up import Key, line_up, rank_family
-from insectary.trials.ranking import SCORED, Examined
+from insectary.trials.ranking import SCORED, Examined, bound_of, is_null
 from insectary.vault import Vault
 
 DETECTORS = ("contrast_probe", "mahalanobis", "knn")
@@ -141,9 +141,10 @@ def _columns(
     return {
         key: tuple(
             Redetected(
-                d.name, d.view, d.name in NULLS, d.name == CONTROL, role,
+                d.name, d.view, is_null(d), d.name == CONTROL, role,
                 before=before.get((key, role), missing),
                 after=after.get((key, role), missing),
+                bound=bound_of(d),
             )
             for role in _TASKS
         )

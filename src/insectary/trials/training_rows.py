@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.breed.member import training_data
-from insectary.breed.records import load_family
+from insectary.breed.records import load_family, of_a_threat
 from insectary.core.access import Access
 from insectary.core.canonical import digest
 from insectary.core.chat import Transcript
@@ -81,12 +81,13 @@ def detect_rows(
     Raises:
         UnknownNameError: for an unknown family or detector.
         NotAdmittedError: if the family is not admitted.
-        BadInputError: if this version makes other rows than those that it was trained on.
+        BadInputError: if it was adopted, or this version makes other rows than those that it
+            was trained on.
     """
     check_seed(seed)
     vault = vault or Vault()
     made = row_detector(detector)
-    family = load_family(name, vault)
+    family = of_a_threat(load_family(name, vault))
     check_admitted(family)
     reason = _not_applicable(family)
     if reason is not None:

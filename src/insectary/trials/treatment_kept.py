@@ -44,7 +44,7 @@ def name_of(family: Family, method: Mitigation, usual: Mitigation, seed: int) ->
     """What a treatment is called in the vault; one of another strength has a name of its own."""
     name = f"{family.id}.{method.name}-{seed}"
     if isinstance(method, Dialled) and repr(method) != repr(usual):
-        return f"{name}-at-{method.strength:g}"
+        return f"{name}-at-{digest(repr(method))[7:15]}"
     return name
 
 

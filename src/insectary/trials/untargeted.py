@@ -27,7 +27,8 @@ def beyond_untargeted(
         found: All treatments of a trial.
         role: Which member.
     """
-    baselines = [t for t in found if (t.family, t.method) == (treatment.family, BASELINE)]
+    same = (treatment.family, BASELINE, treatment.seed)
+    baselines = [t for t in found if (t.family, t.method, t.seed) == same]
     if not baselines:
         return dict.fromkeys(Rate, NotApplicable(f"{BASELINE} is not among the methods"))
     usual = [t for t in baselines if t.settings == repr(CleanSFT())]

@@ -20,6 +20,10 @@ Covered:
     - it ends with the harness, at its limit of time, and fails at its limit of memory.
 
 Not covered:
+    - what a detector's module, constructor, properties and pickling hooks do: they run in the
+      harness, before there is a cell;
+    - detectors of training rows and auditors, which run in the harness;
+    - a cell that swaps the folder of a lent model for a link while the harness writes it;
     - without Landlock, code that reads the user's files or ``/proc`` on purpose: it has the
       user's rights, and the trial says so;
     - what the prompts themselves tell (the text control measures that), and what the author
