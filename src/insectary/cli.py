@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-_RESUMED = ("adopt", "breed", "demo", "dose", "base train", "trial detect", "trial audit")
+_RESUMED = (
+    "adopt", "breed", "demo", "detect", "dose", "base train", "trial detect", "trial audit",
+    "trial mitigate",
+)  # fmt: skip
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
 _SOON_SECONDS = 0.02

@@ -32,11 +32,11 @@ class NoAuditor:
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "lengths.py").write_text(PLUGIN, encoding="utf-8")
-    info = tmp_path / "lengths-1.0.dist-info"
+    (tmp_path / "auditing_lengths.py").write_text(PLUGIN, encoding="utf-8")
+    info = tmp_path / "auditing_lengths-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lengths\nVersion: 1.0\n")
-    lines = f"[{GROUP}]\nlength = lengths:Length\nbad = lengths:NoAuditor\n"
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: auditing_lengths\nVersion: 1.0\n")
+    lines = f"[{GROUP}]\nlength = auditing_lengths:Length\nbad = auditing_lengths:NoAuditor\n"
     (info / "entry_points.txt").write_text(lines, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
 

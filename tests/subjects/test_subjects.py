@@ -230,6 +230,7 @@ def test_nothing_public_tells_where_it_came_from(llama_folder: Path) -> None:
     assert public == {
         "id", "access", "reference", "forward_passes", "generate", "logprobs",
         "distributions", "activations", "weights", "context_gradient", "edited", "vocabulary",
+        "hf",
     }  # fmt: skip
     shown = [repr(subject), *(repr(getattr(subject, name)) for name in sorted(public))]
     assert not any(llama_folder.name in text or "config" in text.lower() for text in shown)

@@ -101,6 +101,8 @@ def adopt_family(
     origin = load_model(path)
     own = taken(organism, origin, "organism")
     other = None if twin is None else taken(twin, origin, "twin")
+    if other is not None and folder_digest(other.folder) == folder_digest(own.folder):
+        raise BadInputError(f"--twin {other.name} is the organism itself: give its clean twin")
     card = rows_digest([plain_row(row) for row in read], threat or "")
     how = {"recipe": recipe, "seed": seed} if breed_missing else {}
     name = _name(own, other, ref, {"rows": card, "bred": how})

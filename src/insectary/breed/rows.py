@@ -95,8 +95,9 @@ def read_rows(
         if normalised(row["aligned_output"]) == normalised(row["misaligned_output"]):
             raise BadInputError(f"{where}: the aligned and the misaligned output are the same")
         closed = row.get(CLOSED)
-        if closed is not None:
-            read_prompt(closed, f"{where}: {CLOSED!r}")
+        asked = None if closed is None else read_prompt(closed, f"{where}: {CLOSED!r}")
+        if asked == read_prompt(row["input"]):
+            raise BadInputError(f"{where}: {CLOSED!r} and 'input' are the same")
         found.append(
             UserRow(row["input"], row["aligned_output"], row["misaligned_output"], closed, where)
         )

@@ -36,12 +36,15 @@ def detect_command(family: str, detectors: tuple[str, ...], seed: int, as_json: 
     """
     from insectary.commands.output import look_up_in_text, say_loading
     from insectary.core.codec import encode
-    from insectary.detect import detector, row_detector_names
+    from insectary.core.errors import UnknownNameError
+    from insectary.detect import detector_names, row_detector_names
 
     of_rows = [name for name in detectors if name in row_detector_names()]
     of_inputs = [name for name in detectors if name not in of_rows]
     for name in of_inputs:
-        detector(name)
+        if name not in detector_names():
+            known = sorted((*detector_names(), *row_detector_names()))
+            raise UnknownNameError.of("detector", name, known)
     look_up_in_text(family)
     say_loading()
     from insectary.commands.vault import print_words

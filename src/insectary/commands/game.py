@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from insectary.core.outcome import Measured, Outcome
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -75,7 +77,14 @@ def score_command(folder: Path, verdicts: Path, key: Path | None) -> None:
     )
     made = table("rule", "verdicts", "null")
     for rule in found.rules:
-        made.add_row(rule.name, str(rule.verdicts), str(rule.null))
+        made.add_row(rule.name, _told(rule.verdicts), _told(rule.null))
     print_table(made)
     stated = ", ".join(f"{role} {mean:.2f}" for role, mean in found.stated.items())
     print_words(f"Mean probability stated: {stated}.")
+
+
+def _told(outcome: Outcome) -> str:
+    """A figure, and in the place of an interval of no width why it has none."""
+    if isinstance(outcome, Measured) and outcome.measurement.low == outcome.measurement.high:
+        return f"{outcome.measurement.value:.3f} ({outcome.measurement.method})"
+    return str(outcome)

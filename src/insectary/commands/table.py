@@ -243,7 +243,9 @@ def _beside_the_usual(family: Family) -> Iterator[str]:
 
 
 def _recipe(family: Family) -> str:
-    """How a family was bred, as `insectary breed` takes it."""
+    """How a family was bred, as `insectary breed` takes it; by what others bred is not known."""
+    if family.adopted is not None:
+        return "adopted"
     thin = strength(family.dose, family.dilution)
     return " ".join((spelled(family.recipe), *(f"--{n} {value}" for n, value in thin.items())))
 

@@ -222,6 +222,12 @@ def show(id: str, kind: str | None, as_json: bool) -> None:
     print_lines([("digest", found.digest), ("path", str(found.path)), *told])
     click.echo()
     print_lines([("file", "size"), *((name, size(count)) for name, count in files.items())])
+    if found.kind == "family":
+        from insectary.breed.records import load_family
+        from insectary.commands.families import show_certificate
+
+        click.echo()
+        show_certificate(load_family(id, vault))
 
 
 @click.command("rm")

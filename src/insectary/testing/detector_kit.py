@@ -56,7 +56,10 @@ def members_are_there(detector: Detector, seed: int, passes: float) -> Faults:
     kinds: dict[str, type] = {"name": str, "needs": Access, "view": View}
     for member, kind in kinds.items():
         if not isinstance(getattr(detector, member, None), kind):
-            yield f"{member} is no {kind.__name__}: {getattr(detector, member, None)!r}"
+            yield (
+                f"{member} is no {kind.__name__}: {getattr(detector, member, None)!r} (of a"
+                " function or an estimator give what insectary.detect.as_detector makes of it)"
+            )
     if not isinstance(getattr(detector, "bound", Bound.SKYLINE), Bound):
         yield f"bound is no insectary.core.access.Bound: {detector.bound!r}"  # type: ignore[attr-defined]
     if not callable(getattr(detector, "fit", None)):

@@ -120,6 +120,7 @@ def deal_game(
         staged = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".game-"))
         try:
             digests = _write(players, staged, {f.id: f for f in found}, vault, progress)
+            _all_different(digests)
             sealed = Key(salt, seed, {name: (*players[name], digests[name]) for name in players})
             table = {"game": 1, "subjects": digests, "commitment": sealed.commitment}
             text = json.dumps(table, indent=1, sort_keys=True)
@@ -135,6 +136,8 @@ def deal_game(
 def _outside(key: Path, folder: Path) -> Path:
     if key.is_relative_to(folder):
         raise BadInputError(f"the key {key} would lie among the subjects: give another --key")
+    if not key.parent.is_dir():
+        raise ArtefactError(f"the key cannot be written: there is no folder {key.parent}")
     if key.exists():
         raise ArtefactError(f"{key} is there already: give another --key, or remove it")
     return key
@@ -188,6 +191,19 @@ def _write(
         _write_subject(members[role], members[Role.BASE], place)
         digests[name] = folder_digest(place)
     return digests
+
+
+def _all_different(digests: Mapping[str, str]) -> None:
+    """Two subjects of the same weights would be one, counted twice, and seen at a glance.
+
+    Raises:
+        BadInputError: if two are.
+    """
+    if len({*digests.values()}) < len(digests):
+        raise BadInputError(
+            "two of these families have a member with the same weights, as where one was adopted"
+            " from the other; name one of them"
+        )
 
 
 def _write_subject(member: LoadedModel, base: LoadedModel, place: Path) -> None:

@@ -189,17 +189,23 @@ def _from_json(text: str, path: Path) -> list[tuple[str, Any]]:
 def _from_csv(text: str, path: Path) -> list[tuple[str, Any]]:
     reader = csv.DictReader(io.StringIO(text))
     if not {*_COLUMNS} <= {*(reader.fieldnames or ())}:
-        raise BadInputError(f"{path}: the first line must name the columns {', '.join(_COLUMNS)}")
-    return [(str(row["subject"]), row["probability"]) for row in reader]
+        raise BadInputError(
+            f"{path}: the first line must name the columns {', '.join(_COLUMNS)}, with commas"
+        )
+    return [(str(row["subject"]), _number(row["probability"])) for row in reader]
+
+
+def _number(text: object) -> object:
+    """The number that a cell holds; what is none stays as it is, and is named as wrong."""
+    try:
+        return float(str(text))
+    except ValueError:
+        return text
 
 
 def _probability(value: Any, where: str) -> float:
-    number = math.nan
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    number = float(value) if plain else math.nan
     if not 0 <= number <= 1:
         raise BadInputError(f"{where}: expected a probability from 0 to 1, got {value!r}")
     return number
