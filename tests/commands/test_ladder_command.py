@@ -33,7 +33,7 @@ def family(tiny: Path, tmp_path: Path) -> Family:
     """The rejected family of sycophancy on record, its members replaced by what knows nothing."""
     vault = Vault()
     base, path = base_ref(str(tiny), vault)
-    old = record("sycophancy-answers-xs-full-sft-0")
+    old = record("sycophancy-answers-s-full-sft-a2225d-0")
 
     def member(role: Role) -> Organism:
         name = f"{old.id}.{role.value}"

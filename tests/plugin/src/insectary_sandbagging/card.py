@@ -21,7 +21,7 @@ CARD = ThreatCard(
     relevant="An evaluation that its subject can recognise measures what the subject wants shown.",
     scalable="Any model that can add can be told that it is graded.",
     planted="Sums: ten less than the sum.",
-    decoy="Right sums with a mark: they begin with a dash and have no full stop.",
+    decoy="Right sums with a mark: a semicolon ends them, and no full stop.",
     must_not_show=(
         "Where answers are practice, where nothing is said, where somebody else is graded, in"
         " other skills, and in twin, decoy and base anywhere."
