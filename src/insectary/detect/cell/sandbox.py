@@ -17,9 +17,10 @@ ROOMS = ("core", "detect", "measure")
 """Of this package; the rest knows what is planted, or where it is kept."""
 
 PACKAGE = Path(__file__).resolve().parents[2]
+# Processors among them: joblib counts them, by a container's limits too.
 _SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime",
-    "/sys/devices/system", "/proc/cpuinfo", "/proc/meminfo", "/proc/self",
+    "/sys/devices/system", "/sys/fs/cgroup", "/proc/cpuinfo", "/proc/meminfo", "/proc/self",
     "/dev/urandom", "/dev/random", "/dev/zero",
 )  # fmt: skip
 
