@@ -306,3 +306,22 @@ def test_the_mitigation_table_is_what_was_measured() -> None:
         design = found.family.split("-")[2]
         cells = (design, found.method, f"*{fate}*", *rates, skills, back)
         assert f"| {' | '.join(cells)} |" in page
+
+
+def test_the_audit_table_is_what_was_measured() -> None:
+    page = (ROOT / "docs" / "verdicts.md").read_text()
+    with (ROOT / "runs" / "audit" / "auditors.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["auditor"] != "base_rate"]
+    assert len(rows) == 6
+
+    def told(row: dict[str, str], name: str, sign: str = "") -> str:
+        value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+        return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+    for row in rows:
+        null = " (null)" if row["null"] == "True" else ""
+        cells = (
+            f"`{row['auditor']}`{null}", told(row, "auroc_twin"), told(row, "auroc_decoy"),
+            f"{row['above']} : {row['below']}", told(row, "gain", "+"),
+        )  # fmt: skip
+        assert f"| {' | '.join(cells)} |" in page
