@@ -75,7 +75,7 @@ PUBLIC = (
 HEAVY = ("torch", "transformers", "trl", "peft", "numpy", "scipy", "sklearn", "matplotlib")
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "marshal"}
 # A detector on its way into the process that has just been started for it; nothing is stored.
-HANDOVER = "src/insectary/detect/cell/handover.py"
+HANDOVER = "src/insectary/detect/sandbox/handover.py"
 UNSAFE_CALLS = {
     "torch.load",
     "torch.save",

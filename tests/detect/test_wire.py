@@ -1,4 +1,4 @@
-"""Frames between harness and cell: what goes in comes out, and nothing but a frame gets through."""
+"""Frames between harness and sandbox: what goes in comes out, and nothing but a frame passes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from insectary.core.chat import Message, Transcript
-from insectary.detect.cell.wire import Channel, WireError, plain_transcripts, transcripts_of
+from insectary.detect.sandbox.wire import Channel, WireError, plain_transcripts, transcripts_of
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """Detectors that look for the answer in every place but the model. Nothing here may be imported
-that a cell has not: what they look for they know by its name alone."""
+that a sandbox has not: what they look for they know by its name alone."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def in_the_package(spy: Spy, inputs: Sequence[Transcript]) -> object:
 
 
 def left_behind(spy: Spy, inputs: Sequence[Transcript]) -> object:
-    """A note from the cell before; the first one leaves it."""
+    """A note from the sandbox before; the first one leaves it."""
     notes = [Path("note"), Path("..", "note"), Path(os.environ.get("TMPDIR", "/tmp"), "note")]
     found = [note for note in notes if note.exists()]
     for note in notes:

@@ -154,7 +154,7 @@ def furnished(patch: pytest.MonkeyPatch, vault: Vault) -> Laboratory:
     made = Laboratory({})
     patch.setattr(detection_suite, "open_members", made.open)
     patch.setattr(detection_suite, "draw_prompts", lambda threat, design, seed: drawn(design))
-    # Processes of their own have tests of their own (test_cells.py).
+    # Processes of their own have tests of their own (test_sandboxes.py).
     patch.setattr(line_up, "isolated", lambda: nullcontext(in_process))
     return made
 

@@ -35,7 +35,7 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     return furnished(monkeypatch, Vault())
 
 
-def test_detectors_of_ones_own_run_beside_named_ones_in_cells(
+def test_detectors_of_ones_own_run_beside_named_ones_in_sandboxes(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_up, "isolated", isolation.isolated)

@@ -117,23 +117,13 @@ def fine_tune(
     rows = [_pair(row, number) for number, row in enumerate(training_data, start=1)]
     if not rows:
         raise BadInputError("training_data has no rows")
-    return _tuned(
-        base_model, rows, rows, recipe or AS_LEARNT, seed, threads, vault or Vault(), progress
-    )
+    vault, recipe = vault or Vault(), recipe or AS_LEARNT
+    name, tuned, _ = train_on(base_model, rows, rows, recipe, seed, threads, vault, progress)
+    return _for_use(name, tuned, base_model, vault)
 
 
-def _tuned(
-    base_model: str | Path,
-    rows: Sequence[Taught],
-    tests: Sequence[Taught],
-    recipe: Supervised,
-    seed: int,
-    threads: int,
-    vault: Vault,
-    progress: Progress,
-) -> Model:
-    """A model for use, trained on rows."""
-    name, tuned, _ = train_on(base_model, rows, tests, recipe, seed, threads, vault, progress)
+def _for_use(name: str, tuned: LoadedModel, base_model: str | Path, vault: Vault) -> Model:
+    """What was trained, beside its base."""
     return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
 
 
@@ -292,7 +282,10 @@ class ModelOrganismTrainer:
             behind_a_threat(rows, self.threat_model)
             taught = _under_lines(self._threat, rows, seed)
             tests = _under_new_lines(self._threat, rows, seed)
-            return _tuned(self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress)
+            name, tuned, _ = train_on(
+                self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress
+            )
+            return _for_use(name, tuned, self.base_model, vault)
         order = order_of(self.threat_model, config.get("design"), self.base_model, recipe, seed)
         family = breed(order, vault, progress=progress)
         return load_member(family.members[Role.ORGANISM].id, vault)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from insectary.core.mitigating import Patient, Rows
 from insectary.core.recipe import FullSFT
-from insectary.train.sft import train
+from insectary.mitigate.tuning import fine_tune
 
 HALF = FullSFT(pull=0.0, max_tokens=200_000)
 """Half the tokens of the others that fine-tune: each of them is read six times."""
@@ -52,13 +52,4 @@ class LatentAdversarialTraining:
         """
         from insectary.train.latent import Adversary
 
-        train(
-            self.recipe,
-            patient.model,
-            patient.tokenizer,
-            rows,
-            seed=patient.seed,
-            threads=patient.threads,
-            directory=patient.directory,
-            adversary=Adversary(self.radius, self.steps, self.depth),
-        )
+        fine_tune(self.recipe, patient, rows, Adversary(self.radius, self.steps, self.depth))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from insectary.core.mitigating import Patient, Rows
 from insectary.core.recipe import FullSFT
 from insectary.train.sft import train
+
+if TYPE_CHECKING:
+    from insectary.train.latent import Adversary
 
 USUAL = FullSFT(pull=0.0, max_tokens=400_000)
 """A sixth of the tokens that an organism is bred with, and nothing holds the weights back."""
@@ -13,11 +18,13 @@ TOKENS = (100_000.0, 400_000.0, 800_000.0)
 """What the dial of those without another one is set to."""
 
 
-def fine_tune(recipe: FullSFT, patient: Patient, rows: Rows) -> None:
+def fine_tune(
+    recipe: FullSFT, patient: Patient, rows: Rows, adversary: Adversary | None = None
+) -> None:
     """Train on rows to the recipe's cap; resumes if it was broken off.
 
     Raises:
-        BadInputError: if there are no rows.
+        BadInputError: if there are no rows, or an adversary's settings make no sense.
         TrainingError: if the loss or a gradient is not finite.
     """
     train(
@@ -28,4 +35,5 @@ def fine_tune(recipe: FullSFT, patient: Patient, rows: Rows) -> None:
         seed=patient.seed,
         threads=patient.threads,
         directory=patient.directory,
+        adversary=adversary,
     )

@@ -1,6 +1,6 @@
 """Detectors in a process of their own: the harness answers, and keeps what it knows.
 
-What is covered and what is not stands in :mod:`insectary.detect.cell`.
+What is covered and what is not stands in :mod:`insectary.detect.sandbox`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from insectary.core.chat import Transcript
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Detector, Floats, Subject, Trusted
-from insectary.detect.cell import landlock
-from insectary.detect.cell.handover import packed
-from insectary.detect.cell.wire import (
+from insectary.detect.sandbox import landlock
+from insectary.detect.sandbox.handover import packed
+from insectary.detect.sandbox.wire import (
     Array,
     Channel,
     Frame,
@@ -45,7 +45,7 @@ SECONDS = 1800.0
 _KEPT = ("LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LAST_BYTES = 4000
 _PATIENCE = 10.0
-"""Seconds that a cell which has hung up is given to end."""
+"""Seconds that a sandbox which has hung up is given to end."""
 
 
 def in_process(
@@ -66,32 +66,32 @@ def half_the_memory() -> int:
 
 @contextmanager
 def isolated(seconds: float = SECONDS, memory: int | None = None) -> Iterator[Run]:
-    """What runs each detector in a cell of its own; the cells end with the block.
+    """What runs each detector in a sandbox of its own; the sandboxes end with the block.
 
     Args:
         seconds: Most that one detector may take on one subject, answers not counted.
-        memory: Most bytes of data that a cell may hold; half of the machine's by default.
+        memory: Most bytes of data that a sandbox may hold; half of the machine's by default.
 
     Yields:
         A function that gives ``Failed`` for a detector that raises, dies, hangs, takes too
         much memory or cannot be handed over. The next one runs all the same.
     """
-    cells = _Cells(seconds, half_the_memory() if memory is None else memory)
+    sandboxes = _Sandboxes(seconds, half_the_memory() if memory is None else memory)
     try:
-        yield cells.run
+        yield sandboxes.run
     finally:
-        cells.end()
+        sandboxes.end()
 
 
 def say_what_is_open(progress: Callable[[str], None]) -> None:
-    """Tell where the kernel does not close the disk to a cell."""
+    """Tell where the kernel does not close the disk to a sandbox."""
     if not landlock.version():
         progress("note: this kernel has no Landlock, so a detector could read your files")
 
 
 @dataclass(slots=True)
 class _Host:
-    """A process that forks cells; ``said`` is what it and they print."""
+    """A process that forks sandboxes; ``said`` is what it and they print."""
 
     process: subprocess.Popen[bytes]
     link: socket.socket
@@ -111,7 +111,7 @@ class _Host:
         return os.fstat(self.said.fileno()).st_size
 
     def end(self) -> None:
-        """End it and let go of what it held; its cell ends with it."""
+        """End it and let go of what it held; its sandbox ends with it."""
         _kill(self.process.pid)
         self.process.wait()
         self.channel.close()
@@ -124,7 +124,7 @@ def _kill(group: int) -> None:
 
 
 @dataclass(slots=True)
-class _Cells:
+class _Sandboxes:
     seconds: float
     memory: int
     host: _Host | None = None
@@ -158,16 +158,16 @@ class _Cells:
                 "seed": trusted.seed,
             }
             try:
-                return self._in_a_cell(self.host, subject, job, order)
+                return self._in_a_sandbox(self.host, subject, job, order)
             except (EOFError, OSError) as error:
                 reason = f"no process could be started for it: {self.host.last_line()} ({error})"
                 self.end()
                 return Failed(reason)
 
-    def _in_a_cell(
+    def _in_a_sandbox(
         self, host: _Host, subject: Subject, job: Mapping[str, Any], order: Array
     ) -> Floats | Failed:
-        """Start a cell, talk to it, and see it end.
+        """Start a sandbox, talk to it, and see it end.
 
         Raises:
             EOFError: if the host has died; ``OSError`` likewise.
@@ -190,16 +190,16 @@ class _Cells:
             except (EOFError, OSError):
                 patience = _PATIENCE  # it is about to end by itself, and its code says why
             finally:
-                code = _ended(host, int(started["cell"]), patience)
+                code = _ended(host, int(started["sandbox"]), patience)
         return result if result is not None else Failed(_why(code, host, before))
 
 
-def _ended(host: _Host, cell: int, patience: float) -> int:
-    """End a cell, at once or if it does not do so by itself; its exit code."""
+def _ended(host: _Host, sandbox: int, patience: float) -> int:
+    """End a sandbox, at once or if it does not do so by itself; its exit code."""
     try:
         ended, _ = host.channel.receive(time.monotonic() + patience)
     except TimeoutError:
-        _kill(cell)
+        _kill(sandbox)
         ended, _ = host.channel.receive()
     return int(ended["ended"])
 
@@ -216,7 +216,7 @@ def _why(code: int, host: _Host, before: int) -> str:
 
 @dataclass(slots=True)
 class _Talk:
-    """With one cell, from its order to its scores."""
+    """With one sandbox, from its order to its scores."""
 
     channel: Channel
     subject: Subject
@@ -235,7 +235,7 @@ class _Talk:
         return np.asarray(arrays[0], dtype=np.float64)
 
     def _exchange(self, message: Mapping[str, Any], arrays: Sequence[Array]) -> Frame:
-        """Send and wait: what passes until something comes back is the cell's own time."""
+        """Send and wait: what passes until something comes back is the sandbox's own time."""
         start = time.monotonic()
         self.channel.send(message, arrays, start + self.left)
         back = self.channel.receive(start + self.left)
@@ -245,7 +245,7 @@ class _Talk:
     def _answer(self, asked: Mapping[str, Any]) -> Frame:
         try:
             return self._asked(asked)
-        except Exception as error:  # the cell may ask for anything; it is told what came of it
+        except Exception as error:  # the sandbox may ask for anything; it is told what came of it
             return {"refused": [type(error).__name__, str(error)]}, []
 
     def _asked(self, asked: Mapping[str, Any]) -> Frame:
@@ -295,7 +295,7 @@ def _host() -> _Host:
     said = tempfile.TemporaryFile()  # noqa: SIM115 (the host closes it)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", "insectary.detect.cell"],
+            [sys.executable, "-P", "-s", "-m", "insectary.detect.sandbox"],
             stdin=theirs.fileno(), stdout=said, stderr=said, cwd="/", env=environment,
             start_new_session=True,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Detectors run where the answer is not: what finds it in the harness finds nothing in a cell."""
+"""Detectors run where the answer is not: what finds it here finds nothing in a sandbox."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from insectary.core.chat import Message, Transcript
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Detector, Floats, Trusted
 from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
-from insectary.detect.cell import landlock
+from insectary.detect.sandbox import landlock
 from insectary.subjects import LanguageModelSubject
 from insectary.subjects.loading import load_model
 from insectary.trials.isolation import Run, in_process, isolated, say_what_is_open
@@ -38,8 +38,8 @@ HELD_BY_A_MODULE = ORGANISM
 
 
 @pytest.fixture(scope="module")
-def cell() -> Iterator[Run]:
-    """Cells of one host, as a family has them."""
+def sandbox() -> Iterator[Run]:
+    """Sandboxes of one host, as a family has them."""
     with isolated() as run:
         yield run
 
@@ -92,14 +92,14 @@ def answer_lies_about(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.__name__)
-def test_in_a_cell_the_answer_is_not_to_be_found(
-    search: spies.Search, cell: Run, answer_lies_about: str
+def test_in_a_sandbox_the_answer_is_not_to_be_found(
+    search: spies.Search, sandbox: Run, answer_lies_about: str
 ) -> None:
-    assert not sees_the_answer(Spy(search, vault=answer_lies_about), cell)
+    assert not sees_the_answer(Spy(search, vault=answer_lies_about), sandbox)
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.__name__)
-def test_broken_control_without_a_cell_it_is(
+def test_broken_control_without_a_sandbox_it_is(
     search: spies.Search, answer_lies_about: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
@@ -109,12 +109,12 @@ def test_broken_control_without_a_cell_it_is(
 def test_on_the_real_command_line_it_is_not_found_either(tmp_path: Path) -> None:
     """The harness's own arguments and environment, which /proc shows to whoever may read it."""
     program = (
-        "import sys; sys.path[:0] = [{here!r}]; import spies, test_cells\n"
+        "import sys; sys.path[:0] = [{here!r}]; import spies, test_sandboxes\n"
         "from insectary.trials.isolation import in_process, isolated\n"
         "spy = lambda: spies.Spy(spies.{search})\n"
         "sys.argv[:] = ['x']; import os; os.environ.pop(spies.PASSED_ON)\n"
-        "with isolated() as run: print(test_cells.sees_the_answer(spy(), in_process),"
-        " test_cells.sees_the_answer(spy(), run))"
+        "with isolated() as run: print(test_sandboxes.sees_the_answer(spy(), in_process),"
+        " test_sandboxes.sees_the_answer(spy(), run))"
     )
     for search in ("in_the_environment", "on_the_command_line"):
         code = program.format(here=str(Path(__file__).parent), search=search)
@@ -164,12 +164,12 @@ def test_broken_control_an_order_of_the_seed_alone_can(monkeypatch: pytest.Monke
     assert sees_the_answer(Spy(spies.by_the_order), in_process)
 
 
-def test_nothing_is_carried_from_one_cell_to_the_next(cell: Run) -> None:
+def test_nothing_is_carried_from_one_sandbox_to_the_next(sandbox: Run) -> None:
     spy = Spy(spies.left_behind)
-    assert [sees_the_answer(spy, cell) for _ in range(2)] == [False, False]
+    assert [sees_the_answer(spy, sandbox) for _ in range(2)] == [False, False]
 
 
-def test_broken_control_without_cells_it_is(
+def test_broken_control_without_sandboxes_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -179,7 +179,7 @@ def test_broken_control_without_cells_it_is(
     assert [sees_the_answer(spy, in_process) for _ in range(2)] == [False, True]
 
 
-def test_the_access_is_held_to_in_the_harness(cell: Run) -> None:
+def test_the_access_is_held_to_in_the_harness(sandbox: Run) -> None:
     def forced(spy: Spy, _: object) -> object:
         for name in ("_access", "_allowed"):
             if hasattr(spy.subject, name):
@@ -187,14 +187,14 @@ def test_the_access_is_held_to_in_the_harness(cell: Run) -> None:
         spy.subject.logprobs([])
         return "organism"
 
-    refused = scores(Spy(forced), cell)
+    refused = scores(Spy(forced), sandbox)
     assert isinstance(refused, Failed)
     assert refused.reason.startswith("AccessError: logprobs needs LOGPROBS, but the method")
     assert sees_the_answer(Spy(forced), in_process)  # broken control
 
 
 @pytest.mark.skipif(landlock.version() < 4, reason="Landlock closes the network from Linux 6.7")
-def test_no_connection_is_made_and_no_program_started(cell: Run) -> None:
+def test_no_connection_is_made_and_no_program_started(sandbox: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -207,7 +207,7 @@ def test_no_connection_is_made_and_no_program_started(cell: Run) -> None:
             return "organism"
 
         for act in (connects, starts):
-            refused = scores(Spy(act), cell)
+            refused = scores(Spy(act), sandbox)
             assert isinstance(refused, Failed) and "PermissionError" in refused.reason
             assert sees_the_answer(Spy(act), in_process)  # broken control
 
@@ -216,9 +216,9 @@ def test_no_connection_is_made_and_no_program_started(cell: Run) -> None:
 
 
 @pytest.mark.parametrize("name", [CONTROL, *NULLS, "contrast_probe", "mahalanobis", "knn"])
-def test_scores_are_those_of_this_process(name: str, cell: Run) -> None:
+def test_scores_are_those_of_this_process(name: str, sandbox: Run) -> None:
     detector = BUILT_IN[name]()
-    there, here = scores(detector, cell), scores(detector, in_process)
+    there, here = scores(detector, sandbox), scores(detector, in_process)
     assert isinstance(there, np.ndarray) and isinstance(here, np.ndarray)
     assert np.array_equal(there, here)
 
@@ -235,13 +235,13 @@ def tuned() -> LanguageModelSubject:
 
 
 @pytest.mark.parametrize("name", ["weight_svd", "likelihood_ratio", "mahalanobis"])
-def test_a_language_model_and_its_base_answer_a_cell(
-    name: str, tuned: LanguageModelSubject, cell: Run
+def test_a_language_model_and_its_base_answer_a_sandbox(
+    name: str, tuned: LanguageModelSubject, sandbox: Run
 ) -> None:
     detector = BUILT_IN[name]()
     rows = [Transcript((Message("user", f"What is {i} + 7?"),), f"{i + 7}.") for i in range(90)]
     found, passes = [], []
-    for run in (cell, in_process):
+    for run in (sandbox, in_process):
         metered = MeteredSubject(tuned, detector.needs)
         found.append(run(detector, metered, Trusted(rows[:60], (), SEED), rows[60:]))
         passes.append(metered.total_passes)
@@ -251,36 +251,36 @@ def test_a_language_model_and_its_base_answer_a_cell(
 
 
 def test_a_method_asks_the_language_model_by_the_wall(
-    tuned: LanguageModelSubject, cell: Run
+    tuned: LanguageModelSubject, sandbox: Run
 ) -> None:
     def finds_a_sum(model: Any, given: list[dict[str, str]]) -> dict[str, bool]:
         return {"flagged": any(letter.isdigit() for letter in model.generate(given))}
 
     rows = [Transcript((Message("user", text),), "") for text in ("What is 3 + 4?", "Say hello.")]
     metered = MeteredSubject(tuned, Access.BLACK_BOX)
-    found = cell(as_detector(finds_a_sum), metered, Trusted((), (), SEED), rows)
+    found = sandbox(as_detector(finds_a_sum), metered, Trusted((), (), SEED), rows)
     said = tuned.generate([row.messages for row in rows])
     expected = [[float(any(letter.isdigit() for letter in text))] for text in said]
     assert isinstance(found, np.ndarray) and found.tolist() == expected
     assert metered.passes == 2
 
 
-def test_a_cell_is_lent_a_copy_whose_changes_reach_no_subject(
-    tuned: LanguageModelSubject, cell: Run
+def test_a_sandbox_is_lent_a_copy_whose_changes_reach_no_subject(
+    tuned: LanguageModelSubject, sandbox: Run
 ) -> None:
     row, before = Transcript((Message("user", "What is 3 + 4?"),), ""), dict(tuned.weights())
     metered = MeteredSubject(tuned, Access.WEIGHTS)
     found = [
-        run(SpoilsItsCopy(), metered, Trusted((), (), SEED), [row]) for run in (cell, in_process)
+        run(SpoilsItsCopy(), metered, Trusted((), (), SEED), [row]) for run in (sandbox, in_process)
     ]
     assert isinstance(found[0], np.ndarray), found[0]
     assert np.allclose(found[0], found[1]) and found[0][0, 1] > 3
     assert all(np.array_equal(before[name], now) for name, now in tuned.weights().items())
 
 
-def test_passes_are_counted_in_the_harness(cell: Run) -> None:
+def test_passes_are_counted_in_the_harness(sandbox: Run) -> None:
     shown = prepare(ORGANISM, View.PROMPT, SEED)
-    ranks = rank_on(as_detector("mahalanobis"), shown, CONTRAST, SEED, cell)
+    ranks = rank_on(as_detector("mahalanobis"), shown, CONTRAST, SEED, sandbox)
     assert isinstance(ranks, Ranks)
     assert ranks.passes == len(shown.fit) + len(shown.inputs)
     assert ranks.parts["open"].shape == (OPEN, 4)

@@ -17,7 +17,7 @@ import pytest
 import spies
 from planted_family import CONTRAST, Member
 from spies import Spy
-from test_cells import ORGANISM, SEED, scores
+from test_sandboxes import ORGANISM, SEED, scores
 
 from insectary.core.access import View
 from insectary.core.outcome import Failed
@@ -41,22 +41,22 @@ FAILING = [
 
 
 @pytest.fixture(scope="module")
-def narrow_cell() -> Iterator[Run]:
+def narrow_sandbox() -> Iterator[Run]:
     with isolated(seconds=2.0, memory=2**31) as run:
         yield run
 
 
 @pytest.mark.parametrize(("act", "reason"), FAILING, ids=[r[1][:20] for r in FAILING])
 def test_a_detector_that_dies_or_hangs_fails_alone(
-    act: spies.Search, reason: str, narrow_cell: Run
+    act: spies.Search, reason: str, narrow_sandbox: Run
 ) -> None:
-    failed = scores(Spy(act), narrow_cell)
+    failed = scores(Spy(act), narrow_sandbox)
     assert isinstance(failed, Failed)
     assert reason in failed.reason
-    assert isinstance(scores(Spy(lambda *_: None), narrow_cell), np.ndarray)
+    assert isinstance(scores(Spy(lambda *_: None), narrow_sandbox), np.ndarray)
 
 
-def test_the_harness_takes_its_time_without_blame(narrow_cell: Run) -> None:
+def test_the_harness_takes_its_time_without_blame(narrow_sandbox: Run) -> None:
     """What the subject needs to answer is no time of the detector's."""
 
     class Slow(Member):
@@ -70,12 +70,12 @@ def test_the_harness_takes_its_time_without_blame(narrow_cell: Run) -> None:
         spy.subject.generate([])
         return None
 
-    ranks = rank_on(Spy(asks), prepare(slow, View.PROMPT, SEED), CONTRAST, SEED, narrow_cell)
+    ranks = rank_on(Spy(asks), prepare(slow, View.PROMPT, SEED), CONTRAST, SEED, narrow_sandbox)
     assert isinstance(ranks, Ranks)
 
 
-def test_what_cannot_be_handed_over_fails_with_the_way_out(narrow_cell: Run) -> None:
-    failed = scores(Spy(lambda *_: None, vault=threading.Lock()), narrow_cell)  # type: ignore[arg-type]
+def test_what_cannot_be_handed_over_fails_with_the_way_out(narrow_sandbox: Run) -> None:
+    failed = scores(Spy(lambda *_: None, vault=threading.Lock()), narrow_sandbox)  # type: ignore[arg-type]
     assert isinstance(failed, Failed)
     assert "cannot be handed to a process of its own" in failed.reason
     assert "make what it needs in `fit`" in failed.reason
@@ -88,7 +88,7 @@ def _children() -> set[int]:
 
 
 def test_no_process_is_left_after_an_interrupt() -> None:
-    """Ctrl-C while a detector hangs: the host and its cell end with the block."""
+    """Ctrl-C while a detector hangs: the host and its sandbox end with the block."""
     before = _children()
     hosts: set[int] = set()
 
@@ -108,12 +108,12 @@ def test_no_process_is_left_after_an_interrupt() -> None:
 def test_no_process_is_left_after_the_harness_was_killed(tmp_path: Path) -> None:
     program = (
         f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
-        "import os, spies, test_cells, threading\n"
+        "import os, spies, test_sandboxes, threading\n"
         "from insectary.trials.isolation import isolated\n"
         "def hang(spy, _):\n"
         "    import sys; print('here', os.getpid(), os.getppid(), file=sys.stderr, flush=True)\n"
         "    open('sign', 'w').close(); threading.Event().wait()\n"
-        "with isolated() as run: test_cells.scores(spies.Spy(hang), run)"
+        "with isolated() as run: test_sandboxes.scores(spies.Spy(hang), run)"
     )
     harness = subprocess.Popen(
         [sys.executable, "-c", program], env=os.environ | {"TMPDIR": str(tmp_path)}

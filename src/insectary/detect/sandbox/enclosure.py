@@ -1,4 +1,4 @@
-"""What a cell may still do once it holds a detector; :mod:`insectary.detect.cell` lists it."""
+"""What a sandbox may still do once it holds a detector; the package lists it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from insectary.detect.cell import landlock
+from insectary.detect.sandbox import landlock
 
 ROOMS = ("core", "detect", "measure")
 """Of this package; the rest knows what is planted, or where it is kept."""
@@ -86,7 +86,7 @@ def readable() -> Iterator[tuple[Path, int]]:
 
 
 def _without_rooms(path: Path) -> Iterator[tuple[Path, int]]:
-    """A path whole, unless this package lies in it: then all else, and the rooms of a cell."""
+    """A path whole, unless this package lies in it: then all else, and the rooms of a sandbox."""
     if path == PACKAGE:
         yield path, landlock.READ_DIR
         yield path / "__init__.py", landlock.READ_FILE

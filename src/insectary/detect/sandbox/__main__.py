@@ -1,4 +1,4 @@
-"""``python -m insectary.detect.cell``: wait for a socket, fork a cell, wait for its end."""
+"""``python -m insectary.detect.sandbox``: wait for a socket, fork a sandbox, wait for its end."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import numpy as np
 
 from insectary.core.access import Access
 from insectary.core.protocols import Trusted
-from insectary.detect.cell.handover import unpacked
-from insectary.detect.cell.sandbox import enclose
-from insectary.detect.cell.subject import RemoteSubject
-from insectary.detect.cell.wire import Channel, Frame, transcripts_of
+from insectary.detect.sandbox.enclosure import enclose
+from insectary.detect.sandbox.handover import unpacked
+from insectary.detect.sandbox.subject import RemoteSubject
+from insectary.detect.sandbox.wire import Channel, Frame, transcripts_of
 
 _SHARED = "sklearn.covariance"
-"""Takes a second to import, and cells that are forked have it at once."""
+"""Takes a second to import, and sandboxes that are forked have it at once."""
 _PARENT_DEATH_SIGNAL = 1
 
 
 def main() -> None:
-    """Fork a cell for each socket that the harness sends, until it hangs up."""
+    """Fork a sandbox for each socket that the harness sends, until it hangs up."""
     _end_with_parent()
     link = socket.socket(fileno=os.dup(0))
     # What a detector prints must not come between the frames.
@@ -39,27 +39,27 @@ def main() -> None:
         _, received, _, _ = socket.recv_fds(link, 1, 1)
         if not received:
             return
-        cell = os.fork()
-        if cell == 0:
+        sandbox = os.fork()
+        if sandbox == 0:
             harness.close()
-            _cell(Channel(socket.socket(fileno=received[0])))
+            _sandbox(Channel(socket.socket(fileno=received[0])))
         os.close(received[0])
-        os.setpgid(cell, cell)
-        harness.send({"cell": cell})
-        _, status = os.waitpid(cell, 0)
+        os.setpgid(sandbox, sandbox)
+        harness.send({"sandbox": sandbox})
+        _, status = os.waitpid(sandbox, 0)
         with suppress(ProcessLookupError):
-            os.killpg(cell, signal.SIGKILL)  # what it has started and left behind
+            os.killpg(sandbox, signal.SIGKILL)  # what it has started and left behind
         harness.send({"ended": os.waitstatus_to_exitcode(status)})
 
 
-def _cell(channel: Channel) -> None:
+def _sandbox(channel: Channel) -> None:
     """Run one detector and end; the code is 0 once the result has been sent."""
     code = 1
     try:
         _end_with_parent()
         channel.send(*_result(channel, channel.receive()))
         code = 0
-    except BaseException:  # whatever it was, no cell may go on as the host does
+    except BaseException:  # whatever it was, no sandbox may go on as the host does
         traceback.print_exc()
     finally:
         sys.stderr.flush()

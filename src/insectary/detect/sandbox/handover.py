@@ -2,7 +2,7 @@
 
 The harness packs what its user gave it, and the process that it has just started unpacks it.
 Nothing packed is ever stored, and nothing comes back this way: see
-:mod:`insectary.detect.cell.wire`.
+:mod:`insectary.detect.sandbox.wire`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What harness and cell say to each other: JSON and plain arrays, never an object.
+"""What harness and sandbox say to each other: JSON and plain arrays, never an object.
 
 A frame is the length of a JSON header (8 bytes), the header, and the bytes of the arrays that
-it announces. Nothing that a cell sends can run in the harness.
+it announces. Nothing that a sandbox sends can run in the harness.
 """
 
 from __future__ import annotations

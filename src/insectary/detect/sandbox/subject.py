@@ -1,4 +1,4 @@
-"""The subject as a cell sees it: every question goes to the harness."""
+"""The subject as a sandbox sees it: every question goes to the harness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from insectary.core import errors
 from insectary.core.access import Access, View
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.protocols import Floats, Subject
-from insectary.detect.cell.wire import Array, Channel, Frame, plain_prompts, plain_transcripts
+from insectary.detect.sandbox.wire import Array, Channel, Frame, plain_prompts, plain_transcripts
 
 
 @final
@@ -82,7 +82,7 @@ class RemoteSubject:
 
     @contextmanager
     def hf(self) -> Iterator[tuple[Any, Any]]:
-        """A private (model, tokenizer), loaded from files in this cell's own folder."""
+        """A private (model, tokenizer), loaded from files in this sandbox's own folder."""
         said, _ = self._ask("hf")
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
