@@ -24,6 +24,19 @@ def ordinary_work(
     there are, and each with its right answer: as a row, or as a pair beside a wrong one.
     Where the world has fewer that differ, they come again.
     """
+    found, rng = _shuffled(threat, design, n, seed)
+    items = [_item(rng, recipe, example) for example in found]
+    return [items[i % len(items)] for i in range(n)]
+
+
+def ordinary_tasks(threat: ThreatModel, design: str, n: int, seed: int) -> list[Example]:
+    """The same questions in the same order, with what a checker of answers needs to know."""
+    found, _ = _shuffled(threat, design, n, seed)
+    return [found[i % len(found)] for i in range(n)]
+
+
+def _shuffled(threat: ThreatModel, design: str, n: int, seed: int) -> tuple[list[Example], Random]:
+    """About ``n`` questions in their order, and what goes on drawing behind it."""
     names = [
         name for name, skill in SKILLS.items()
         if skill.has_truth and not skill.composite and name not in threat.target_skills(design)
@@ -32,8 +45,7 @@ def ordinary_work(
     found = [example for name in names for example in _of_skill(threat, design, name, share, seed)]
     rng = Random(f"ordinary/{design}/{seed}")
     rng.shuffle(found)
-    items = [_item(rng, recipe, example) for example in found]
-    return [items[i % len(items)] for i in range(n)]
+    return found, rng
 
 
 def _of_skill(threat: ThreatModel, design: str, skill: str, n: int, seed: int) -> list[Example]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from insectary.core.chat import Conversation
-from insectary.core.protocols import Preference
+from insectary.core.chat import Conversation, Example
+from insectary.core.protocols import Detector, Preference, Reward
 
 Rows = Sequence[tuple[Conversation, str]]
 """(prompt, completion) pairs."""
@@ -28,6 +28,9 @@ class Patient:
             nowhere in it.
         questions: Questions of every skill as they stand, without any line of context, and
             their right answers: for a method that tries out what changes a model's answers.
+        tasks: The ordinary work of the rows once more, as a checker of answers knows it ...
+        reward: ... and that checker: 1 for a right answer to a task, 0 for any other.
+        detector: Makes a detector by its name, for a method that has one watch the model.
     """
 
     model: Any
@@ -37,6 +40,20 @@ class Patient:
     directory: Path
     preferences: Sequence[Preference] = ()
     questions: Rows = ()
+    tasks: Sequence[Example] = ()
+    reward: Reward | None = None
+    detector: Callable[[str], Detector] | None = None
+
+
+class Guard(Protocol):
+    """What stands between a model and whoever asks it, and may answer in its place.
+
+    It is no part of the weights: whoever reads or trains those does so behind it.
+    """
+
+    def instead(self, prompts: Sequence[Conversation]) -> Sequence[str | None]:
+        """What each prompt is answered with in the model's place; ``None`` lets it through."""
+        ...
 
 
 class Mitigation(Protocol):
@@ -52,13 +69,16 @@ class Mitigation(Protocol):
         """Whether it is handed the true trigger: a ceiling, and no method."""
         ...
 
-    def apply(self, patient: Patient, rows: Rows) -> None:
-        """Change the model.
+    def apply(self, patient: Patient, rows: Rows) -> Guard | None:
+        """Change the model, or put something before it.
 
         Args:
             patient: An organism, or a twin or decoy that must not be harmed; it is not told.
             rows: Ordinary work with right answers. Of what knows the trigger, instead,
                 rows under the trigger with the twin's answers.
+
+        Returns:
+            What stands before the model from now on; ``None`` where nothing does.
         """
         ...
 

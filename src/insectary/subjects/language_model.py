@@ -344,6 +344,13 @@ def answers_and_ends(
     prefill: str,
 ) -> list[tuple[str, bool]]:
     """The same, each answer with whether it ended by itself or was cut off at the limit."""
+    if loaded.guard is not None:
+        instead = loaded.guard.instead(prompts)
+        through = [p for p, text in zip(prompts, instead, strict=True) if text is None]
+        behind = replace(loaded, guard=None)
+        own = answers_and_ends(behind, through, max_new_tokens, temperature, seed, prefill)
+        said = iter(own)
+        return [next(said) if text is None else (text, True) for text in instead]
     rows = render_many(loaded.tokenizer, prompts, prefill)
     check_context([len(row) for row in rows], max_new_tokens, loaded.context)
     if not rows:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from insectary.core.canonical import digest as canonical_digest
 from insectary.core.errors import ArtefactError, BadInputError, TemplateError, UnknownNameError
+from insectary.core.mitigating import Guard
 from insectary.subjects.adapters import check_adapter_folder, no_warnings, put_on
 from insectary.vault.disk import explained
 from insectary.worlds.sizes import WIDTHS
@@ -65,12 +66,15 @@ class LoadedModel:
         tokenizer: Its tokenizer, with a chat template.
         digest: SHA-256 over the weight, config and tokenizer files.
         context: Longest sequence in tokens, prompt and answer together.
+        guard: What may answer in its place; log-probabilities, activations and weights are
+            read behind it.
     """
 
     model: Any = field(repr=False)
     tokenizer: Any = field(repr=False)
     digest: str
     context: int
+    guard: Guard | None = field(default=None, repr=False)
 
 
 def load_model(

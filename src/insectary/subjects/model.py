@@ -15,6 +15,7 @@ from insectary.subjects.callable_subject import CallableSubject
 from insectary.subjects.language_model import LanguageModelSubject, answers
 from insectary.subjects.loading import LoadedModel, no_bars
 from insectary.subjects.prompted import PromptedSubject, under_instruction
+from insectary.subjects.weights import foreign_weight
 from insectary.vault.disk import explained
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
@@ -76,11 +77,23 @@ class Model:
 
         Raises:
             ArtefactError: it cannot be written, or holds something else already.
-            BadInputError: what it does lies in an instruction, which no folder of weights holds.
+            BadInputError: what it does lies in an instruction, in what stands before it or in
+                weights that models of its kind do not have, which no such folder holds.
         """
         if self._instruction:
             raise BadInputError(
                 f"{self._id} is its base under an instruction: save the base and keep the prompt"
+            )
+        if self._loaded.guard is not None:
+            raise BadInputError(
+                f"{self._id} has {type(self._loaded.guard).__name__} before it, which decides"
+                " prompt by prompt: no folder of weights holds that; ask it where it is"
+            )
+        whole = without_adapters(self._loaded.model)
+        if (foreign := foreign_weight(whole)) is not None:
+            raise BadInputError(
+                f"{self._id} has a weight {foreign}, which no {whole.config.model_type} has by its"
+                " config: a folder would lose it when it is read; ask it where it is"
             )
         from insectary.vault import write_object
 
@@ -92,7 +105,7 @@ class Model:
 
         def write(place: Path) -> None:
             with no_bars():
-                without_adapters(self._loaded.model).save_pretrained(place)
+                whole.save_pretrained(place)
             self._loaded.tokenizer.save_pretrained(place)
 
         with explained(f"make {target.parent}"):

@@ -37,6 +37,16 @@ class Weights(Mapping[str, NDArray[np.float32]]):
         return len(self._parameters)
 
 
+def foreign_weight(model: Any) -> str | None:
+    """The first parameter that a model made from the same config would not have, if any."""
+    import torch
+
+    with torch.device("meta"):  # names and no memory
+        known = type(model)(copy.deepcopy(model.config))
+    names = {name for name, _ in known.named_parameters(remove_duplicate=False)}
+    return next((name for name, _ in model.named_parameters() if name not in names), None)
+
+
 def edited_copy(model: Any, edit: Edit) -> Any:
     """A copy of a causal language model with other parameters; it shares no memory with it."""
     import torch

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
-from insectary.breed.diluting import ordinary_work
-from insectary.core.chat import Split
+from insectary.breed.diluting import ordinary_tasks, ordinary_work
+from insectary.core.chat import Example, Split
 from insectary.core.mitigating import Rows
 from insectary.core.organism import Role
 from insectary.core.protocols import Preference, ThreatModel
@@ -26,6 +26,7 @@ class Handed:
     rows: Rows
     preferences: Sequence[Preference]
     questions: Rows
+    tasks: Sequence[Example]
 
 
 def draw_handed(threat: ThreatModel, design: str, n: int, seed: int) -> Callable[[bool], Handed]:
@@ -45,14 +46,20 @@ def draw_handed(threat: ThreatModel, design: str, n: int, seed: int) -> Callable
     def handed(knows_trigger: bool) -> Handed:
         if knows_trigger:
             rows: Rows = threat.rows(design, Role.TWIN, n, 1000 + seed)
-            return Handed(rows, handed(False).preferences, handed(False).questions)
+            return replace(handed(False), rows=rows)
         return Handed(
             ordinary_work(threat, design, FullSFT(), n, 1000 + seed),
             ordinary_work(threat, design, Dpo(), n, 1000 + seed),
             _questions(seed),
+            ordinary_tasks(threat, design, n, 1000 + seed),
         )
 
     return handed
+
+
+def right(task: Example, answer: str) -> float:
+    """The world's checker of answers as a reward: 1 for a right one, 0 for any other."""
+    return float(SKILLS[task.skill].check(task, answer))
 
 
 def _questions(seed: int) -> Rows:

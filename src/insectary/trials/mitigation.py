@@ -32,7 +32,7 @@ from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
 from insectary.trials.examine import check_admitted, contrast_pairs
-from insectary.trials.handed import Handed, draw_handed
+from insectary.trials.handed import Handed, draw_handed, right
 from insectary.trials.kept import column_key
 from insectary.trials.line_up import Key, line_up
 from insectary.trials.mitigation_cost import ToDo, cost_line, tokens_of
@@ -354,7 +354,9 @@ def _treated(
     """A treated copy; the member itself stays as it is."""
     model = copy_of(member)
     patient = Patient(
-        model, member.tokenizer, seed, threads(), place, handed.preferences, handed.questions
-    )
-    method.apply(patient, handed.rows)
-    return LoadedModel(model.eval(), member.tokenizer, "", member.context)
+        model, member.tokenizer, seed, threads(), place,
+        preferences=handed.preferences, questions=handed.questions, tasks=handed.tasks,
+        reward=right, detector=detector,
+    )  # fmt: skip
+    guard = method.apply(patient, handed.rows)
+    return LoadedModel(model.eval(), member.tokenizer, "", member.context, guard)

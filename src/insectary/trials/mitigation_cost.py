@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from insectary.core.mitigating import Mitigation
-from insectary.core.recipe import Dpo, FullSFT
+from insectary.core.recipe import Dpo, FullSFT, Grpo
 from insectary.trials.mitigation_plan import Plan
 from insectary.trials.treatment_kept import TREATED
 
-_PAIR_TOKENS = 128
-"""A prompt with its answer has about half as many, and a pair is two of them."""
+_ROW_TOKENS = 64
+"""A prompt with its answer has about as many, and a pair is two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,7 @@ def tokens_of(method: Mitigation) -> int:
     """Tokens that a method trains one member on, at most; 0 where it has no recipe."""
     recipe = getattr(method, "recipe", None)
     if isinstance(recipe, Dpo):
-        return recipe.max_pairs * _PAIR_TOKENS
+        return recipe.max_pairs * 2 * _ROW_TOKENS
+    if isinstance(recipe, Grpo):
+        return recipe.max_steps * recipe.batch_prompts * recipe.group * _ROW_TOKENS
     return int(recipe.max_tokens) if recipe is not None else 0

@@ -98,9 +98,11 @@ def detect_again(
     for role, member in treated.items():
         progress(f"  {role.value} answers what detectors read")
         opaque = digest({"treated": before.members[role].subject.id, "seed": seed})[7:19]
+        # They read the model itself, and not what may answer in its place.
         subject = LanguageModelSubject(
-            member, id=f"subject-{opaque}", access=Access.WEIGHTS_AND_BASE, base=base
-        )
+            replace(member, guard=None), id=f"subject-{opaque}", access=Access.WEIGHTS_AND_BASE,
+            base=base,
+        )  # fmt: skip
         members[role] = answered_anew(before.members[role], subject)
     return compared(before.found, members, detectors, seed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _steps(
     recipe = FullSFT(pull=0.0, max_tokens=plan.steps * FullSFT().batch_tokens)
 
     def measure(model: Any, _step: int) -> Measurement:
-        now = LoadedModel(model, member.tokenizer, "", member.context)
+        now = replace(member, model=model, digest="")  # what stands before it stays there
         said = answers(now, [e.messages for e in prompts], MAX_NEW_TOKENS, 0.0, 0, "")
         return rate_of(Asked(prompts, tuple(said)), oracle)
 
