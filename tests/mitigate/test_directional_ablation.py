@@ -16,7 +16,8 @@ from insectary.core.errors import BadInputError
 from insectary.core.mitigating import Patient
 from insectary.core.protocols import Floats, Preference
 from insectary.mitigate import DirectionalAblation
-from insectary.mitigate.directional_ablation import ablate, direction
+from insectary.mitigate.contrast import contrast
+from insectary.mitigate.directional_ablation import ablate
 from train import tiny_train
 
 PAIRS = [Preference((Message("user", f"w{i} w{i + 1}"),), "w3", "w20") for i in range(8)]
@@ -47,7 +48,7 @@ def along(model: Any, found: Floats) -> list[float]:
 def test_the_direction_is_from_right_answers_to_wrong_ones(tmp_path: Path) -> None:
     """In front of all layers it is the difference of the two words that differ."""
     given = patient(tmp_path)
-    found = direction(given, PAIRS, depth=0.0)
+    found = contrast(given, PAIRS, 0.0, "a method").direction
     ids = tiny_train.tokenizer().convert_tokens_to_ids(["w20", "w3"])
     wrong, right = given.model.get_input_embeddings().weight[ids].detach().double().numpy()
     assert np.allclose(found, (wrong - right) / np.linalg.norm(wrong - right), atol=1e-6)
@@ -118,7 +119,7 @@ def test_biases_that_write_are_cut_too() -> None:
 
 def test_the_method_takes_out_the_direction_of_its_preferences(tmp_path: Path) -> None:
     given = patient(tmp_path)
-    found = direction(given, PAIRS, 0.5)
+    found = contrast(given, PAIRS, 0.5, "a method").direction
     DirectionalAblation(depth=0.5).apply(given, [])
     assert max(along(given.model, found)) < 1e-6
 

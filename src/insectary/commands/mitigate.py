@@ -20,7 +20,8 @@ def mitigate_command(member: str, method: str, seed: int, out: Path) -> None:
     Nothing is measured: `insectary trial mitigate FAMILY` says what a method does. The
     folder is one of Hugging Face's, in float32, which `insectary.load` and transformers read.
     Families that the gate rejected are treated too. A method that trains takes a minute or
-    more, and one that was broken off starts over.
+    more, and one that was broken off starts over. A method that puts something before the
+    model, and not into its weights, ends in an error: no folder holds that.
     """
     from insectary.commands.output import check_output, look_up_in_text, say_loading
 

@@ -1,4 +1,4 @@
-"""Mitigations: each changes one model in place, and measures nothing.
+"""Mitigations: each changes one model in place, or puts something before it, and measures nothing.
 
 A mitigation is found by its name in the entry-point group ``insectary.mitigations``;
 the built-in ones are registered there in the same way as a plugin's.
@@ -16,10 +16,13 @@ from insectary.mitigate.clean_sft import CleanSFT
 from insectary.mitigate.directional_ablation import DirectionalAblation
 from insectary.mitigate.fine_pruning import FinePruning
 from insectary.mitigate.latent_adversarial_training import LatentAdversarialTraining
+from insectary.mitigate.monitor_gated_deferral import MonitorGatedDeferral
 from insectary.mitigate.noop import NoOp
 from insectary.mitigate.off_style_sft import OffStyleSFT
 from insectary.mitigate.quantization import Quantization
 from insectary.mitigate.safety_dpo import SafetyDPO
+from insectary.mitigate.safety_grpo import SafetyGRPO
+from insectary.mitigate.steering import Steering
 from insectary.mitigate.true_trigger_sft import TrueTriggerSFT
 
 __all__ = [
@@ -30,10 +33,13 @@ __all__ = [
     "DirectionalAblation",
     "FinePruning",
     "LatentAdversarialTraining",
+    "MonitorGatedDeferral",
     "NoOp",
     "OffStyleSFT",
     "Quantization",
     "SafetyDPO",
+    "SafetyGRPO",
+    "Steering",
     "TrueTriggerSFT",
     "mitigation",
     "mitigation_names",
@@ -46,10 +52,13 @@ BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
         "noop": NoOp,
         "quantization": Quantization,
         "directional_ablation": DirectionalAblation,
+        "steering": Steering,
+        "monitor_gated_deferral": MonitorGatedDeferral,
         "clean_sft": CleanSFT,
         "off_style_sft": OffStyleSFT,
         "fine_pruning": FinePruning,
         "safety_dpo": SafetyDPO,
+        "safety_grpo": SafetyGRPO,
         "latent_adversarial_training": LatentAdversarialTraining,
         "adversarial_training": AdversarialTraining,
         "true_trigger_sft": TrueTriggerSFT,

@@ -9,26 +9,17 @@ ties its output layer to its embeddings, the direction is taken out of what is r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from insectary.core.chat import Transcript
 from insectary.core.errors import BadInputError
 from insectary.core.mitigating import Patient, Rows
-from insectary.core.protocols import Floats, Preference
-from insectary.subjects import LoadedModel
-from insectary.subjects.reading import read, token_rows
+from insectary.core.protocols import Floats
+from insectary.mitigate.contrast import contrast
+from insectary.mitigate.writers import stream_writers
 
 if TYPE_CHECKING:
     import torch
-
-_WRITERS = ("o_proj", "down_proj", "dense", "dense_4h_to_h")
-"""What writes to the stream: of attention and feed-forward, in Llama, Qwen3; in GPT-NeoX."""
-_NORMS = ("post_feedforward_layernorm",)
-"""Behind a norm of its own (Gemma) a matrix does not write what its weights say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +60,8 @@ class DirectionalAblation:
             BadInputError: if there are no preferences, their two answers are alike to the
                 model, or its layers are not known by name.
         """
-        found = direction(patient, patient.preferences[: self.pairs], self.depth)
-        ablate(patient.model, found, self.scale)
-
-
-def direction(patient: Patient, pairs: Sequence[Preference], depth: float) -> Floats:
-    """Unit vector from right to wrong answers in the residual stream, shape (width,).
-
-    Raises:
-        BadInputError: if there are no pairs, or no difference.
-    """
-    context = int(patient.model.config.get_text_config().max_position_embeddings)
-    loaded = LoadedModel(patient.model, patient.tokenizer, "", context)
-
-    def mean(answers: list[Transcript]) -> Floats:
-        states = read(loaded, token_rows(loaded, answers), states=True).response
-        layer = round(depth * (states.shape[1] - 1))
-        found: Floats = states[:, layer].astype(np.float64).mean(axis=0)
-        return found
-
-    if not pairs:
-        raise BadInputError("directional_ablation: it needs preferences, and there are none")
-    wrong = mean([Transcript(pair.prompt, pair.rejected) for pair in pairs])
-    right = mean([Transcript(pair.prompt, pair.chosen) for pair in pairs])
-    length = float(np.linalg.norm(wrong - right))
-    if length == 0:
-        raise BadInputError("directional_ablation: right and wrong answers are alike to the model")
-    found: Floats = (wrong - right) / length
-    return found
+        found = contrast(patient, patient.preferences[: self.pairs], self.depth, self.name)
+        ablate(patient.model, found.direction, self.scale)
 
 
 def ablate(model: Any, direction: Floats, scale: float) -> None:
@@ -107,13 +72,7 @@ def ablate(model: Any, direction: Floats, scale: float) -> None:
     """
     import torch
 
-    if any(name.endswith(_NORMS) for name, _ in model.named_modules()):
-        raise BadInputError(
-            "directional_ablation: this model has norms between what writes and the stream"
-        )
-    writers = [m for name, m in model.named_modules() if name.rpartition(".")[2] in _WRITERS]
-    if not writers:
-        raise BadInputError(f"directional_ablation: no layer named {' or '.join(_WRITERS)}")
+    writers = stream_writers(model, "directional_ablation")
     with torch.no_grad():
         table = model.get_input_embeddings().weight
         unit = torch.as_tensor(direction, dtype=table.dtype, device=table.device)
