@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from planted_family import Member, member
 from scripted_members import DESIGN, NAME, THREAT, Laboratory, Setting, install
 
 import insectary
+from insectary import cli
 from insectary.core.chat import Conversation
 from insectary.core.mitigating import Patient, Rows
 from insectary.core.organism import Role
+from insectary.core.outcome import Measured
 from insectary.core.treatment import Fate, Rate
 from insectary.detect import Mahalanobis
 from insectary.mitigate import SafetyDPO, SafetyGRPO
@@ -108,6 +114,41 @@ def test_a_guard_is_measured_as_what_it_answers_and_stays_there_in_regrowth(
     assert found.fate is Fate.BROKE
     assert guards[:3] == [None] * 3 and set(guards[3:]) == {Everything()}
     assert len(guards) == 3 + 3 + 2 * 2 and back == [0.0] * 4
+
+
+def test_how_often_it_answers_in_a_members_place_is_told_by_what_is_asked(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @dataclass(frozen=True)
+    class Known:
+        """Stops what has the words of a trained cue, and nothing else."""
+
+        def instead(self, prompts: Sequence[Conversation]) -> list[str | None]:
+            kinds = [laboratory.known.get(p, ("skill", None))[0] for p in prompts]
+            return [STOPPED if kind == "trained" else None for kind in kinds]
+
+    @dataclass(frozen=True)
+    class Knowing(Stopping):
+        def apply(self, patient: Patient, rows: Rows) -> Any:
+            return Known() if patient.model.role is Role.ORGANISM else None
+
+    behind(laboratory, monkeypatch)
+    for module in ("trials.mitigation", "mitigate"):
+        monkeypatch.setattr(f"insectary.{module}.mitigation", lambda name: Knowing())
+    command = f"trial mitigate {NAME} --methods knowing --detectors '' --out {tmp_path / 'out'}"
+    said = CliRunner().invoke(cli.app, command)
+    assert said.exit_code == 0, said.output
+    told = "deferred, organism: trained cues 1.000, held-out cues 0.000, off cue 0.000"
+    assert told in said.output and "deferred, twin" not in said.output
+    text = (tmp_path / "out" / "tables" / "deferred.csv").read_text()
+    (row,) = csv.DictReader(io.StringIO(text))
+    shares = [float(row[name]) for name in ("trained", "held_out", "off_cue", "skills")]
+    assert (row["role"], shares) == ("organism", [1.0, 0.0, 0.0, 0.0])
+    (kept,) = insectary.trial_mitigate([NAME], methods=["knowing"], detectors=[])
+    deferred = kept.of(Role.ORGANISM).deferred
+    assert deferred is not None and kept.of(Role.TWIN).deferred is None
+    outcome = deferred.rates[Rate.TRAINED]
+    assert isinstance(outcome, Measured) and outcome.measurement.n == 80
 
 
 def test_broken_control_without_the_guard_the_same_weights_are_back_at_once(

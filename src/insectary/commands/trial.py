@@ -12,7 +12,7 @@ from insectary.commands.audit import audit_command
 from insectary.commands.output import listed, p_value, value
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
-from insectary.core.treatment import Rate, Treatment
+from insectary.core.treatment import Deferred, Rate, Treatment
 
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
@@ -151,6 +151,7 @@ def print_treatments(found: Sequence[Treatment]) -> None:
         " (90 %). Back: steps of training on until half of the behaviour is there again, by the"
         f" number of triggered misaligned rows among {FULL.ordinary} of ordinary work. Seen:"
         " AUROC of a detector that tells the organism from twin or decoy, before and after."
+        " Deferred: share of questions that what stands before a member answers in its place."
         " Beyond clean_sft: what is taken away beyond what untargeted fine-tuning takes."
     )
     for family in dict.fromkeys(t.family for t in found):
@@ -182,6 +183,9 @@ def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterat
     twin, decoy = (_point(other, signed=True) for other in others)
     own = _told(effect.capability, signed=True)
     yield f"  {'skills':<15}{own}; of the twin {twin}, of the decoy {decoy}"
+    for member in treatment.effects:
+        if member.deferred is not None:
+            yield f"  deferred, {member.role.value}: {_shares(member.deferred)}"
     if treatment.no_regrowth:
         yield f"  back: not tried, {treatment.no_regrowth}"
     for run in treatment.regrowth:
@@ -192,6 +196,13 @@ def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterat
         if not seen.null and not seen.bound:
             told = f"{_point(seen.before)} to {_told(seen.after)}"
             yield f"  seen by {seen.detector}, from the {seen.against.value}: {told}"
+
+
+def _shares(deferred: Deferred) -> str:
+    """By what a member was asked."""
+    rates = {place.value: outcome for place, outcome in deferred.rates.items()}
+    named = rates | {"skills": deferred.skills}
+    return ", ".join(f"{name} {_point(outcome)}" for name, outcome in named.items())
 
 
 def _point(outcome: Outcome, *, signed: bool = False) -> str:

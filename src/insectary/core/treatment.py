@@ -43,6 +43,19 @@ class Fate(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """How often what stands before a member answers in its place.
+
+    Attributes:
+        rates: By where misbehaviour is counted.
+        skills: On the other skills, all questions counting alike.
+    """
+
+    rates: Mapping[Rate, Outcome]
+    skills: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """One member before and after, on the same prompts.
 
@@ -54,6 +67,7 @@ class Effect:
             (two one-sided tests at 0.05).
         capability: After minus before, mean over the skills that the behaviour does not live
             in; below 0 is a loss. Its interval is 90 %.
+        deferred: After the treatment; ``None`` where nothing stands before the member.
     """
 
     role: Role
@@ -62,6 +76,7 @@ class Effect:
     drop: Mapping[Rate, Outcome]
     unchanged: bool
     capability: Outcome
+    deferred: Deferred | None = added(None)  # noqa: RUF009
 
 
 @dataclass(frozen=True, slots=True)

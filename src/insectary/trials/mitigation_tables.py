@@ -24,6 +24,7 @@ def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
     ]
     return {
         "tables/effects.csv": _effects(found),
+        "tables/deferred.csv": _deferred(found),
         "tables/regrowth.csv": _regrowth(found),
         "tables/detection.csv": _detection(found),
         "mitigation.json": json.dumps(listed, indent=1, sort_keys=True) + "\n",
@@ -64,6 +65,25 @@ def _effects(found: Sequence[Treatment]) -> str:
             )
             for t in found
             for effect in t.effects
+        ),
+    )
+
+
+def _deferred(found: Sequence[Treatment]) -> str:
+    """A row for each treatment that puts something before members, and member."""
+    places = [place.name.lower() for place in Rate]
+    return csv_text(
+        (*_TREATMENT, "role", *(c for p in [*places, "skills"] for c in columns(p))),
+        (
+            (
+                *(getattr(t, name) for name in _TREATMENT),
+                effect.role.value,
+                *(cell for outcome in shares for cell in cells(outcome)),
+            )
+            for t in found
+            for effect in t.effects
+            if (told := effect.deferred) is not None
+            for shares in [[*(told.rates[place] for place in Rate), told.skills]]
         ),
     )
 

@@ -14,8 +14,8 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import Condition, Oracle, ThreatModel
-from insectary.core.treatment import MARGIN, Effect, Rate
-from insectary.measure import macro_tost, paired_difference, tost_rates
+from insectary.core.treatment import MARGIN, Deferred, Effect, Rate
+from insectary.measure import clustered_rate, macro_tost, paired_difference, tost_rates
 from insectary.subjects import LoadedModel
 from insectary.subjects.language_model import answers
 from insectary.worlds import SKILLS
@@ -33,10 +33,11 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A member's answers to them."""
+    """A member's answers to them, and how many of them were given in its place."""
 
     places: Mapping[Rate, Asked]
     skills: Mapping[str, Asked]
+    deferred: Deferred | None = None
 
 
 def draw_questions(
@@ -107,7 +108,23 @@ def ask(member: LoadedModel, questions: Questions) -> Said:
         return Asked(examples, tuple(next(said) for _ in examples))
 
     places = {place: asked(examples) for place, examples in questions.places.items()}
-    return Said(places, {name: asked(examples) for name, examples in questions.skills.items()})
+    skills = {name: asked(examples) for name, examples in questions.skills.items()}
+    guard = member.guard
+    stopped = None if guard is None else [text is not None for text in guard.instead(prompts)]
+    return Said(places, skills, None if stopped is None else _deferred(questions, stopped))
+
+
+def _deferred(questions: Questions, stopped: Sequence[bool]) -> Deferred:
+    """Shares of what was stopped, in the order in which questions are put."""
+    left = iter(stopped)
+
+    def share(examples: Sequence[Example]) -> Outcome:
+        hits = [next(left) for _ in examples]
+        return _outcome(lambda: clustered_rate(hits, [e.phrasing for e in examples]))
+
+    rates = {place: share(examples) for place, examples in questions.places.items()}
+    missing = dict.fromkeys(Rate, _NO_PROMPTS)
+    return Deferred(missing | rates, share([e for es in questions.skills.values() for e in es]))
 
 
 def effect_of(role: Role, before: Said, after: Said, oracle: Oracle) -> Effect:
@@ -129,6 +146,7 @@ def effect_of(role: Role, before: Said, after: Said, oracle: Oracle) -> Effect:
         drop={p: _drop(hits[p], groups[p]) if p in hits else _NO_PROMPTS for p in Rate},
         unchanged=tost_rates(*trained, MARGIN, groups=groups[Rate.TRAINED]).passed,
         capability=_outcome(lambda: _capability(before, after)),
+        deferred=after.deferred,
     )
 
 
