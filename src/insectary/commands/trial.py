@@ -36,7 +36,7 @@ trial_group.add_command(audit_command)
     type=click.Path(path_type=Path),
     default=Path("out/detection"),
     show_default=True,
-    help="Folder of detection.json and tables/.",
+    help="Folder of detection.html, detection.json and tables/.",
 )
 def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, out: Path) -> None:
     """Measure detectors on admitted families: each of them, and the mean over cells.
@@ -68,7 +68,8 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     )
     print_detection(found)
     path = write_files(detection_files(found), out)
-    click.echo(f"Every family, task and figure: {path} and {path.parent / 'tables'}")
+    click.echo(f"Page: {path}")
+    click.echo(f"Every family, task and figure: {out / 'detection.json'} and {out / 'tables'}")
 
 
 @trial_group.command("mitigate", short_help="What mitigations remove, hide or break.")
@@ -92,7 +93,7 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     type=click.Path(path_type=Path),
     default=Path("out/mitigation"),
     show_default=True,
-    help="Folder of mitigation.json and tables/.",
+    help="Folder of mitigation.html, mitigation.json and tables/.",
 )
 def mitigate_trial_command(
     families: tuple[str, ...],
@@ -137,7 +138,8 @@ def mitigate_trial_command(
     )
     print_treatments(found)
     path = write_files(mitigation_files(found), out)
-    click.echo(f"Every member and figure: {path} and {path.parent / 'tables'}")
+    click.echo(f"Page: {path}")
+    click.echo(f"Every member and figure: {out / 'mitigation.json'} and {out / 'tables'}")
 
 
 def print_treatments(found: Sequence[Treatment]) -> None:
