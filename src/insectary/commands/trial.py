@@ -137,6 +137,8 @@ def mitigate_trial_command(
         progress=lambda text: click.echo(text, err=True),
     )
     print_treatments(found)
+    if strengths == "selected":
+        print_selected(found)
     path = write_files(mitigation_files(found), out)
     click.echo(f"Page: {path}")
     click.echo(f"Every member and figure: {out / 'mitigation.json'} and {out / 'tables'}")
@@ -162,6 +164,24 @@ def print_treatments(found: Sequence[Treatment]) -> None:
             if treatment.family == family:
                 for line in _treatment_lines(treatment, found):
                     click.echo(f"  {line}")
+
+
+def print_selected(found: Sequence[Treatment]) -> None:
+    """Print which strength of each method was chosen on the selection split, out of which."""
+    from insectary.core.mitigating import Dialled
+    from insectary.mitigate import mitigation
+    from insectary.report.mitigation_views import strength_words
+
+    click.echo()
+    click.echo("Strengths that were selected, on questions that no figure above rests on:")
+    for name in dict.fromkeys(t.method for t in found if t.strength is not None):
+        method = mitigation(name)
+        tried = method.strengths if isinstance(method, Dialled) else ()
+        for treatment in found:
+            if treatment.method == name and treatment.strength is not None:
+                of = ", ".join(map(strength_words, tried))
+                chosen = strength_words(treatment.strength)
+                click.echo(f"  {name}: {chosen} of {of} for {treatment.family}")
 
 
 def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterator[str]:
