@@ -14,7 +14,7 @@ from scripted_members import NAME, Dial, Laboratory, install
 import insectary
 from insectary import cli
 from insectary.core.chat import Split
-from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.errors import BadInputError
 from insectary.core.mitigating import Dialled
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, Measurement, Outcome

@@ -205,8 +205,7 @@ class _Trial:
     def to_do(self, method: Mitigation, which: Strengths) -> ToDo:
         """What it will take; of strengths that are not chosen from yet, the costliest."""
         if which is Strengths.SELECTED and self._choice(method) is None:
-            every = graded(method)
-            return ToDo(1, (max(every, key=tokens_of),), every)
+            return ToDo.choosing(graded(method))
         every = self.at(method, which)
         return ToDo(len(every), tuple(each for each in every if self._is_new(each, method)))
 
@@ -298,10 +297,10 @@ class _Trial:
 
     def _place(self, method: Mitigation, usual: Mitigation) -> tuple[str, str]:
         """What a treatment is called in the vault, and the key of what made it."""
-        return (
-            name_of(self._family, method, usual, self._seed),
-            key_of(self._family, method, self._seed, self._plan),
-        )
+        name = name_of(self._family, method, usual, self._seed)
+        if self._plan != FULL:  # it does not take the place of what asks more
+            name = f"{name}-plan-{digest(self._plan)[7:15]}"
+        return name, key_of(self._family, method, self._seed, self._plan)
 
     @property
     def _work(self) -> str:
