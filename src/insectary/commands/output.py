@@ -44,6 +44,18 @@ def check_output(folder: Path) -> Path:
     )
 
 
+def check_file(path: Path) -> Path:
+    """Return a file that can be written; nothing is left there.
+
+    Raises:
+        ArtefactError: if it is a folder, or its folder cannot be written to or made.
+    """
+    if path.is_dir():
+        raise ArtefactError(f"cannot write to {path}: it is a folder; give --out a file")
+    check_output(path.parent)
+    return path
+
+
 def _reason(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "no permission to write in"
