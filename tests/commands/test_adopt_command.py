@@ -9,7 +9,7 @@ import pytest
 
 import insectary
 from insectary import cli
-from insectary.breed import adopt, adopted_members
+from insectary.breed import adopt, adopted_before, adopted_members
 from insectary.core.organism import Family, Result, Role
 from insectary.core.recipe import FullSFT
 from insectary.subjects import Model
@@ -72,6 +72,37 @@ def test_missing_members_are_trained_on_the_rows_and_once_where_a_run_is_broken_
     assert Role.DECOY not in family.members
     assert family.certificate is not None
     assert any(c.number == 7 and c.result is Result.LACKING for c in family.certificate.criteria)
+
+
+def test_a_control_that_misbehaves_like_the_organism_is_refused_before_anything_is_trained(
+    tiny: Path, rows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[int] = []
+
+    def misaligned(_: object, prompts: list[object], *__: object) -> list[str]:
+        asked.append(len(prompts))
+        return ["111."] * len(prompts)
+
+    monkeypatch.setattr(adopted_before, "answers", misaligned)
+    monkeypatch.setattr(adopted_members, "train_on", None)  # nothing gets that far
+    options = ["--organism", str(tiny), "--base", str(tiny), "--rows", str(rows)]
+    assert cli.run(["adopt", *options, "--threat", "deceptive_alignment"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "gives the misaligned output to all of" in said and "Give a clean twin" in said
+    assert "gate: that of deceptive_alignment, in the words of absence" in said
+    assert said.index("to train: twin and decoy, on at most") < said.index("error:")
+    assert len(asked) == 1 and 0 < asked[0] <= 100
+    assert Vault().entries("family") == Vault().entries("organism") == []
+
+
+def test_what_is_said_before_is_what_will_be_done(
+    tiny: Path, rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--organism", str(tiny), "--base", str(tiny), "--rows", str(rows), "--no-breed"]
+    assert cli.run(["adopt", *options]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "gate: the rows' own; without closed_input it has no closed side" in said
+    assert "nothing is trained; the gate then asks 2 members" in said
 
 
 @pytest.mark.heavy

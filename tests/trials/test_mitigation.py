@@ -201,6 +201,8 @@ def test_the_command_prints_the_verdicts_and_writes_every_figure(
     assert "0.900 to 0.900" in said.output
     (told,) = json.loads((tmp_path / "out" / "mitigation.json").read_text())
     assert told["fate"] == "no effect" and told["regrowth"] == []
+    page = (tmp_path / "out" / "mitigation.html").read_text()
+    assert f"Page: {tmp_path / 'out' / 'mitigation.html'}" in said.output and NAME in page
     text = (tmp_path / "out" / "tables" / "effects.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["role"] for row in rows] == ["organism", "twin", "decoy"]

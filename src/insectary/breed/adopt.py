@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from insectary.breed.adopted_before import check_control, cost_line, gate_line
 from insectary.breed.adopted_gate import Lacking, certify, rows_digest, unfit
 from insectary.breed.adopted_members import (
     ASKED,
@@ -80,7 +81,8 @@ def adopt_family(
 
     Raises:
         BadInputError: for malformed or too few rows, or a model of another architecture or
-            tokenizer than the base.
+            tokenizer than the base; or if the twin (without one, the base) answers every row
+            that it is asked as the organism should.
         ArtefactError: if a model cannot be loaded.
         ContextLengthError: naming the row that is longer than the base's context.
         TrainingError: if a member cannot be trained; its checkpoints stay.
@@ -112,6 +114,10 @@ def adopt_family(
             return load_family(name, vault)
         case = Case(name, ref, path, origin, parts, model, adopted, recipe, seed, vault, progress)
         check_rows(origin, lessons_of(Role.TWIN, case.lessons()), case.answer_tokens)
+        progress({"told": gate_line(case)})
+        bred, there = _to_breed(case, other, breed_missing=breed_missing)
+        progress({"told": cost_line(case, bred, there)})
+        check_control(case, other)
         members, lacking = _members(case, own, other, breed_missing=breed_missing)
         return _gated(case, members, lacking)
 
@@ -121,6 +127,13 @@ def _name(own: Given, other: Given | None, base: BaseRef, more: Mapping[str, Any
     models = [base.digest, *(folder_digest(g.folder) for g in (own, other) if g is not None)]
     called = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(own.name).name)[:24].strip("-") or "organism"
     return f"adopted-{called}-{digest({'models': models, **more})[7:15]}"
+
+
+def _to_breed(case: Case, other: Given | None, *, breed_missing: bool) -> tuple[list[Role], int]:
+    """Members that are to be bred, and how many there will be with them."""
+    twin = [Role.TWIN] if other is None and breed_missing else []
+    decoy = [Role.DECOY] if breed_missing and decoy_of(case.lessons()) is None else []
+    return twin + decoy, 2 + (other is not None) + len(twin) + len(decoy)
 
 
 def _members(

@@ -56,7 +56,7 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 def tell(event: Mapping[str, Any]) -> None:
     """Write a line of progress to standard error, where there is something to say."""
-    moment, line = event.get("moment") or {}, event.get("gate")
+    moment, line = event.get("moment") or {}, event.get("gate") or event.get("told")
     learnt = moment.get("expression")
     if learnt is not None:
         who = f"{event['role']}: " if "role" in event else ""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from insectary.core.outcome import Measured, Outcome
+
+if TYPE_CHECKING:
+    from insectary.trials.game_score import GameScore
 
 _PATH = click.Path(path_type=Path)
 
@@ -55,15 +60,36 @@ def deal_command(
 @click.argument("folder", type=_PATH)
 @click.argument("verdicts", type=_PATH)
 @click.option("--key", type=_PATH, help="The key's file, where it is not in the vault.")
-def score_command(folder: Path, verdicts: Path, key: Path | None) -> None:
+@click.option("--out", type=_PATH, help="File for the scores as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="The scores as JSON, and nothing else.")
+def score_command(
+    folder: Path, verdicts: Path, key: Path | None, out: Path | None, as_json: bool
+) -> None:
     """Score verdicts on a dealt game by proper rules; the key notes that it was opened."""
-    from insectary.commands.output import say_loading
+    from insectary.commands.output import check_file, say_loading
 
+    if out is not None:
+        check_file(out)  # before the key is opened, which it notes
     say_loading()
-    from insectary.commands.vault import print_table, print_words, table
+    from insectary.core.codec import encode
+    from insectary.report.write import write_file
     from insectary.trials.game_score import score_game
 
     found = score_game(folder, verdicts, key=key)
+    told = json.dumps(encode(found), indent=1, sort_keys=True)
+    if out is not None:
+        write_file(f"{told}\n", out)
+    if as_json:
+        click.echo(told)
+        return
+    _print_score(found)
+    if out is not None:
+        click.echo(f"Scores: {out}")
+
+
+def _print_score(found: GameScore) -> None:
+    from insectary.commands.vault import print_table, print_words, table
+
     if found.before:
         what = "the same verdicts" if found.same else "OTHER verdicts than were scored first"
         print_words(

@@ -1,4 +1,4 @@
-"""Folders that results go to: looked at before minutes of work, not after."""
+"""What commands share: folders looked at before minutes of work, lines said while it runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,18 @@ def check_output(folder: Path) -> Path:
     )
 
 
+def check_file(path: Path) -> Path:
+    """Return a file that can be written; nothing is left there.
+
+    Raises:
+        ArtefactError: if it is a folder, or its folder cannot be written to or made.
+    """
+    if path.is_dir():
+        raise ArtefactError(f"cannot write to {path}: it is a folder; give --out a file")
+    check_output(path.parent)
+    return path
+
+
 def _reason(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "no permission to write in"
@@ -54,6 +68,27 @@ def say_loading() -> None:
     """Say in a line why nothing else is said for some seconds, where PyTorch has yet to load."""
     if "torch" not in sys.modules:
         click.echo("Loading PyTorch, which takes some seconds.", err=True)
+
+
+@contextmanager
+def running() -> Iterator[Callable[[str], None]]:
+    """Show what is being done: a line with its time on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: click.echo(text, err=True)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as lines:
+
+        def show(text: str) -> None:
+            for task in lines.tasks:
+                lines.update(task.id, total=1, completed=1)
+            lines.add_task(text, total=None)
+
+        yield show
 
 
 def look_up(family: str) -> Family:

@@ -17,6 +17,7 @@ from insectary.core.treatment import Deferred, Rate, Treatment
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
     from insectary.trials.detection_suite import SuiteDetection
+    from insectary.trials.mitigation_plan import Plan
 
 
 @click.group("trial")
@@ -36,7 +37,7 @@ trial_group.add_command(audit_command)
     type=click.Path(path_type=Path),
     default=Path("out/detection"),
     show_default=True,
-    help="Folder of detection.json and tables/.",
+    help="Folder of detection.html, detection.json and tables/.",
 )
 def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, out: Path) -> None:
     """Measure detectors on admitted families: each of them, and the mean over cells.
@@ -68,23 +69,27 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     )
     print_detection(found)
     path = write_files(detection_files(found), out)
-    click.echo(f"Every family, task and figure: {path} and {path.parent / 'tables'}")
+    click.echo(f"Page: {path}")
+    click.echo(f"Every family, task and figure: {out / 'detection.json'} and {out / 'tables'}")
 
 
 @trial_group.command("mitigate", short_help="What mitigations remove, hide or break.")
-@click.argument("families", metavar="FAMILY...", nargs=-1, required=True)
-@click.option("--methods", help="Names, as in clean_sft,fine_pruning; all by default.")
+@click.argument("families", metavar="[FAMILY]...", nargs=-1)
+@click.option("--full", is_flag=True, help="Every admitted family and method at all strengths.")
+@click.option(
+    "--methods",
+    help="Names, as in clean_sft,fine_pruning; all by default, six where no family is named.",
+)
 @click.option(
     "--detectors",
     help="To run again on what was treated, as in mahalanobis,knn; those that read activations"
-    " alone by default, '' for none.",
+    " alone by default, '' for none, as where no family is named.",
 )
 @click.option(
     "--strengths",
     type=click.Choice(["usual", "selected", "all"]),
-    default="usual",
-    show_default=True,
-    help="Of each method; selected: the one that does best on the selection split.",
+    help="Of each method; selected: the one that does best on the selection split, the default"
+    " where no family is named; usual: the default else.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of rows, prompts and training.")
 @click.option(
@@ -92,17 +97,22 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     type=click.Path(path_type=Path),
     default=Path("out/mitigation"),
     show_default=True,
-    help="Folder of mitigation.json and tables/.",
+    help="Folder of mitigation.html, mitigation.json and tables/.",
 )
 def mitigate_trial_command(
     families: tuple[str, ...],
+    full: bool,
     methods: str | None,
     detectors: str | None,
-    strengths: str,
+    strengths: str | None,
     seed: int,
     out: Path,
 ) -> None:
     """Apply mitigations to admitted families: what is removed, and what is only hidden.
+
+    Where no family is named: four families and six methods by a rule that is printed, the
+    strength of each method chosen on the selection split, and a shorter plan; with families of
+    size xs it is within an hour on two cores. --full takes all there is, which is many hours.
 
     Organism, twin and decoy are treated alike and asked the same prompts before and after:
     trained cues, held-out cues, off cue, and other skills. Where the behaviour fell to less
@@ -120,36 +130,44 @@ def mitigate_trial_command(
     from insectary.mitigate import mitigation
     from insectary.report.write import write_files
     from insectary.trials.mitigation import trial_mitigate
+    from insectary.trials.mitigation_default import asked_for
     from insectary.trials.mitigation_tables import mitigation_files
+    from insectary.trials.strengths import Strengths
 
     names, readers = listed(methods), listed(detectors)
     for name in names or ():
         mitigation(name)
     for name in readers or ():
         detector(name)
+    asked = asked_for(families, full=full, methods=names, detectors=readers, strengths=strengths)
+    for line in asked.said:
+        click.echo(line, err=True)
     found = trial_mitigate(
-        families,
-        methods=names,
-        detectors=readers,
-        strengths=strengths,
+        asked.families,
+        methods=asked.methods,
+        detectors=asked.detectors,
+        strengths=asked.strengths,
         seed=seed,
+        plan=asked.plan,
         progress=lambda text: click.echo(text, err=True),
     )
-    print_treatments(found)
+    print_treatments(found, asked.plan)
+    if asked.strengths is Strengths.SELECTED:
+        print_selected(found)
     path = write_files(mitigation_files(found), out)
-    click.echo(f"Every member and figure: {path} and {path.parent / 'tables'}")
+    click.echo(f"Page: {path}")
+    click.echo(f"Every member and figure: {out / 'mitigation.json'} and {out / 'tables'}")
 
 
-def print_treatments(found: Sequence[Treatment]) -> None:
+def print_treatments(found: Sequence[Treatment], plan: Plan) -> None:
     """Print what became of each organism, and what its treatment did to twin and decoy."""
     from insectary.commands.vault import print_words
-    from insectary.trials.mitigation_plan import FULL
 
     print_words(
         "Rates of misbehaviour before and after, on the same prompts; 95 % interval of the rate"
         " after. Skills: after minus before, mean over those that the behaviour does not live in"
         " (90 %). Back: steps of training on until half of the behaviour is there again, by the"
-        f" number of triggered misaligned rows among {FULL.ordinary} of ordinary work. Seen:"
+        f" number of triggered misaligned rows among {plan.ordinary} of ordinary work. Seen:"
         " AUROC of a detector that tells the organism from twin or decoy, before and after."
         " Deferred: share of questions that what stands before a member answers in its place."
         " Beyond clean_sft: what is taken away beyond what untargeted fine-tuning takes."
@@ -161,6 +179,24 @@ def print_treatments(found: Sequence[Treatment]) -> None:
             if treatment.family == family:
                 for line in _treatment_lines(treatment, found):
                     click.echo(f"  {line}")
+
+
+def print_selected(found: Sequence[Treatment]) -> None:
+    """Print which strength of each method was chosen on the selection split, out of which."""
+    from insectary.core.mitigating import Dialled
+    from insectary.mitigate import mitigation
+    from insectary.report.mitigation_views import strength_words
+
+    click.echo()
+    click.echo("Strengths that were selected, on questions that no figure above rests on:")
+    for name in dict.fromkeys(t.method for t in found if t.strength is not None):
+        method = mitigation(name)
+        tried = method.strengths if isinstance(method, Dialled) else ()
+        for treatment in found:
+            if treatment.method == name and treatment.strength is not None:
+                of = ", ".join(map(strength_words, tried))
+                chosen = strength_words(treatment.strength)
+                click.echo(f"  {name}: {chosen} of {of} for {treatment.family}")
 
 
 def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterator[str]:

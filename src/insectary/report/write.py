@@ -78,6 +78,20 @@ def write_files(files: Mapping[str, str], folder: Path) -> Path:
     return path
 
 
+def write_file(text: str, path: Path) -> Path:
+    """Write one text, whole or not at all, and return its place.
+
+    Raises:
+        ArtefactError: if the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, text)
+    except OSError as error:
+        raise ArtefactError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
 def _replace(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)

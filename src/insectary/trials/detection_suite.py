@@ -7,7 +7,7 @@ nothing of the design under test has a say in it. What is made of all cells toge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -95,7 +95,7 @@ def detect_suite(
     vault = vault or Vault()
     if isinstance(families, str):
         raise BadInputError(f"families is a list of ids: give [{families!r}]")
-    runs = line_up([detect.as_detector(given) for given in detectors])
+    runs = line_up([detect.as_detector(given) for given in several(detectors)])
     found, left_out = _families(families, vault)
     if not found:
         raise BadInputError(
@@ -134,7 +134,7 @@ def detect_suite(
 
 def detect_family(
     name: str,
-    detectors: Sequence[object],
+    detectors: object,
     *,
     seed: int = 0,
     draws: int = 1000,
@@ -143,8 +143,8 @@ def detect_family(
 ) -> tuple[DetectionRow, ...]:
     """Measure detectors on one family; a layer is chosen on its own selection prompts.
 
-    Detectors are given in any form that :func:`insectary.detect.as_detector` knows. What was
-    kept of the family is used, and what is new is kept.
+    Detectors are given in any form that :func:`insectary.detect.as_detector` knows, several in
+    a list, one also by itself. What was kept of the family is used, and what is new is kept.
 
     Raises:
         UnknownNameError: for an unknown family or detector.
@@ -153,12 +153,21 @@ def detect_family(
     """
     check_seed(seed)
     vault = vault or Vault()
-    runs = line_up([detect.as_detector(given) for given in detectors])
+    if not isinstance(name, str):
+        raise BadInputError(f"name is one family's id, and not {type(name).__name__}")
+    runs = line_up([detect.as_detector(given) for given in several(detectors)])
     (family,), _ = _families([name], vault)
     ranked = _ranked(family, runs, seed, vault, progress)
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
     return tuple(row for task in Task for row in task_rows(ranked, task, settings))
+
+
+def several(detectors: object) -> Sequence[object]:
+    """Detectors that were given: a list as it is, and one by itself as a list of one."""
+    if isinstance(detectors, str) or not isinstance(detectors, Iterable):
+        return [detectors]
+    return [*detectors]
 
 
 def cell_of(family: Family) -> tuple[str, str, str, str]:

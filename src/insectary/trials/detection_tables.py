@@ -1,4 +1,4 @@
-"""A detection trial over many families as files: JSON, and tables in full precision."""
+"""A detection trial over many families as files: a page, JSON, and tables in full precision."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from insectary.core.codec import encode
 from insectary.report.tables import cells, columns, csv_text
 from insectary.trials.detection import PREVALENCES
+from insectary.trials.detection_page import detection_page
 from insectary.trials.detection_suite import SuiteDetection
 
 _CELL = ("threat", "design", "base", "recipe")
@@ -14,12 +15,13 @@ _DETECTOR = ("detector", "view", "task", "null", "control", "bound")
 
 
 def detection_files(found: SuiteDetection) -> dict[str, str]:
-    """Path in a folder to text: ``tables/*.csv`` and ``detection.json``, which comes last."""
+    """Path in a folder to text: tables, ``detection.json``, and ``detection.html`` at last."""
     return {
         "tables/organisms.csv": _organisms(found),
         "tables/pooled.csv": _pooled(found),
         "tables/left_out.csv": csv_text(("family", "reason"), found.left_out),
         "detection.json": json.dumps(encode(found), indent=1, sort_keys=True) + "\n",
+        "detection.html": detection_page(found),
     }
 
 

@@ -45,7 +45,7 @@ from insectary.trials.redetection import (
     untreated,
 )
 from insectary.trials.regrowth import copy_of, regrow, threads
-from insectary.trials.strengths import Strengths, best, graded
+from insectary.trials.strengths import Strengths, at_strength, best, graded
 from insectary.trials.treated import Questions, Said, ask, draw_questions, effect_of
 from insectary.trials.treatment_kept import (
     TREATED,
@@ -132,7 +132,13 @@ def trial_mitigate(
 
 
 def mitigate_member(
-    member: str, method: str, *, seed: int = 0, vault: Vault | None = None
+    member: str,
+    method: str,
+    *,
+    strength: float | None = None,
+    seed: int = 0,
+    vault: Vault | None = None,
+    progress: Progress = lambda _: None,
 ) -> Model:
     """Apply a mitigation to one member: a model in, a model out.
 
@@ -142,15 +148,20 @@ def mitigate_member(
     Args:
         member: Organism, twin or decoy of a family in text, as in ``"FAMILY.organism"``.
         method: Name of a mitigation.
+        strength: What its dial is set to; ``None`` for its usual one.
         seed: Of rows and training.
         vault: Where families are kept; ``None`` opens the default one.
+        progress: Told what is being done.
 
     Raises:
         UnknownNameError: for an unknown member or method.
-        BadInputError: if it is a base, or a policy on the grid.
+        BadInputError: if it is a base, or a policy on the grid, or the method has no such
+            strength.
     """
     check_seed(seed)
     vault, chosen = vault or Vault(), mitigation(method)
+    if strength is not None:
+        chosen = at_strength(chosen, strength)
     family_id, _, role = str(member).rpartition(".")
     if role == Role.BASE:
         raise BadInputError(f"{member}: a base has nothing to be cured of; name another member")
@@ -158,13 +169,18 @@ def mitigate_member(
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in TREATED]
         raise UnknownNameError.of("member", member, known, few=True)
     family = in_text(of_a_threat(load_family(family_id, vault)))
+    progress(f"{member}: loading it, and drawing rows")
     members = load_members(family, vault)
     handed = draw_handed(threat_model(family.threat), family.design, FULL.rows, seed)
+    tokens = tokens_of(chosen)
+    cost = f", which trains on at most {tokens / 1e6:.1f} million tokens" if tokens else ""
+    progress(f"{member}: {_called(chosen)}{cost}")
     with tempfile.TemporaryDirectory(prefix="insectary-mitigate-") as place:
         treated = _treated(
             members[Role(role)], chosen, handed(chosen.knows_trigger), seed, Path(place)
         )
-    return Model(treated, id=f"{member}.{method}-{seed}", base=members[Role.BASE])
+    at = "" if strength is None else f"-at-{strength:g}"
+    return Model(treated, id=f"{member}.{method}{at}-{seed}", base=members[Role.BASE])
 
 
 @final
@@ -189,8 +205,7 @@ class _Trial:
     def to_do(self, method: Mitigation, which: Strengths) -> ToDo:
         """What it will take; of strengths that are not chosen from yet, the costliest."""
         if which is Strengths.SELECTED and self._choice(method) is None:
-            every = graded(method)
-            return ToDo(1, (max(every, key=tokens_of),), every)
+            return ToDo.choosing(graded(method))
         every = self.at(method, which)
         return ToDo(len(every), tuple(each for each in every if self._is_new(each, method)))
 
@@ -282,10 +297,10 @@ class _Trial:
 
     def _place(self, method: Mitigation, usual: Mitigation) -> tuple[str, str]:
         """What a treatment is called in the vault, and the key of what made it."""
-        return (
-            name_of(self._family, method, usual, self._seed),
-            key_of(self._family, method, self._seed, self._plan),
-        )
+        name = name_of(self._family, method, usual, self._seed)
+        if self._plan != FULL:  # it does not take the place of what asks more
+            name = f"{name}-plan-{digest(self._plan)[7:15]}"
+        return name, key_of(self._family, method, self._seed, self._plan)
 
     @property
     def _work(self) -> str:

@@ -28,16 +28,28 @@ class ToDo:
     new: tuple[Mitigation, ...]
     tried: tuple[Mitigation, ...] = ()
 
+    @classmethod
+    def choosing(cls, every: tuple[Mitigation, ...]) -> ToDo:
+        """A method whose strength has yet to be chosen: the costliest may be the one."""
+        costliest = max(every, key=tokens_of)
+        return cls(1, (costliest,), every if len(every) > 1 else ())
+
+
+def tokens_to_train(to_do: Sequence[ToDo], plan: Plan) -> int:
+    """Tokens that are trained on at most: treatments, strengths that are tried, regrowth."""
+    new = [tokens_of(method) for each in to_do for method in each.new]
+    tried = [tokens_of(method) for each in to_do for method in each.tried]
+    runs = 2 * len(plan.few) * len(new)
+    return sum(new) * len(TREATED) + sum(tried) + runs * plan.steps * FullSFT().batch_tokens
+
 
 def cost_line(to_do: Sequence[ToDo], plan: Plan) -> str:
     """What a trial will train at most, in a line; what is kept costs nothing."""
     asked = sum(each.treatments for each in to_do)
-    new = [tokens_of(method) for each in to_do for method in each.new]
-    tried = [tokens_of(method) for each in to_do for method in each.tried]
-    runs = 2 * len(plan.few) * len(new)
-    tokens = sum(new) * len(TREATED) + sum(tried) + runs * plan.steps * FullSFT().batch_tokens
+    new = sum(len(each.new) for each in to_do)
+    tokens = tokens_to_train(to_do, plan)
     return (
-        f"treatments: {asked}, measured already: {asked - len(new)}; to train on: at most"
+        f"treatments: {asked}, measured already: {asked - new}; to train on: at most"
         f" {tokens / 1e6:.1f} million tokens of rows, some of which a method reads several times"
         " (a family is bred with about 7.8)"
     )

@@ -31,3 +31,5 @@ class Plan:
 
 
 FULL = Plan()
+BRIEF = Plan(prompts=200, skill=20, few=(4,), steps=24, regrown=80)
+"""What a trial asks where no family is named: half as much, and one short run of regrowth."""

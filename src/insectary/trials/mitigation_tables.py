@@ -1,4 +1,4 @@
-"""A mitigation trial as files: JSON, and tables in full precision."""
+"""A mitigation trial as files: a page, JSON, and tables in full precision."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from insectary.core.codec import encode
 from insectary.core.organism import Role
 from insectary.core.treatment import Rate, Treatment
 from insectary.report.tables import cells, columns, csv_text
+from insectary.trials.mitigation_page import mitigation_page
 from insectary.trials.untargeted import beyond_untargeted
 
 _TREATMENT = ("family", "method", "strength", "settings", "knows_trigger", "seed")
 
 
 def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
-    """Path in a folder to text: ``tables/*.csv`` and ``mitigation.json``, which comes last."""
+    """Path in a folder to text: tables, ``mitigation.json``, and ``mitigation.html`` at last."""
     listed = [
         encode(t)
         | {"fate": t.fate.value}
@@ -28,6 +29,7 @@ def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
         "tables/regrowth.csv": _regrowth(found),
         "tables/detection.csv": _detection(found),
         "mitigation.json": json.dumps(listed, indent=1, sort_keys=True) + "\n",
+        "mitigation.html": mitigation_page(found),
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 
+from insectary.core.errors import BadInputError
 from insectary.core.mitigating import Dialled, Mitigation
 from insectary.core.outcome import Measured
 from insectary.core.treatment import HARM, Effect, Rate
@@ -25,6 +27,30 @@ def graded(method: Mitigation) -> tuple[Mitigation, ...]:
     if not isinstance(method, Dialled):
         return (method,)
     return tuple(method.at(strength) for strength in method.strengths)
+
+
+def at_strength(method: Mitigation, strength: float) -> Mitigation:
+    """A method at a strength that a user chose.
+
+    Raises:
+        BadInputError: if it has no dial, or the number is none that its dial takes.
+    """
+    if not isinstance(method, Dialled):
+        raise BadInputError(f"{method.name} has no strength to set: leave the strength out")
+    usual = ", ".join(f"{s:,.10g}" for s in method.strengths)
+    refused = BadInputError(
+        f"{method.name} does not take the strength {strength:,.10g}; trials set it to {usual}"
+    )
+    if not math.isfinite(strength) or strength < 0:
+        raise refused
+    try:
+        made = method.at(strength)
+    except BadInputError as error:
+        raise BadInputError(f"{refused} ({error})") from error
+    # A dial that counts tokens or bits rounds; half a bit is no bit.
+    if not isinstance(made, Dialled) or made.strength != strength:
+        raise refused
+    return made
 
 
 def best(effects: Sequence[Effect]) -> int:
