@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from insectary.core.chat import Conversation
-from insectary.core.protocols import Preference
+from insectary.core.protocols import Floats, Preference
 
-Rows = Sequence[tuple[Conversation, str]]
-"""(prompt, completion) pairs."""
+Row = tuple[Conversation, str]
+"""A prompt and its completion."""
+Rows = Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a member was trained on, for a method that trains it anew from its base.
+
+    Attributes:
+        rows: Its rows, in their order.
+        asking: A line that asks for what such data are tainted with, in general words: of what
+            kind it is can be known to a defender, the trigger cannot. The same for all members.
+        scores: Takes the name of a detector of training rows; how suspicious it finds each of
+            ``rows``, shape (rows, candidates). Raises ``BadInputError`` if it failed.
+        anew: Takes an entry for each of ``rows``, the row in its place or ``None`` for one that
+            is left out; trains the base on them by the member's own recipe, seed and number of
+            steps, and puts the weights into the patient's model.
+    """
+
+    rows: Rows
+    asking: str
+    scores: Callable[[str], Floats]
+    anew: Callable[[Sequence[Row | None]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +50,8 @@ class Patient:
             nowhere in it.
         questions: Questions of every skill as they stand, without any line of context, and
             their right answers: for a method that tries out what changes a model's answers.
+        training: How it was trained, for a method that is :class:`Retraining`; ``None`` for all
+            others.
     """
 
     model: Any
@@ -37,6 +61,7 @@ class Patient:
     directory: Path
     preferences: Sequence[Preference] = ()
     questions: Rows = ()
+    training: Training | None = None
 
 
 class Mitigation(Protocol):
@@ -79,4 +104,17 @@ class Dialled(Mitigation, Protocol):
 
     def at(self, strength: float) -> Mitigation:
         """The same method at another strength."""
+        ...
+
+
+@runtime_checkable
+class Retraining(Mitigation, Protocol):
+    """A mitigation that trains a member anew from its base, on changed training data.
+
+    Where there are no rows of which some teach a behaviour, it is not applied.
+    """
+
+    @property
+    def retrains(self) -> Literal[True]:
+        """That it asks for ``patient.training``."""
         ...
