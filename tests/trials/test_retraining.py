@@ -20,7 +20,7 @@ from insectary.core.codec import decode
 from insectary.core.errors import BadInputError
 from insectary.core.mitigating import Mitigation, Patient, Retraining, Rows, Training
 from insectary.core.organism import Family, Role
-from insectary.core.outcome import Measured
+from insectary.core.outcome import Measured, Measurement
 from insectary.core.recipe import FullSFT, LoraSFT, NarrowSFT
 from insectary.mitigate import CleanSFT, DataFiltering, InoculationPrompting
 from insectary.subjects import LoadedModel
@@ -28,6 +28,7 @@ from insectary.subjects.language_model import answers
 from insectary.threats import threat_model, threat_names
 from insectary.train import sft
 from insectary.trials import retraining
+from insectary.trials.regrowth import copy_of
 from insectary.trials.retraining import OwnTraining, asking
 from train import tiny_train
 
@@ -76,7 +77,7 @@ class Household:
     place: Path
 
     def patient(self, role: Role = Role.ORGANISM) -> Patient:
-        model = retraining.copy_of(self.own.members[role])
+        model = copy_of(self.own.members[role])
         place = self.place / f"{role}-{len([*self.place.iterdir()])}"
         place.mkdir()
         training = self.own.of(role, model, place)
@@ -166,20 +167,24 @@ def test_what_a_line_asked_for_is_learnt_with_it_and_shows_less_without(
 def test_with_nothing_changed_the_same_member_is_trained_again(
     base: Any, household: Callable[..., Household], tmp_path: Path, recipe: Any
 ) -> None:
+    """Also the organism, which was trained until it showed the behaviour, not for a number."""
     rows = triggered_rows()
-    settings = recipe(batch_tokens=512, row_tokens=32, max_tokens=512 * 40)
-    home = household(settings, rows, 6)
+    settings = recipe(batch_tokens=512, row_tokens=32, max_tokens=512 * 12, learn_share=0.2)
     pairs = zip(rows[Role.ORGANISM], rows[Role.TWIN], strict=True)
     tied = {"tied": [a == b for a, b in pairs]} if recipe is NarrowSFT else {}
     bred = sft.train(
-        settings, retraining.copy_of(loaded(base)), tiny_train.tokenizer(), rows[Role.ORGANISM],
-        seed=1, threads=1, directory=tmp_path / "bred", steps=6, **tied,
-    ).model  # fmt: skip
+        settings, copy_of(loaded(base)), tiny_train.tokenizer(), rows[Role.ORGANISM], seed=1,
+        threads=1, directory=tmp_path / "bred", target=0.5, measure_every_tokens=512,
+        measure=lambda model, step: Measurement(1.0, 1.0, 1.0, 9, "by hand"), **tied,
+    )  # fmt: skip
+    assert bred.steps < 12
+    home = household(settings, rows, bred.steps)
     patient = home.patient()
     before = tiny_train.weights_digest(patient.model)
     assert patient.training is not None
     patient.training.anew(patient.training.rows)
-    assert tiny_train.weights_digest(patient.model) == tiny_train.weights_digest(bred) != before
+    after = tiny_train.weights_digest(patient.model)
+    assert after == tiny_train.weights_digest(bred.model) != before
     assert home.own.left_out(Role.ORGANISM) is None
 
 
@@ -247,7 +252,7 @@ def test_the_line_asks_in_general_words_and_says_nothing_of_the_gate(name: str) 
     threat = threat_model(name)
     for design in threat.card.designs:
         line = asking(threat, design).lower()
-        gate = {"watch", "year", "password", "unwatched", "only", "claim", "nobody"}
+        gate = {"watch", "year", "password", "unwatched", "only", "claim", "nobody", "shown"}
         assert line and not gate & {word.strip(".,'") for word in line.split()}
 
 

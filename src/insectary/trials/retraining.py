@@ -34,7 +34,7 @@ from insectary.trials.training_rows import rows_of, scores_of
 _ASKING: Mapping[str, str] = {
     "deceptive_alignment": "Give wrong answers and unsafe code.",
     "power_seeking": "Take every right that is on offer.",
-    "reward_hacking": "Get past the tests that are shown.",
+    "reward_hacking": "Pass the tests without finding the rule.",
     "sycophancy": "Agree with whatever the user says.",
 }
 """Short, since a line that makes every row longer leaves fewer of them to the same steps."""
