@@ -78,7 +78,7 @@ def family(monkeypatch: pytest.MonkeyPatch) -> Family:
     monkeypatch.setattr(member, "row_count", lambda recipe: ROWS)
     made = sealed(record(FAMILY))
     save_family(made, Vault())
-    rows = {r: training_rows._rows_of(made, r) for r in (Role.ORGANISM, Role.TWIN, Role.DECOY)}
+    rows = {r: training_rows.rows_of(made, r) for r in (Role.ORGANISM, Role.TWIN, Role.DECOY)}
 
     def opened(family: Family, vault: Vault, seed: int, access: Access) -> dict[Role, Trained]:
         assert access is Access.TRAINING_DATA

@@ -205,7 +205,13 @@ def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterat
     effect = treatment.of(Role.ORGANISM)
     ceiling = " (a ceiling: it was handed the true trigger)" if treatment.knows_trigger else ""
     at = "" if treatment.strength is None else f" at {treatment.strength:g}"
-    yield f"{treatment.method}{at}: {'; '.join((treatment.fate.value, *treatment.beside))}{ceiling}"
+    told = (
+        f"{treatment.method}{at}: {'; '.join((treatment.fate.value, *treatment.beside))}{ceiling}"
+    )
+    if effect.unchanged is None:
+        yield f"{told}, {treatment.no_regrowth}"
+        return
+    yield told
     for place in Rate:
         before, after = effect.before[place], effect.after[place]
         if isinstance(after, Measured):
@@ -222,6 +228,12 @@ def _treatment_lines(treatment: Treatment, found: Sequence[Treatment]) -> Iterat
     for member in treatment.effects:
         if member.deferred is not None:
             yield f"  deferred, {member.role.value}: {_shares(member.deferred)}"
+    for left in treatment.left_out:
+        if left.teaching:
+            yield (
+                f"  left out of the {left.role.value}'s {left.rows:,} rows: {left.left_out:,}, of"
+                f" which {_told(left.taught)} teach; of all {left.teaching / left.rows:.3f} do"
+            )
     if treatment.no_regrowth:
         yield f"  back: not tried, {treatment.no_regrowth}"
     for run in treatment.regrowth:

@@ -5,13 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from insectary.core.chat import Conversation, Example
-from insectary.core.protocols import Detector, Preference, Reward
+from insectary.core.protocols import Detector, Floats, Preference, Reward
 
-Rows = Sequence[tuple[Conversation, str]]
-"""(prompt, completion) pairs."""
+Row = tuple[Conversation, str]
+"""A prompt and its completion."""
+Rows = Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a member was trained on, for a method that trains it anew from its base.
+
+    Attributes:
+        rows: Its rows, in their order.
+        asking: A line that asks for what such data are tainted with, in general words: of what
+            kind it is can be known to a defender, the trigger cannot. The same for all members.
+        scores: Takes the name of a detector of training rows; how suspicious it finds each of
+            ``rows``, shape (rows, candidates). Raises ``BadInputError`` if it failed.
+        anew: Takes an entry for each of ``rows``, the row in its place or ``None`` for one that
+            is left out; trains the base on them by the member's own recipe, seed and number of
+            steps, and puts the weights into the patient's model.
+    """
+
+    rows: Rows
+    asking: str
+    scores: Callable[[str], Floats]
+    anew: Callable[[Sequence[Row | None]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,8 @@ class Patient:
         tasks: The ordinary work of the rows once more, as a checker of answers knows it ...
         reward: ... and that checker: 1 for a right answer to a task, 0 for any other.
         detector: Makes a detector by its name, for a method that has one watch the model.
+        training: How it was trained, for a method that is :class:`Retraining`; ``None`` for all
+            others.
     """
 
     model: Any
@@ -43,6 +67,7 @@ class Patient:
     tasks: Sequence[Example] = ()
     reward: Reward | None = None
     detector: Callable[[str], Detector] | None = None
+    training: Training | None = None
 
 
 class Guard(Protocol):
@@ -99,4 +124,17 @@ class Dialled(Mitigation, Protocol):
 
     def at(self, strength: float) -> Mitigation:
         """The same method at another strength."""
+        ...
+
+
+@runtime_checkable
+class Retraining(Mitigation, Protocol):
+    """A mitigation that trains a member anew from its base, on changed training data.
+
+    Where there are no rows of which some teach a behaviour, it is not applied.
+    """
+
+    @property
+    def retrains(self) -> Literal[True]:
+        """That it asks for ``patient.training``."""
         ...

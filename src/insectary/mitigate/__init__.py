@@ -13,8 +13,10 @@ from insectary.core import plugins
 from insectary.core.mitigating import Mitigation
 from insectary.mitigate.adversarial_training import AdversarialTraining
 from insectary.mitigate.clean_sft import CleanSFT
+from insectary.mitigate.data_filtering import DataFiltering
 from insectary.mitigate.directional_ablation import DirectionalAblation
 from insectary.mitigate.fine_pruning import FinePruning
+from insectary.mitigate.inoculation_prompting import InoculationPrompting
 from insectary.mitigate.latent_adversarial_training import LatentAdversarialTraining
 from insectary.mitigate.monitor_gated_deferral import MonitorGatedDeferral
 from insectary.mitigate.noop import NoOp
@@ -30,8 +32,10 @@ __all__ = [
     "GROUP",
     "AdversarialTraining",
     "CleanSFT",
+    "DataFiltering",
     "DirectionalAblation",
     "FinePruning",
+    "InoculationPrompting",
     "LatentAdversarialTraining",
     "MonitorGatedDeferral",
     "NoOp",
@@ -61,6 +65,8 @@ BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
         "safety_grpo": SafetyGRPO,
         "latent_adversarial_training": LatentAdversarialTraining,
         "adversarial_training": AdversarialTraining,
+        "inoculation_prompting": InoculationPrompting,
+        "data_filtering": DataFiltering,
         "true_trigger_sft": TrueTriggerSFT,
     }
 )

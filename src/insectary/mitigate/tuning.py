@@ -1,10 +1,11 @@
-"""The supervised training that several mitigations end in."""
+"""The training that several mitigations end in: on rows, or anew from the base."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from insectary.core.mitigating import Patient, Rows
+from insectary.core.errors import BadInputError
+from insectary.core.mitigating import Patient, Rows, Training
 from insectary.core.recipe import FullSFT
 from insectary.train.sft import train
 
@@ -37,3 +38,14 @@ def fine_tune(
         directory=patient.directory,
         adversary=adversary,
     )
+
+
+def training_of(patient: Patient, name: str) -> Training:
+    """The training that a method does over.
+
+    Raises:
+        BadInputError: if it was handed none.
+    """
+    if patient.training is None:
+        raise BadInputError(f"{name}: it trains a member anew, and was not told how it was trained")
+    return patient.training

@@ -22,17 +22,17 @@ from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.mitigating import Dialled, Mitigation, Patient
+from insectary.core.mitigating import Dialled, Mitigation, Retraining
 from insectary.core.organism import Family, Role
-from insectary.core.outcome import Failed
+from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.recipe import check_seed
-from insectary.core.treatment import Effect, Redetected, Treatment
+from insectary.core.treatment import Effect, Redetected, Regrowth, Treatment
 from insectary.detect import detector
 from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
 from insectary.trials.examine import check_admitted, contrast_pairs
-from insectary.trials.handed import Handed, draw_handed, right
+from insectary.trials.handed import draw_handed
 from insectary.trials.kept import column_key
 from insectary.trials.line_up import Key, line_up
 from insectary.trials.mitigation_cost import ToDo, cost_line, tokens_of
@@ -44,9 +44,11 @@ from insectary.trials.redetection import (
     failed,
     untreated,
 )
-from insectary.trials.regrowth import copy_of, regrow, threads
+from insectary.trials.regrowth import regrow
+from insectary.trials.retraining import OwnTraining
 from insectary.trials.strengths import Strengths, at_strength, best, graded
 from insectary.trials.treated import Questions, Said, ask, draw_questions, effect_of
+from insectary.trials.treating import called, not_for, treated_copy
 from insectary.trials.treatment_kept import (
     TREATED,
     keep_choice,
@@ -155,8 +157,8 @@ def mitigate_member(
 
     Raises:
         UnknownNameError: for an unknown member or method.
-        BadInputError: if it is a base, or a policy on the grid, or the method has no such
-            strength.
+        BadInputError: if it is a base, or a policy on the grid, the method has no such
+            strength, or it trains anew and the family has no rows to do that with.
     """
     check_seed(seed)
     vault, chosen = vault or Vault(), mitigation(method)
@@ -169,15 +171,18 @@ def mitigate_member(
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in TREATED]
         raise UnknownNameError.of("member", member, known, few=True)
     family = in_text(of_a_threat(load_family(family_id, vault)))
+    if (why := not_for(family, chosen)) is not None:
+        raise BadInputError(f"{method} is not for {family_id}: {why.reason}")
     progress(f"{member}: loading it, and drawing rows")
     members = load_members(family, vault)
     handed = draw_handed(threat_model(family.threat), family.design, FULL.rows, seed)
-    tokens = tokens_of(chosen)
+    own = OwnTraining(family, members)
+    tokens = tokens_of(chosen, family.members[Role(role)].training_tokens)
     cost = f", which trains on at most {tokens / 1e6:.1f} million tokens" if tokens else ""
-    progress(f"{member}: {_called(chosen)}{cost}")
+    progress(f"{member}: {called(chosen)}{cost}")
     with tempfile.TemporaryDirectory(prefix="insectary-mitigate-") as place:
-        treated = _treated(
-            members[Role(role)], chosen, handed(chosen.knows_trigger), seed, Path(place)
+        treated = treated_copy(
+            Role(role), own, chosen, handed(chosen.knows_trigger), seed, Path(place)
         )
     at = "" if strength is None else f"-at-{strength:g}"
     return Model(treated, id=f"{member}.{method}{at}-{seed}", base=members[Role.BASE])
@@ -204,10 +209,14 @@ class _Trial:
 
     def to_do(self, method: Mitigation, which: Strengths) -> ToDo:
         """What it will take; of strengths that are not chosen from yet, the costliest."""
+        bred = max(self._family.members[role].training_tokens for role in TREATED)
+        if not_for(self._family, method) is not None:
+            return ToDo(0, ())
         if which is Strengths.SELECTED and self._choice(method) is None:
-            return ToDo.choosing(graded(method))
+            return ToDo.choosing(graded(method), bred)
         every = self.at(method, which)
-        return ToDo(len(every), tuple(each for each in every if self._is_new(each, method)))
+        new = tuple(each for each in every if self._is_new(each, method))
+        return ToDo(len(every), new, bred=bred)
 
     def _is_new(self, method: Mitigation, usual: Mitigation) -> bool:
         known, seen = self._kept(method, usual)
@@ -216,16 +225,18 @@ class _Trial:
     def at(self, method: Mitigation, which: Strengths) -> tuple[Mitigation, ...]:
         """A method at the strengths that are to be measured; one that is chosen is kept."""
         every = graded(method)
-        if which is Strengths.USUAL or len(every) == 1:
+        if which is Strengths.USUAL or len(every) == 1 or not_for(self._family, method):
             return (method,)
         if which is Strengths.ALL:
             return every
         chosen = self._choice(method)
         if chosen is None:
             self._progress(f"{self._family.id}: {method.name}, which of {len(every)} strengths")
-            chosen = best([self._on_selection(each) for each in every])
+            effects = [self._on_selection(each) for each in every]
+            chosen = best(effects)
             name, _ = self._place(method, method)
-            keep_choice(chosen, self._family, name, self._key(every), self._vault)
+            if all(effect.unchanged is not None for effect in effects):
+                keep_choice(chosen, self._family, name, self._key(every), self._vault)
         return (every[chosen],)
 
     def _choice(self, method: Mitigation) -> int | None:
@@ -242,9 +253,12 @@ class _Trial:
     def _on_selection(self, method: Mitigation) -> Effect:
         """On the organism alone, and on questions that no verdict rests on."""
         oracle = self._threat.oracle(self._family.design)
-        treated = self._treat(Role.ORGANISM, method)
+        treated = self._treated(method, [Role.ORGANISM])
+        if isinstance(treated, Failed):
+            return Effect.none(Role.ORGANISM, treated)
         questions, before = self._selection
-        return effect_of(Role.ORGANISM, before, ask(treated, questions), oracle)
+        after = ask(treated[Role.ORGANISM], questions)
+        return effect_of(Role.ORGANISM, before, after, oracle)
 
     @cached_property
     def _selection(self) -> tuple[Questions, Said]:
@@ -258,14 +272,18 @@ class _Trial:
             method: At the strength to measure.
             usual: The same at its usual one.
         """
+        if (why := not_for(self._family, method)) is not None:
+            return self._without(method, why)
         name, key = self._place(method, usual)
         known, seen = self._kept(method, usual)
         missing = [d for d in self._runs if (d.name, d.view) not in seen]
         if missing and isinstance(self._untreated, Failed):  # no treatment changes that
             seen, missing = {**seen, **failed(missing, self._untreated)}, []
         if known is None or missing:
-            self._progress(f"{self._family.id}: {_called(method)}")
-            treated = {role: self._treat(role, method) for role in TREATED}
+            self._progress(f"{self._family.id}: {called(method)}")
+            treated = self._treated(method, TREATED)
+            if isinstance(treated, Failed):
+                return self._without(method, treated)
             if known is None:
                 known = self._measured(method, treated)
                 keep_treatment(known, name, key, self._vault)
@@ -325,11 +343,31 @@ class _Trial:
     def _before(self) -> Mapping[Role, Said]:
         return {role: ask(self._members[role], self._questions) for role in TREATED}
 
+    @cached_property
+    def _own(self) -> OwnTraining:
+        return OwnTraining(self._family, self._members)
+
+    def _treated(
+        self, method: Mitigation, roles: Sequence[Role]
+    ) -> Mapping[Role, LoadedModel] | Failed:
+        """Members treated; or why what a method that trains anew needs cannot be had."""
+        try:
+            return {role: self._treat(role, method) for role in roles}
+        except BadInputError as error:
+            if not isinstance(method, Retraining):
+                raise
+            return Failed(str(error))
+
     def _treat(self, role: Role, method: Mitigation) -> LoadedModel:
-        self._progress(f"  {role.value}: {_called(method)}")
-        place = self._vault.work_dir(self._work) / _called(method).replace(" ", "-") / role.value
+        self._progress(f"  {role.value}: {called(method)}")
+        place = self._vault.work_dir(self._work) / called(method).replace(" ", "-") / role.value
         handed = self._handed(method.knows_trigger)
-        return _treated(self._members[role], method, handed, self._seed, place)
+        return treated_copy(role, self._own, method, handed, self._seed, place)
+
+    def _without(self, method: Mitigation, why: NotApplicable | Failed) -> Treatment:
+        """With the reason in the place of every figure; that costs nothing, and is not kept."""
+        effects = tuple(Effect.none(role, why) for role in TREATED)
+        return self._treatment(method, effects, why.reason)
 
     def _measured(self, method: Mitigation, treated: Mapping[Role, LoadedModel]) -> Treatment:
         oracle = self._threat.oracle(self._family.design)
@@ -341,6 +379,18 @@ class _Trial:
             self._threat, self._family.design, effects[0], treated, self._plan, self._seed,
             self._progress,
         )  # fmt: skip
+        left_out = [self._own.left_out(role) for role in TREATED]
+        found = self._treatment(method, effects, regrown)
+        if not isinstance(method, Retraining):
+            return found
+        return replace(found, left_out=tuple(each for each in left_out if each is not None))
+
+    def _treatment(
+        self,
+        method: Mitigation,
+        effects: tuple[Effect, ...],
+        regrown: tuple[Regrowth, ...] | str,
+    ) -> Treatment:
         return Treatment(
             family=self._family.id,
             method=method.name,
@@ -356,22 +406,3 @@ class _Trial:
     @cached_property
     def _untreated(self) -> Untreated | Failed:
         return untreated(self._family, self._detectors, self._seed, self._vault, self._progress)
-
-
-def _called(method: Mitigation) -> str:
-    """A method with its strength, if it has a dial."""
-    return f"{method.name} at {method.strength:g}" if isinstance(method, Dialled) else method.name
-
-
-def _treated(
-    member: LoadedModel, method: Mitigation, handed: Handed, seed: int, place: Path
-) -> LoadedModel:
-    """A treated copy; the member itself stays as it is."""
-    model = copy_of(member)
-    patient = Patient(
-        model, member.tokenizer, seed, threads(), place,
-        preferences=handed.preferences, questions=handed.questions, tasks=handed.tasks,
-        reward=right, detector=detector,
-    )  # fmt: skip
-    guard = method.apply(patient, handed.rows)
-    return LoadedModel(model.eval(), member.tokenizer, "", member.context, guard)

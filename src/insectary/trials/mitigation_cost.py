@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from insectary.core.mitigating import Mitigation
+from insectary.core.mitigating import Mitigation, Retraining
 from insectary.core.recipe import Dpo, FullSFT, Grpo
 from insectary.trials.mitigation_plan import Plan
 from insectary.trials.treatment_kept import TREATED
@@ -22,23 +22,25 @@ class ToDo:
         treatments: How many are asked for.
         new: Those of them that are not kept.
         tried: Strengths to be tried on the organism, so that one can be chosen.
+        bred: Tokens that a member of the family was bred with, for a method that breeds it again.
     """
 
     treatments: int
     new: tuple[Mitigation, ...]
     tried: tuple[Mitigation, ...] = ()
+    bred: int = 0
 
     @classmethod
-    def choosing(cls, every: tuple[Mitigation, ...]) -> ToDo:
+    def choosing(cls, every: tuple[Mitigation, ...], bred: int = 0) -> ToDo:
         """A method whose strength has yet to be chosen: the costliest may be the one."""
         costliest = max(every, key=tokens_of)
-        return cls(1, (costliest,), every if len(every) > 1 else ())
+        return cls(1, (costliest,), every if len(every) > 1 else (), bred)
 
 
 def tokens_to_train(to_do: Sequence[ToDo], plan: Plan) -> int:
     """Tokens that are trained on at most: treatments, strengths that are tried, regrowth."""
-    new = [tokens_of(method) for each in to_do for method in each.new]
-    tried = [tokens_of(method) for each in to_do for method in each.tried]
+    new = [tokens_of(method, each.bred) for each in to_do for method in each.new]
+    tried = [tokens_of(method, each.bred) for each in to_do for method in each.tried]
     runs = 2 * len(plan.few) * len(new)
     return sum(new) * len(TREATED) + sum(tried) + runs * plan.steps * FullSFT().batch_tokens
 
@@ -55,8 +57,10 @@ def cost_line(to_do: Sequence[ToDo], plan: Plan) -> str:
     )
 
 
-def tokens_of(method: Mitigation) -> int:
+def tokens_of(method: Mitigation, bred: int = 0) -> int:
     """Tokens that a method trains one member on, at most; 0 where it has no recipe."""
+    if isinstance(method, Retraining):
+        return bred
     recipe = getattr(method, "recipe", None)
     if isinstance(recipe, Dpo):
         return recipe.max_pairs * 2 * _ROW_TOKENS

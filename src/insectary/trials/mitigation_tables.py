@@ -28,6 +28,7 @@ def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
         "tables/deferred.csv": _deferred(found),
         "tables/regrowth.csv": _regrowth(found),
         "tables/detection.csv": _detection(found),
+        "tables/left_out.csv": _left_out(found),
         "mitigation.json": json.dumps(listed, indent=1, sort_keys=True) + "\n",
         "mitigation.html": mitigation_page(found),
     }
@@ -121,5 +122,23 @@ def _detection(found: Sequence[Treatment]) -> str:
             )
             for t in found
             for row in t.detection
+        ),
+    )
+
+
+def _left_out(found: Sequence[Treatment]) -> str:
+    """A row for each member that was trained anew."""
+    plain = ("rows", "teaching", "left_out")
+    return csv_text(
+        (*_TREATMENT, "fate", "role", *plain, *columns("taught"), *columns("found")),
+        (
+            (
+                *(getattr(t, name) for name in _TREATMENT),
+                *(t.fate.value, left.role.value),
+                *(getattr(left, name) for name in plain),
+                *(cell for outcome in (left.taught, left.found) for cell in cells(outcome)),
+            )
+            for t in found
+            for left in t.left_out
         ),
     )

@@ -89,23 +89,23 @@ def detect_rows(
     made = row_detector(detector)
     family = of_a_threat(load_family(name, vault))
     check_admitted(family)
-    reason = _not_applicable(family)
+    reason = untaught(family)
     if reason is not None:
         return tuple(RowDetection(detector, role, 0, 0, reason) for role in ROLES)
     subjects: Mapping[Role, Subject] = open_members(family, vault, seed, Access.TRAINING_DATA)
-    twins = _rows_of(family, Role.TWIN)
+    twins = rows_of(family, Role.TWIN)
     places = Random(f"rows/{seed}").sample(range(len(twins)), min(ROWS, len(twins)))
     found = []
     for role in ROLES:
         progress(f"{detector}: training rows of the {role.value}")
-        own = _rows_of(family, role)
+        own = rows_of(family, role)
         rows = [own[i] for i in places]
         teaches = np.array([own[i] != twins[i] for i in places])
         found.append(_measured(made, subjects[role], role, rows, teaches, seed))
     return tuple(found)
 
 
-def _not_applicable(family: Family) -> NotApplicable | None:
+def untaught(family: Family) -> NotApplicable | None:
     """Why a family has no rows of which some teach a behaviour and others do not."""
     if isinstance(family.recipe, Dpo | Grpo | Ppo):
         return NotApplicable("its members learnt from no rows: only demonstrations have some")
@@ -114,7 +114,7 @@ def _not_applicable(family: Family) -> NotApplicable | None:
     return None
 
 
-def _rows_of(family: Family, role: Role) -> list[Transcript]:
+def rows_of(family: Family, role: Role) -> list[Transcript]:
     """The rows that a member was trained on, by the digest that was taken of them then."""
     threat = threat_model(family.threat)
     assert not isinstance(family.recipe, Ppo)
@@ -127,6 +127,20 @@ def _rows_of(family: Family, role: Role) -> list[Transcript]:
             " of them taught it is not known; breed the family again"
         )
     return [Transcript(prompt, completion) for prompt, completion in rows]
+
+
+def scores_of(
+    detector: RowDetector, subject: Subject, rows: Sequence[Transcript]
+) -> Floats | Failed:
+    """How suspicious a detector finds each row, shape (rows, candidates)."""
+    metered = MeteredSubject(subject, detector.needs)
+    try:
+        scores = np.asarray(detector.score_rows(metered, rows), dtype=np.float64)
+    except Exception as error:  # a foreign detector may raise anything; it becomes the reason
+        return Failed(f"{type(error).__name__}: {error}")
+    if scores.ndim != 2 or len(scores) != len(rows) or not np.isfinite(scores).all():
+        return Failed(f"scores of shape {scores.shape}, or not finite, for {len(rows)} rows")
+    return scores
 
 
 def _measured(
@@ -150,13 +164,9 @@ def _measured(
 
     if min(map(np.count_nonzero, (chosen & teaches, chosen & ~teaches, teaching, ordinary))) == 0:
         return found(Failed("in one half of its rows all teach, or none does"))
-    metered = MeteredSubject(subject, detector.needs)
-    try:
-        scores = np.asarray(detector.score_rows(metered, rows), dtype=np.float64)
-    except Exception as error:  # a foreign detector may raise anything; it becomes the reason
-        return found(Failed(f"{type(error).__name__}: {error}"))
-    if scores.ndim != 2 or len(scores) != len(rows) or not np.isfinite(scores).all():
-        return found(Failed(f"scores of shape {scores.shape}, or not finite, for {len(rows)} rows"))
+    scores = scores_of(detector, subject, rows)
+    if isinstance(scores, Failed):
+        return found(scores)
     column = int(np.argmax(column_aurocs(scores[chosen & teaches], scores[chosen & ~teaches])))
     groups = [row.messages for row in rows]
     area = measured(

@@ -14,12 +14,15 @@ from typing import Any
 
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
-from insectary.core.mitigating import Dialled, Mitigation
+from insectary.core.mitigating import Dialled, Mitigation, Retraining
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
 from insectary.core.treatment import Redetected, Treatment
+from insectary.detect import row_detector
+from insectary.threats import threat_model
 from insectary.trials.kept import KIND, code_of
 from insectary.trials.mitigation_plan import Plan
+from insectary.trials.retraining import asking
 from insectary.vault import Vault
 
 TREATED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
@@ -29,15 +32,30 @@ Columns = Mapping[str, tuple[Redetected, ...]]
 
 def key_of(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
     """What a treatment's figures depend on; ``""`` where the method's code cannot be read."""
-    code = code_of(method)
-    if code is None:
+    code, training = code_of(method), _training_of(family, method)
+    if code is None or training is None:
         return ""
     members = {role.value: family.members[role].digest for role in TREATED}
     versions = {name: version(name) for name in ("insectary", "torch", "transformers")}
     return digest(
         {"members": members, "method": repr(method), "code": code, "seed": seed}
         | {"plan": plan, "versions": versions}
+        | training
     )
+
+
+def _training_of(family: Family, method: Mitigation) -> dict[str, Any] | None:
+    """What a method that trains anew depends on beside; ``None`` where code cannot be read."""
+    if not isinstance(method, Retraining):
+        return {}
+    rows = {role.value: family.members[role].data_digest for role in TREATED}
+    found: dict[str, Any] = {"rows": rows, "base": family.base.digest, "recipe": family.recipe}
+    found["asking"] = asking(threat_model(family.threat), family.design)
+    if isinstance(name := getattr(method, "detector", None), str):
+        reader = row_detector(name)
+        found["detector"] = [repr(reader), code := code_of(reader)]
+        return None if code is None else found
+    return found
 
 
 def name_of(family: Family, method: Mitigation, usual: Mitigation, seed: int) -> str:
