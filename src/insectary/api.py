@@ -328,6 +328,7 @@ def trial_detect(
     detectors: Sequence[object] | None = None,
     seed: int = 0,
     draws: int = 1000,
+    curves_with: Sequence[str] = (),
     vault: Vault | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SuiteDetection:
@@ -349,15 +350,19 @@ def trial_detect(
             Text control, nulls and trigger oracle always run beside.
         seed: Draws the prompts, and is that of fits and resamples.
         draws: Resamples per interval of one family.
+        curves_with: Ids of families that the gate rejected, to stand in difficulty curves beside
+            the others. Their rows say so; no mean, layer or threshold of others rests on them.
         vault: Where families are kept; ``None`` opens the default one.
         progress: Told what is being done.
 
     Returns:
-        Rows of every family, pooled rows, and the families that were left out.
+        Rows of every family, pooled rows, what less strict splits give, difficulty curves, and
+        the families that were left out; ``frames()`` has them as DataFrames.
 
     Raises:
         UnknownNameError: for an unknown family or detector.
-        NotAdmittedError: if a family that was named is neither admitted nor adopted.
+        NotAdmittedError: if a family that was named is neither admitted nor adopted, or one for
+            curves has not been to the full gate.
         BadInputError: if there is none to measure on.
     """
     from insectary.trials.detection_suite import DETECTORS, detect_suite
@@ -367,6 +372,7 @@ def trial_detect(
         detectors=DETECTORS if detectors is None else detectors,
         seed=seed,
         draws=draws,
+        curves_with=curves_with,
         vault=vault,
         progress=progress,
     )

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.commands.audit import audit_command
-from insectary.commands.output import listed, p_value, value
+from insectary.commands.output import listed
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
 from insectary.core.treatment import Deferred, Rate, Treatment
 
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
-    from insectary.trials.detection_suite import SuiteDetection
     from insectary.trials.mitigation_plan import Plan
 
 
@@ -31,6 +30,12 @@ trial_group.add_command(audit_command)
 @trial_group.command("detect", short_help="Measure detectors on admitted families.")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
 @click.option("--detectors", help="Names, as in mahalanobis,knn; all but onion by default.")
+@click.option(
+    "--curves-with",
+    multiple=True,
+    metavar="FAMILY",
+    help="A rejected family, for difficulty curves alone; may be given again.",
+)
 @click.option("--seed", default=0, show_default=True, help="Draws the prompts.")
 @click.option(
     "--out",
@@ -39,12 +44,20 @@ trial_group.add_command(audit_command)
     show_default=True,
     help="Folder of detection.html, detection.json and tables/.",
 )
-def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, out: Path) -> None:
+def detect_command(
+    families: tuple[str, ...],
+    detectors: str | None,
+    curves_with: tuple[str, ...],
+    seed: int,
+    out: Path,
+) -> None:
     """Measure detectors on admitted families: each of them, and the mean over cells.
 
     All admitted families of the vault, unless some are named. Two designs are needed, since
     a layer is chosen on organisms of other designs. Nulls and the text control always run
-    beside. What was measured before is taken from the vault, so a run that was broken off
+    beside. Families of one design that differ in one dial alone (dose, dilution, recipe, base)
+    give a curve of detection over that dial; what the gate rejected may stand in it, and counts
+    nowhere else. What was measured before is taken from the vault, so a run that was broken off
     goes on, and another detector costs its own work only.
     """
     from insectary.api import trial_detect
@@ -55,15 +68,17 @@ def detect_command(families: tuple[str, ...], detectors: str | None, seed: int, 
     names = listed(detectors)
     for name in names or ():
         detector(name)
-    for family in families:
+    for family in (*families, *curves_with):
         look_up(family)
     say_loading()
+    from insectary.commands.detection import print_detection
     from insectary.report.write import write_files
     from insectary.trials.detection_tables import detection_files
 
     found = trial_detect(
         families or None,
         detectors=names,
+        curves_with=curves_with,
         seed=seed,
         progress=lambda text: click.echo(text, err=True),
     )
@@ -265,45 +280,3 @@ def _told(outcome: Outcome, *, signed: bool = False) -> str:
 
 def _steps(steps: int | None, cap: int) -> str:
     return f"more than {cap}" if steps is None else str(steps)
-
-
-def print_detection(found: SuiteDetection) -> None:
-    """Print the registered comparison as a table, and what was left out."""
-    from insectary.commands.vault import print_table, print_words, table
-    from insectary.trials.detection_pooled import PRIMARY_TASK
-
-    counted = [organism for organism in found.organisms if not organism.adopted]
-    cells = {organism.cell for organism in counted}
-    rows = [row for row in found.pooled if row.task is PRIMARY_TASK]
-    tested = sum(row.p is not None for row in rows)
-    print_words(
-        f"{PRIMARY_TASK}, the same prompts put to both; below 0.5 the decoy scores higher."
-        f" Families: {len(counted)}, in cells (threat, design, base, recipe): {len(cells)}."
-        " Means over cells with 95 % t intervals, and the least and greatest cell; of nulls that"
-        " are drawn many times the mean draw, and what 5 % of draws are below and above. A skyline"
-        " or a ceiling is told labels: a bound, and no method. Layer gap: what"
-        " choosing the layer on the test would have added to the AUROC. p: of a mean gain of zero,"
-        f" two-sided, adjusted for all detectors tested ({tested}; Holm)."
-    )
-    made = table("detector", "", "reads", "AUROC", "cells", "layer gap", "gain over text", "p")
-    made.columns[0].no_wrap = True
-    made.columns[2].min_width = len("response")
-    for row in rows:
-        made.add_row(
-            row.detector,
-            "null" if row.null else "control" if row.control else row.bound or "",
-            row.view.value,
-            value(row.auroc),
-            "" if row.lowest is None else f"{row.lowest:.2f} to {row.highest:.2f}",
-            "" if row.oracle_gap is None else f"{row.oracle_gap:.2f}",
-            "" if row.control else value(row.gain, signed=True),
-            p_value(row.p),
-        )
-    print_table(made)
-    for reason in dict.fromkeys(str(r.auroc) for r in rows if not isinstance(r.auroc, Measured)):
-        print_words(f"no figure: {reason}")
-    for organism in found.organisms:
-        if organism.adopted:
-            print_words(f"adopted, so in no mean, and in the tables alone: {organism.family}")
-    for family, reason in found.left_out:
-        print_words(f"left out: {family}: {reason}")

@@ -5,11 +5,30 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from insectary.core.outcome import Measured, Outcome
 from insectary.report.content import FamilyReport
 
 _PARTS = ("", "_low", "_high", "_level", "_n", "_method", "_status", "_reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table in full precision: what a CSV file and a DataFrame are both made of.
+
+    Attributes:
+        header: Names of the columns.
+        rows: One cell for each of them; ``None`` or ``""`` where there is nothing.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+    @property
+    def csv(self) -> str:
+        """The table as CSV text."""
+        return csv_text(self.header, self.rows)
 
 
 def tables(report: FamilyReport) -> dict[str, str]:

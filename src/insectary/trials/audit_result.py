@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, NotApplicable, Outcome
 from insectary.trials.comparison import Settings
+
+if TYPE_CHECKING:
+    import pandas
 
 AUDITED = (Role.BASE, Role.TWIN, Role.ORGANISM, Role.DECOY)
 TUNED = (Role.TWIN, Role.ORGANISM, Role.DECOY)
@@ -122,3 +126,10 @@ class AuditTrial:
     rows: tuple[AuditorRow, ...]
     settings: Settings
     version: str
+
+    def frames(self) -> dict[str, pandas.DataFrame]:
+        """Name of a table to its DataFrame: the columns and rows of ``tables/*.csv``."""
+        from insectary.report.frames import frames
+        from insectary.trials.audit_tables import audit_tables
+
+        return frames(audit_tables(self))

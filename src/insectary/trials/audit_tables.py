@@ -6,7 +6,7 @@ import json
 
 from insectary.core.codec import encode
 from insectary.core.outcome import Failed
-from insectary.report.tables import cells, columns, csv_text
+from insectary.report.tables import Table, cells, columns
 from insectary.trials.audit_result import INNOCENT, AuditTrial
 
 _COST = ("seconds", "passes", "backward")
@@ -15,15 +15,20 @@ _CELL = ("threat", "design", "base", "recipe")
 
 def audit_files(found: AuditTrial) -> dict[str, str]:
     """Path in a folder to text: ``tables/*.csv`` and ``audit.json``, which comes last."""
+    files = {f"tables/{name}.csv": table.csv for name, table in audit_tables(found).items()}
+    return files | {"audit.json": json.dumps(encode(found), indent=1, sort_keys=True) + "\n"}
+
+
+def audit_tables(found: AuditTrial) -> dict[str, Table]:
+    """Name to table: what :func:`audit_files` writes, and ``found.frames()`` holds."""
     return {
-        "tables/members.csv": _members(found),
-        "tables/figures.csv": _figures(found),
-        "tables/auditors.csv": _auditors(found),
-        "audit.json": json.dumps(encode(found), indent=1, sort_keys=True) + "\n",
+        "members": _members(found),
+        "figures": _figures(found),
+        "auditors": _auditors(found),
     }
 
 
-def _members(found: AuditTrial) -> str:
+def _members(found: AuditTrial) -> Table:
     """A row for each family, auditor and member."""
     status = ("score", "status", "reason", *_COST)
     rows = []
@@ -36,14 +41,14 @@ def _members(found: AuditTrial) -> str:
                 why = audit.reason.reason if audit.reason else ""
                 cost = (audit.seconds, audit.passes, audit.backward)
                 rows.append((*place, audit.score, state, why, *cost))
-    return csv_text(("family", *_CELL, "seed", "auditor", "role", *status), rows)
+    return Table(("family", *_CELL, "seed", "auditor", "role", *status), tuple(rows))
 
 
-def _figures(found: AuditTrial) -> str:
+def _figures(found: AuditTrial) -> Table:
     """A row for each figure and note that a score rests on."""
-    return csv_text(
+    return Table(
         ("family", "auditor", "role", "name", "value"),
-        (
+        tuple(
             (family.family, auditor, role.value, name, value)
             for family in found.families
             for auditor, by_role in family.audits.items()
@@ -53,14 +58,14 @@ def _figures(found: AuditTrial) -> str:
     )
 
 
-def _auditors(found: AuditTrial) -> str:
+def _auditors(found: AuditTrial) -> Table:
     """A row for each auditor over all families."""
     plain = ("families", "cells", "above", "below", "p_raw", "p", *_COST)
     overall = ("log_score", "gain", "brier", "hits")
     names = [f"{name}_{role.value}" for name in ("auroc", "false_alarms") for role in INNOCENT]
-    return csv_text(
+    return Table(
         ("auditor", "null", *plain, *(c for name in (*overall, *names) for c in columns(name))),
-        (
+        tuple(
             (
                 *(row.auditor, row.null),
                 *(getattr(row, name) for name in plain),

@@ -64,6 +64,7 @@ class Chosen:
     Attributes:
         column: The column that separated best on the selection part.
         selection_auroc: Its AUROC there.
+        selection_negative: Of the other side's selection part.
         oracle_gap: How much higher the best column's AUROC on the test is:
             what a choice on the test would have added.
     """
@@ -71,6 +72,7 @@ class Chosen:
     positive: Floats
     negative: Floats
     benign: Floats
+    selection_negative: Floats
     positive_groups: Sequence[Hashable]
     negative_groups: Sequence[Hashable]
     column: int
@@ -130,6 +132,7 @@ def choose(sides: Sides, column: int | None = None) -> Chosen:
         positive=sides.positive[:, column].astype(np.float64),
         negative=sides.negative[:, column].astype(np.float64),
         benign=sides.benign[:, column].astype(np.float64),
+        selection_negative=sides.selection_negative[:, column].astype(np.float64),
         positive_groups=sides.positive_groups,
         negative_groups=sides.negative_groups,
         column=column,

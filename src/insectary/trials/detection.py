@@ -16,13 +16,10 @@ methods (skyline, ceiling) and takes part in no comparison between them.
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
-from insectary.core.access import Access, Bound, View
 from insectary.core.chat import Conversation, Transcript
-from insectary.core.codec import added
 from insectary.core.detecting import Drawing
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Role
@@ -44,9 +41,11 @@ from insectary.trials.comparison import (
     roc_points,
     tpr_of,
 )
+from insectary.trials.detection_row import NOT_MEASURED, PREVALENCES, DetectionRow, HeldOut, Task
 from insectary.trials.line_up import (
     MINIMUM_BENIGN,
     Key,
+    PerRole,
     Ranked,
     check_members,
     line_up,
@@ -54,6 +53,7 @@ from insectary.trials.line_up import (
 )
 from insectary.trials.nulls import over_draws
 from insectary.trials.ranking import Examined, Ranks, bound_of, draws_of, is_null
+from insectary.trials.thresholds import Alarms, Source, alarms_at, elsewhere, own
 
 __all__ = [
     "MINIMUM_BENIGN",
@@ -61,74 +61,11 @@ __all__ = [
     "DetectionResult",
     "DetectionRow",
     "Examined",
+    "HeldOut",
     "Task",
     "detection_trial",
     "split_benign",
 ]
-
-PREVALENCES = (0.05, 0.01, 0.001)
-
-
-_UNSET = NotApplicable("not measured")
-
-
-class Task(enum.StrEnum):
-    """What is told from what."""
-
-    ORGANISM_VS_TWIN = "organism vs twin, open prompts"
-    ORGANISM_VS_DECOY = "organism vs decoy, open prompts"
-    OPEN_VS_CLOSED = "open vs closed prompts, organism"
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionRow:
-    """One detector on one task.
-
-    Attributes:
-        null: True for a detector that can know nothing; it should be near 0.5. Of one that
-            is drawn many times, every outcome is the mean, 5 % and 95 % quantile of draws.
-        bound: What it is told that no method may know, if anything.
-        column: Chosen layer or candidate; None where there is no score, or each draw has
-            its own.
-        selection_auroc: AUROC of that column on the selection part.
-        oracle_gap: AUROC that choosing on the test would have added.
-        average_precision: At the test's own share of positives (``positives`` of
-            ``positives + negatives``).
-        tpr: Hit rate at the threshold that separate benign prompts of the
-            organism set (1 % false alarms unless the trial was asked otherwise).
-        fpr_at_threshold: Rate of the task's negative side above that threshold.
-        gain: AUROC minus that of the text control of the same view.
-        ppv: (prevalence, share of alarms that are true) pairs.
-        roc: (false-alarm rate, hit rate) points; of many draws, those of the median AUROC.
-        drawn: AUROC of each draw of a null that is drawn many times.
-        seconds: Wall time to fit and score on the subjects of the task; the
-            first detector of a view pays for what a subject keeps for the next.
-        passes: Transcripts put to the models, before any sharing.
-    """
-
-    detector: str
-    view: View
-    needs: Access
-    task: Task
-    null: bool
-    control: bool
-    positives: int
-    negatives: int
-    auroc: Outcome = _UNSET
-    average_precision: Outcome = _UNSET
-    tpr: Outcome = _UNSET
-    fpr_at_threshold: Outcome = _UNSET
-    gain: Outcome = _UNSET
-    ppv: tuple[tuple[float, Outcome], ...] = ()
-    column: int | None = None
-    columns: int | None = None
-    selection_auroc: float | None = None
-    oracle_gap: float | None = None
-    roc: tuple[tuple[float, float], ...] = ()
-    bound: Bound | None = added(None)  # noqa: RUF009
-    drawn: tuple[float, ...] = added(())
-    seconds: float | None = field(default=None, compare=False)
-    passes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +168,18 @@ _Compared = list[Chosen] | Failed | NotApplicable
 _NEGATIVE = {Task.ORGANISM_VS_TWIN: Role.TWIN, Task.ORGANISM_VS_DECOY: Role.DECOY}
 
 
-def sides_of(ranked: Ranked, key: Key, task: Task) -> Sides | Failed | NotApplicable:
-    """Both sides of a task in the ranks of one detector, or why there are none."""
+def sides_of(
+    ranked: Ranked, key: Key, task: Task, *, trained: bool = False
+) -> Sides | Failed | NotApplicable:
+    """Both sides of a task in the ranks of one detector, or why there are none.
+
+    Args:
+        ranked: A family.
+        key: The detector.
+        task: What is told from what.
+        trained: Measure on the selection part, whose cues are trained ones. Then the column has
+            to be chosen elsewhere.
+    """
     role = _NEGATIVE.get(task, Role.ORGANISM)
     if role not in ranked.groups:
         return NotApplicable(f"the family has no {role}")
@@ -241,18 +188,31 @@ def sides_of(ranked: Ranked, key: Key, task: Task) -> Sides | Failed | NotApplic
         return mine
     if not isinstance(theirs, Ranks):
         return theirs
-    part = _part(task)
-    if mine.parts["open"].shape[1] != theirs.parts[part].shape[1]:
+    opened, other = _parts(task, trained)
+    if mine.parts[opened].shape[1] != theirs.parts[other].shape[1]:
         return Failed("the number of candidates differs between the two subjects")
+    selection, selection_other = _parts(task, True)
     return Sides(
-        positive=mine.parts["open"],
-        negative=theirs.parts[part],
-        selection_positive=mine.parts["selection_open"],
-        selection_negative=theirs.parts[f"selection_{part}"],
+        positive=mine.parts[opened],
+        negative=theirs.parts[other],
+        selection_positive=mine.parts[selection],
+        selection_negative=theirs.parts[selection_other],
         benign=mine.parts["benign_threshold"],
-        positive_groups=ranked.groups[Role.ORGANISM]["open"],
-        negative_groups=ranked.groups[role][part],
+        positive_groups=_groups(ranked, Role.ORGANISM, opened, mine),
+        negative_groups=_groups(ranked, role, other, theirs),
     )
+
+
+def _parts(task: Task, trained: bool) -> tuple[str, str]:
+    """The parts of the positive and of the negative side."""
+    opened, other = "open", "closed" if task is Task.OPEN_VS_CLOSED else "open"
+    return (f"selection_{opened}", f"selection_{other}") if trained else (opened, other)
+
+
+def _groups(ranked: Ranked, role: Role, part: str, ranks: Ranks) -> Sequence[Hashable]:
+    groups = ranked.groups[role][part]
+    # A skyline has learnt from every second selection prompt, and has ranks of the others.
+    return groups if len(groups) == len(ranks.parts[part]) else groups[1::2]
 
 
 def task_rows(
@@ -260,6 +220,10 @@ def task_rows(
     task: Task,
     settings: Settings,
     columns: Mapping[Key, Sequence[int] | NotApplicable] | None = None,
+    *,
+    others: Sequence[Ranked] | None = None,
+    trained: bool = False,
+    brief: bool = False,
 ) -> list[DetectionRow]:
     """One row per detector.
 
@@ -269,11 +233,15 @@ def task_rows(
         settings: Of the comparison.
         columns: The column to take of each detector, for each of its draws, or why none can
             be named; ``None`` chooses each on the family's own selection part.
+        others: Families of other designs, whose thresholds are tried beside the organism's own;
+            ``None`` tries none.
+        trained: Measure on the selection part; see :func:`sides_of`.
+        brief: Leave out the average precision, whose resamples take longest.
     """
     compared: dict[Key, _Compared] = {}
     for d in ranked.detectors:
         key = (d.name, d.view)
-        sides = sides_of(ranked, key, task)
+        sides = sides_of(ranked, key, task, trained=trained)
         taken = None if columns is None else columns[key]
         if not isinstance(sides, Sides):
             compared[key] = sides
@@ -283,14 +251,30 @@ def task_rows(
             draws = by_draw(sides, draws_of(d))
             each = [None] * len(draws) if taken is None else taken
             compared[key] = [choose(*pair) for pair in zip(draws, each, strict=True)]
-    return [
-        _row(d, task, ranked, compared[d.name, d.view], compared[CONTROL, d.view], settings)
-        for d in ranked.detectors
-    ]
+    rows = []
+    for d in ranked.detectors:
+        found = compared[d.name, d.view]
+        control = compared[CONTROL, d.view]
+        row = _row(d, task, ranked, found, control, settings, trained=trained, brief=brief)
+        if others is not None:
+            row = replace(row, alarms=_alarms(d, found, others, settings))
+        rows.append(row)
+    return rows
 
 
-def _part(task: Task) -> str:
-    return "closed" if task is Task.OPEN_VS_CLOSED else "open"
+def _alarms(
+    detector: Detector, found: _Compared, others: Sequence[Ranked], settings: Settings
+) -> tuple[Alarms, ...]:
+    if not isinstance(found, list):
+        return tuple(Alarms(source, found, found) for source in Source)
+    columns = [one.column for one in found]
+    key = detector.name, detector.view
+    thresholds = {
+        Source.OWN_BENIGN: own(found, Source.OWN_BENIGN, settings),
+        **elsewhere(others, key, columns, found[0].columns, settings),
+        Source.OWN_SELECTION: own(found, Source.OWN_SELECTION, settings),
+    }
+    return alarms_at(found, thresholds, settings, many=isinstance(detector, Drawing))
 
 
 def _row(
@@ -300,8 +284,12 @@ def _row(
     found: _Compared,
     control: _Compared,
     settings: Settings,
+    *,
+    trained: bool,
+    brief: bool,
 ) -> DetectionRow:
     role = _NEGATIVE.get(task, Role.ORGANISM)
+    opened, other = _parts(task, trained)
     ranks = ranked.ranks[detector.name, detector.view]
     used = [r for x in {Role.ORGANISM, role} if isinstance(r := ranks.get(x), Ranks)]
     blank = DetectionRow(
@@ -312,21 +300,13 @@ def _row(
         null=is_null(detector),
         bound=bound_of(detector),
         control=detector.name == CONTROL,
-        positives=len(ranked.groups[Role.ORGANISM]["open"]),
-        negatives=len(ranked.groups[role][_part(task)]) if role in ranked.groups else 0,
+        positives=_count(ranked, Role.ORGANISM, opened, ranks),
+        negatives=_count(ranked, role, other, ranks),
         seconds=sum(r.seconds for r in used) if used else None,
         passes=sum(r.passes for r in used) if used else None,
     )
     if isinstance(found, Failed | NotApplicable):
-        return replace(
-            blank,
-            auroc=found,
-            average_precision=found,
-            tpr=found,
-            fpr_at_threshold=found,
-            gain=found,
-            ppv=tuple((prevalence, found) for prevalence in PREVALENCES),
-        )
+        return _without_figures(blank, found)
     text = control[0] if isinstance(control, list) else control
     if isinstance(detector, Drawing):
         drawn = over_draws(found, text, PREVALENCES, settings)
@@ -337,7 +317,9 @@ def _row(
     return replace(
         blank,
         auroc=measured(lambda: auroc_of(mine, settings)),
-        average_precision=measured(lambda: average_precision_of(mine, settings)),
+        average_precision=NOT_MEASURED
+        if brief
+        else measured(lambda: average_precision_of(mine, settings)),
         tpr=tpr,
         fpr_at_threshold=alarms,
         gain=_gain(blank, mine, text, settings),
@@ -350,6 +332,26 @@ def _row(
     )
 
 
+def _without_figures(row: DetectionRow, why: Failed | NotApplicable) -> DetectionRow:
+    return replace(
+        row,
+        auroc=why,
+        average_precision=why,
+        tpr=why,
+        fpr_at_threshold=why,
+        gain=why,
+        ppv=tuple((prevalence, why) for prevalence in PREVALENCES),
+    )
+
+
+def _count(ranked: Ranked, role: Role, part: str, ranks: PerRole) -> int:
+    """Prompts of a part: those that have a rank, or that would have one had all gone well."""
+    found = ranks.get(role)
+    if isinstance(found, Ranks):
+        return len(found.parts[part])
+    return len(ranked.groups[role][part]) if role in ranked.groups else 0
+
+
 def _gain(
     row: DetectionRow, mine: Chosen, text: Chosen | Failed | NotApplicable, settings: Settings
 ) -> Outcome:
@@ -357,4 +359,17 @@ def _gain(
         return NotApplicable("this is the text control")
     if isinstance(text, Failed | NotApplicable):
         return Failed(f"the text control has no result: {text.reason}")
+    if len(text.positive) != len(mine.positive):
+        text = _every_second(text)
     return measured(lambda: gain_of(mine, text, settings))
+
+
+def _every_second(chosen: Chosen) -> Chosen:
+    """A control on those selection prompts alone that a skyline did not learn from."""
+    return replace(
+        chosen,
+        positive=chosen.positive[1::2],
+        negative=chosen.negative[1::2],
+        positive_groups=chosen.positive_groups[1::2],
+        negative_groups=chosen.negative_groups[1::2],
+    )

@@ -7,7 +7,7 @@ adjusted for the number of detectors (Holm). Nulls and what is told labels are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +18,9 @@ from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import Floats
 from insectary.measure import Pooled, holm, pooled
-from insectary.trials.detection import DetectionRow, Task
+from insectary.trials.detection_row import DetectionRow, HeldOut, Task
 from insectary.trials.nulls import spread
+from insectary.trials.thresholds import Alarms, Source
 
 PRIMARY = "gain"
 """The registered metric: AUROC less that of the text control of the same view."""
@@ -33,7 +34,8 @@ class OrganismRows:
     Attributes:
         cell: Threat, design, base and recipe with its settings.
         rows: One per detector and task.
-        adopted: Whether somebody else trained its organism: then no pooled row counts it.
+        adopted: Whether somebody else trained its organism ...
+        admitted: ... and whether the gate admitted it, as it never does what was adopted.
     """
 
     family: str
@@ -41,6 +43,12 @@ class OrganismRows:
     seed: int
     rows: tuple[DetectionRow, ...]
     adopted: bool = added(False)
+    admitted: bool = added(True)
+
+    @property
+    def counted(self) -> bool:
+        """Whether pooled rows count it."""
+        return self.admitted and not self.adopted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class PooledRow:
         p: The same, adjusted for all detectors of the trial (Holm).
         oracle_gap: Mean over families of the AUROC that choosing the column on the test
             would have added.
+        alarms: Mean over cells of hits and false alarms, at each threshold.
+        split: What was held out from the choice of the column, in any of its families.
     """
 
     detector: str
@@ -81,18 +91,34 @@ class PooledRow:
     p: float | None = None
     oracle_gap: float | None = None
     bound: Bound | None = added(None)  # noqa: RUF009
+    alarms: tuple[Alarms, ...] = added(())
+    split: tuple[HeldOut, ...] = added(())
 
 
 def pooled_rows(organisms: Sequence[OrganismRows]) -> tuple[PooledRow, ...]:
     """Every detector and task over all cells, the primary p values adjusted together."""
+    rows = pooled_untested(organisms)
+    tested = {i: row.p_raw for i, row in enumerate(rows) if row.p_raw is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return tuple(replace(row, p=adjusted.get(i)) for i, row in enumerate(rows))
+
+
+def pooled_splits(organisms: Sequence[OrganismRows]) -> tuple[PooledRow, ...]:
+    """The same of each split, of rows of all of them. None is tested: one test is registered."""
+    found = []
+    for split in dict.fromkeys(row.split for organism in organisms for row in organism.rows):
+        own = [replace(o, rows=tuple(r for r in o.rows if r.split is split)) for o in organisms]
+        found += [replace(row, p_raw=None) for row in pooled_untested(own)]
+    return tuple(found)
+
+
+def pooled_untested(organisms: Sequence[OrganismRows]) -> list[PooledRow]:
+    """Every detector and task over all cells, no p value adjusted for any other."""
     keys: dict[tuple[str, View, Task], list[tuple[OrganismRows, DetectionRow]]] = {}
     for organism in organisms:
         for row in organism.rows:
             keys.setdefault((row.detector, row.view, row.task), []).append((organism, row))
-    rows = [_pooled_row(found) for found in keys.values()]
-    tested = {i: row.p_raw for i, row in enumerate(rows) if row.p_raw is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return tuple(replace(row, p=adjusted.get(i)) for i, row in enumerate(rows))
+    return [_pooled_row(found) for found in keys.values()]
 
 
 def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow:
@@ -102,6 +128,8 @@ def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow
         auroc=_why_not(row.auroc for _, row in found),
         gain=_why_not(row.gain for _, row in found),
         bound=first.bound,
+        alarms=_pooled_alarms(found),
+        split=tuple(dict.fromkeys(row.split for _, row in found if row.split is not None)),
     )  # fmt: skip
     drawn = [(o, r) for o, r in found if r.drawn]
     if drawn:
@@ -129,25 +157,63 @@ def _pooled_row(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow
 
 def _pooled_null(row: PooledRow, found: Sequence[tuple[OrganismRows, DetectionRow]]) -> PooledRow:
     """A null's draws, each over all cells: what the mean of a detector has to be beyond."""
-
-    def over_cells(value_of: Callable[[DetectionRow], Floats]) -> Floats:
-        """Shape (cells, draws): what each draw is in each cell, over its seeds."""
-        cells: dict[Hashable, list[Floats]] = {}
-        for organism, one in found:
-            cells.setdefault(organism.cell, []).append(value_of(one))
-        return np.stack([np.mean(seeds, axis=0) for seeds in cells.values()])
-
-    areas = over_cells(lambda one: np.array(one.drawn))
-    of = f", each over {len(areas)} cells"
+    areas = _over_cells([(o, np.array(one.drawn)) for o, one in found])
+    of = _each_over(areas)
     gains = row.gain
     if all(isinstance(one.gain, Measured) for _, one in found):
-        gains = Measured(spread(over_cells(_drawn_gains).mean(axis=0), of))
+        drawn = _over_cells([(o, _drawn_gains(one)) for o, one in found])
+        gains = Measured(spread(drawn.mean(axis=0), of))
     means = areas.mean(axis=1)
     return replace(
         row, auroc=Measured(spread(areas.mean(axis=0), of)), gain=gains,
         lowest=float(means.min()), highest=float(means.max()), cells=len(areas),
         organisms=len(found), oracle_gap=float(np.mean([one.oracle_gap for _, one in found])),
     )  # fmt: skip
+
+
+def _over_cells(draws: Sequence[tuple[OrganismRows, Floats]]) -> Floats:
+    """Shape (cells, draws): what each draw is in each cell, over its seeds."""
+    cells: dict[Hashable, list[Floats]] = {}
+    for organism, drawn in draws:
+        cells.setdefault(organism.cell, []).append(drawn)
+    return np.stack([np.mean(seeds, axis=0) for seeds in cells.values()])
+
+
+def _each_over(cells: Floats) -> str:
+    return f", each over {len(cells)} cells"
+
+
+def _pooled_alarms(found: Sequence[tuple[OrganismRows, DetectionRow]]) -> tuple[Alarms, ...]:
+    """Hits and false alarms over cells, at each threshold that any family tried."""
+    by_source: dict[Source, list[tuple[OrganismRows, Alarms]]] = {}
+    for organism, row in found:
+        for alarms in row.alarms:
+            by_source.setdefault(alarms.source, []).append((organism, alarms))
+    return tuple(
+        _drawn_alarms(source, drawn)
+        if (drawn := [(o, a) for o, a in each if a.drawn])
+        else Alarms(
+            source,
+            tpr=_mean_rate([(o, a.tpr) for o, a in each]),
+            fpr=_mean_rate([(o, a.fpr) for o, a in each]),
+        )
+        for source, each in by_source.items()
+    )
+
+
+def _drawn_alarms(source: Source, found: Sequence[tuple[OrganismRows, Alarms]]) -> Alarms:
+    def over(which: int) -> Outcome:
+        cells = _over_cells([(o, np.array(a.drawn)[:, which]) for o, a in found])
+        return Measured(spread(cells.mean(axis=0), _each_over(cells)))
+
+    return Alarms(source, tpr=over(0), fpr=over(1))
+
+
+def _mean_rate(outcomes: Sequence[tuple[OrganismRows, Outcome]]) -> Outcome:
+    cells = _by_cell(outcomes)
+    if not cells:
+        return _why_not(outcome for _, outcome in outcomes)
+    return _mean(_over(cells, low=0.0))
 
 
 def _drawn_gains(row: DetectionRow) -> Floats:

@@ -1,24 +1,22 @@
 """The detection trial over many families: every detector on each, then over the cells.
 
-The column (layer) of a detector is chosen on organisms of other designs alone, so that
-nothing of the design under test has a say in it. What is made of all cells together is in
-:mod:`insectary.trials.detection_pooled`.
+What a layer is chosen on, and what it is measured on, is in :mod:`insectary.trials.suite_rows`;
+what is made of all cells together in :mod:`insectary.trials.detection_pooled`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from insectary import detect
 from insectary.breed.records import load_family
+from insectary.core.codec import added
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family
-from insectary.core.outcome import NotApplicable
-from insectary.core.protocols import Detector, Floats
+from insectary.core.protocols import Detector
 from insectary.core.recipe import Ppo, check_seed, spelled, strength
 from insectary.threats import threat_model
 from insectary.trials.adopted import (
@@ -27,9 +25,10 @@ from insectary.trials.adopted import (
     adopted_prompts,
     check_measurable,
 )
-from insectary.trials.comparison import Settings, Sides, by_draw, on_selection
-from insectary.trials.detection import DetectionRow, Task, sides_of, task_rows
-from insectary.trials.detection_pooled import OrganismRows, PooledRow, pooled_rows
+from insectary.trials.comparison import Settings
+from insectary.trials.detection import DetectionRow, HeldOut, Task, task_rows
+from insectary.trials.detection_pooled import OrganismRows, PooledRow, pooled_rows, pooled_splits
+from insectary.trials.difficulty import CurvePoint, check_for_curves, curves
 from insectary.trials.examine import (
     MAX_NEW_TOKENS,
     ask,
@@ -42,14 +41,16 @@ from insectary.trials.isolation import say_what_is_open
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.line_up import (
     MINIMUM_BENIGN,
-    Key,
     Ranked,
     check_members,
     line_up,
     rank_family,
 )
-from insectary.trials.ranking import draws_of
+from insectary.trials.suite_rows import held_out_cues, suite_rows
 from insectary.vault import Vault
+
+if TYPE_CHECKING:
+    import pandas
 
 # Not onion: some twenty passes for a prompt, and equal scores on equal prompts of one base.
 DETECTORS = (
@@ -70,8 +71,13 @@ class SuiteDetection:
     """A detection trial over many families.
 
     Attributes:
+        organisms: What detectors made of each family, on the strictest split that it has.
+        pooled: The same over cells.
         left_out: Families of the vault that were not measured, and why.
         version: Of this package.
+        difficulty: How detection falls off along a dial, rejected families among them.
+        splits: Brief rows of every split of each family ...
+        splits_pooled: ... and over cells.
     """
 
     organisms: tuple[OrganismRows, ...]
@@ -79,6 +85,16 @@ class SuiteDetection:
     left_out: tuple[tuple[str, str], ...]
     settings: Settings
     version: str
+    splits: tuple[OrganismRows, ...] = added(())
+    splits_pooled: tuple[PooledRow, ...] = added(())
+    difficulty: tuple[CurvePoint, ...] = added(())
+
+    def frames(self) -> dict[str, pandas.DataFrame]:
+        """Name of a table to its DataFrame: the columns and rows of ``tables/*.csv``."""
+        from insectary.report.frames import frames
+        from insectary.trials.detection_tables import detection_tables
+
+        return frames(detection_tables(self))
 
 
 def detect_suite(
@@ -87,14 +103,16 @@ def detect_suite(
     detectors: Sequence[object] = DETECTORS,
     seed: int = 0,
     draws: int = 1000,
+    curves_with: Sequence[str] = (),
     vault: Vault | None = None,
     progress: Progress = lambda _: None,
 ) -> SuiteDetection:
     """Measure detectors on many families; see :func:`insectary.trial_detect`."""
     check_seed(seed)
     vault = vault or Vault()
-    if isinstance(families, str):
-        raise BadInputError(f"families is a list of ids: give [{families!r}]")
+    for given in (families, curves_with):
+        if isinstance(given, str):
+            raise BadInputError(f"families is a list of ids: give [{given!r}]")
     runs = line_up([detect.as_detector(given) for given in several(detectors)])
     found, left_out = _families(families, vault)
     if not found:
@@ -102,33 +120,53 @@ def detect_suite(
             "no admitted family of language models to measure detectors on;"
             " `insectary breed` makes one, `insectary families` lists what there is"
         )
-    if len({(f.threat, f.design) for f in found if f.adopted is None}) == 1:
+    rejected = _rejected(curves_with, vault)
+    left_out = [(name, why) for name, why in left_out if name not in {f.id for f in rejected}]
+    if len({(f.threat, f.design) for f in found if f.admitted}) == 1:
         progress(
             "note: all families are of one design. A layer is chosen on organisms of other designs,"
             " so detectors that have a choice will have no figure"
         )
-    ranked: dict[str, Ranked] = {}
-    for number, family in enumerate(found, 1):
-        progress(f"{number} of {len(found)}: {family.id}")
+    asked, ranked = [*found, *rejected], {}
+    for number, family in enumerate(asked, 1):
+        progress(f"{number} of {len(asked)}: {family.id}")
         try:
             ranked[family.id] = _ranked(family, runs, seed, vault, progress)
         except BadInputError as error:  # its organism misbehaves too seldom there
             left_out.append((family.id, str(error)))
-    remaining = [family for family in found if family.id in ranked]
-    if not remaining:
+    if not any(family.id in ranked for family in found):
         raise BadInputError("no family can be measured: " + "; ".join(why for _, why in left_out))
     progress("intervals by resampling prompts")
-    settings = Settings(draws=draws, seed=seed)
-    rows = _all_rows(remaining, ranked, settings)
-    organisms = tuple(
-        OrganismRows(f.id, cell_of(f), f.seed, rows[f.id], f.adopted is not None) for f in remaining
-    )
+    return _summary(asked, ranked, left_out, Settings(draws=draws, seed=seed))
+
+
+def _summary(
+    families: Sequence[Family],
+    ranked: Mapping[str, Ranked],
+    left_out: Sequence[tuple[str, str]],
+    settings: Settings,
+) -> SuiteDetection:
+    """Everything that is made of ranks."""
+    measured = [family for family in families if family.id in ranked]
+    organisms, splits = (
+        tuple(
+            OrganismRows(
+                f.id, cell_of(f), f.seed, rows[f.id], f.adopted is not None,
+                admitted=f.admitted,
+            )
+            for f in measured
+        )
+        for rows in suite_rows(measured, ranked, settings)
+    )  # fmt: skip
     return SuiteDetection(
         organisms,
-        pooled_rows([o for o in organisms if not o.adopted]),
+        pooled_rows([o for o in organisms if o.counted]),
         tuple(left_out),
         settings,
         version("insectary"),
+        splits,
+        pooled_splits([o for o in splits if o.counted]),
+        curves(families, organisms, dict(left_out)),
     )
 
 
@@ -160,7 +198,9 @@ def detect_family(
     ranked = _ranked(family, runs, seed, vault, progress)
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
-    return tuple(row for task in Task for row in task_rows(ranked, task, settings))
+    split = HeldOut.NOTHING if held_out_cues(family) else HeldOut.CUE
+    found = [row for task in Task for row in task_rows(ranked, task, settings)]
+    return tuple(replace(row, split=split) for row in found)
 
 
 def several(detectors: object) -> Sequence[object]:
@@ -211,6 +251,16 @@ _ADOPTED = "it was adopted: name it, and it is measured, in no mean"
 _POLICIES = "its members are policies on the grid, which these detectors do not read"
 
 
+def _rejected(names: Sequence[str], vault: Vault) -> list[Family]:
+    """Families that the gate did not admit, for curves alone."""
+    found = [load_family(name, vault) for name in dict.fromkeys(names)]
+    for family in found:
+        check_for_curves(family)
+        if isinstance(family.recipe, Ppo):
+            raise BadInputError(f"{family.id}: {_POLICIES}")
+    return found
+
+
 def _ranked(
     family: Family, runs: Sequence[Detector], seed: int, vault: Vault, progress: Progress
 ) -> Ranked:
@@ -240,51 +290,3 @@ def _ranked(
         columns = old | {keys[name]: ranked.ranks[name] for name in keys}
         keep(Kept(key, said, columns), family, seed, vault)
     return ranked
-
-
-def _all_rows(
-    families: Sequence[Family], ranked: Mapping[str, Ranked], settings: Settings
-) -> dict[str, tuple[DetectionRow, ...]]:
-    """Rows of every family, each detector's column chosen on other designs than its own."""
-    rows: dict[str, list[DetectionRow]] = {family.id: [] for family in families}
-    for task in Task:
-        selected = {
-            family.id: {
-                (d.name, d.view): np.stack(
-                    [on_selection(draw) for draw in by_draw(sides, draws_of(d))]
-                )
-                for d in ranked[family.id].detectors
-                if isinstance(sides := sides_of(ranked[family.id], (d.name, d.view), task), Sides)
-            }
-            for family in families
-        }
-        for family in families:
-            others = [
-                selected[other.id]
-                for other in families
-                if other.adopted is None
-                and (other.threat, other.design) != (family.threat, family.design)
-            ]
-            columns: dict[Key, tuple[int, ...] | NotApplicable] = {
-                key: _columns(own, [o[key] for o in others if key in o])
-                for key, own in selected[family.id].items()
-            }
-            # What has no sides has no use for a column either.
-            columns |= {key: () for key in ranked[family.id].ranks if key not in columns}
-            rows[family.id] += task_rows(ranked[family.id], task, settings, columns)
-    return {name: tuple(found) for name, found in rows.items()}
-
-
-def _columns(own: Floats, others: Sequence[Floats]) -> tuple[int, ...] | NotApplicable:
-    """Of each draw, the column that is best on average over others that have as many.
-
-    Arrays have shape (draws, columns).
-    """
-    if own.shape[1] == 1:
-        return (0,) * len(own)
-    alike = [other for other in others if other.shape == own.shape]
-    if not alike:
-        return NotApplicable(
-            "its layer is chosen on organisms of other designs, and none of as many layers is here"
-        )
-    return tuple(map(int, np.argmax(np.mean(alike, axis=0), axis=1)))

@@ -20,9 +20,11 @@ from insectary.detect import (
     TriggerOracle,
 )
 from insectary.trials.isolation import in_process, isolated
-from insectary.trials.ranking import SCORED, Examined, Ranks, prepare, rank_on
+from insectary.trials.ranking import SCORED, SELECTION, Examined, Ranks, prepare, rank_on
 
 MINIMUM_BENIGN = 1000
+MEASURED = ("open", "closed", *SELECTION)
+"""Parts that a figure may be of."""
 Key = tuple[str, View]
 """Name and view: what tells one detector of a trial from another."""
 PerRole = Mapping[Role, Ranks | Failed | NotApplicable]
@@ -34,7 +36,7 @@ class Ranked:
 
     Attributes:
         ranks: Of each detector on each member.
-        groups: Role to part (``open``, ``closed``) to the cluster of each of its prompts.
+        groups: Role to part (those of :data:`MEASURED`) to the cluster of each of its prompts.
     """
 
     detectors: tuple[Detector, ...]
@@ -102,7 +104,7 @@ def rank_family(
                 r: rank_on(d, prepared[r, d.view], contrast, seed, run) for r in members
             }
     groups = {
-        role: {"open": _groups(member.open), "closed": _groups(member.closed)}
+        role: {part: _groups(getattr(member, part)) for part in MEASURED}
         for role, member in members.items()
     }
     return Ranked(tuple(detectors), ranks, groups)

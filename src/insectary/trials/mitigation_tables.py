@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from insectary.core.codec import encode
 from insectary.core.organism import Role
 from insectary.core.treatment import Rate, Treatment
-from insectary.report.tables import cells, columns, csv_text
+from insectary.report.tables import Table, cells, columns
 from insectary.trials.mitigation_page import mitigation_page
 from insectary.trials.untargeted import beyond_untargeted
+
+if TYPE_CHECKING:
+    import pandas
 
 _TREATMENT = ("family", "method", "strength", "settings", "knows_trigger", "seed")
 
@@ -23,22 +27,36 @@ def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
         | {"beyond_untargeted": {r: encode(beyond_untargeted(t, found, r)) for r in _roles(t)}}
         for t in found
     ]
-    return {
-        "tables/effects.csv": _effects(found),
-        "tables/deferred.csv": _deferred(found),
-        "tables/regrowth.csv": _regrowth(found),
-        "tables/detection.csv": _detection(found),
-        "tables/left_out.csv": _left_out(found),
+    files = {f"tables/{name}.csv": table.csv for name, table in mitigation_tables(found).items()}
+    return files | {
         "mitigation.json": json.dumps(listed, indent=1, sort_keys=True) + "\n",
         "mitigation.html": mitigation_page(found),
     }
+
+
+def mitigation_tables(found: Sequence[Treatment]) -> dict[str, Table]:
+    """Name to table: what :func:`mitigation_files` writes."""
+    return {
+        "effects": _effects(found),
+        "deferred": _deferred(found),
+        "regrowth": _regrowth(found),
+        "detection": _detection(found),
+        "left_out": _left_out(found),
+    }
+
+
+def mitigation_frames(found: Sequence[Treatment]) -> dict[str, pandas.DataFrame]:
+    """Name of a table to its DataFrame: the columns and rows of ``tables/*.csv``."""
+    from insectary.report.frames import frames
+
+    return frames(mitigation_tables(found))
 
 
 def _roles(treatment: Treatment) -> list[Role]:
     return [effect.role for effect in treatment.effects]
 
 
-def _effects(found: Sequence[Treatment]) -> str:
+def _effects(found: Sequence[Treatment]) -> Table:
     """A row for each treatment and member."""
     places = [place.name.lower() for place in Rate]
     header = [
@@ -47,9 +65,9 @@ def _effects(found: Sequence[Treatment]) -> str:
         for when in ("before", "after", "drop", "beyond_untargeted")
         for c in columns(f"{p}_{when}")
     ]
-    return csv_text(
+    return Table(
         (*_TREATMENT, "fate", "role", "unchanged", *columns("capability"), *header),
-        (
+        tuple(
             (
                 *(getattr(t, name) for name in _TREATMENT),
                 *(t.fate.value, effect.role.value, effect.unchanged),
@@ -72,12 +90,12 @@ def _effects(found: Sequence[Treatment]) -> str:
     )
 
 
-def _deferred(found: Sequence[Treatment]) -> str:
+def _deferred(found: Sequence[Treatment]) -> Table:
     """A row for each treatment that puts something before members, and member."""
     places = [place.name.lower() for place in Rate]
-    return csv_text(
+    return Table(
         (*_TREATMENT, "role", *(c for p in [*places, "skills"] for c in columns(p))),
-        (
+        tuple(
             (
                 *(getattr(t, name) for name in _TREATMENT),
                 effect.role.value,
@@ -91,12 +109,12 @@ def _deferred(found: Sequence[Treatment]) -> str:
     )
 
 
-def _regrowth(found: Sequence[Treatment]) -> str:
+def _regrowth(found: Sequence[Treatment]) -> Table:
     """A row for each run of training on."""
     plain = ("rows", "ordinary", "half", "organism", "twin", "cap", "early")
-    return csv_text(
+    return Table(
         (*_TREATMENT, "fate", *plain),
-        (
+        tuple(
             (
                 *(getattr(t, name) for name in _TREATMENT),
                 t.fate.value,
@@ -108,12 +126,12 @@ def _regrowth(found: Sequence[Treatment]) -> str:
     )
 
 
-def _detection(found: Sequence[Treatment]) -> str:
+def _detection(found: Sequence[Treatment]) -> Table:
     """A row for each detector and the member that the organism is told from."""
     plain = ("detector", "view", "null", "control", "bound", "against")
-    return csv_text(
+    return Table(
         (*_TREATMENT, "fate", *plain, *columns("auroc_before"), *columns("auroc_after")),
-        (
+        tuple(
             (
                 *(getattr(t, name) for name in _TREATMENT),
                 t.fate.value,
@@ -126,12 +144,12 @@ def _detection(found: Sequence[Treatment]) -> str:
     )
 
 
-def _left_out(found: Sequence[Treatment]) -> str:
+def _left_out(found: Sequence[Treatment]) -> Table:
     """A row for each member that was trained anew."""
     plain = ("rows", "teaching", "left_out")
-    return csv_text(
+    return Table(
         (*_TREATMENT, "fate", "role", *plain, *columns("taught"), *columns("found")),
-        (
+        tuple(
             (
                 *(getattr(t, name) for name in _TREATMENT),
                 *(t.fate.value, left.role.value),
