@@ -38,7 +38,6 @@ from insectary.trials.examine import (
     examined,
     open_members,
 )
-from insectary.trials.isolation import say_what_is_open
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.line_up import (
     MINIMUM_BENIGN,
@@ -49,6 +48,7 @@ from insectary.trials.line_up import (
     rank_family,
 )
 from insectary.trials.ranking import draws_of
+from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
 
 # Not onion: some twenty passes for a prompt, and equal scores on equal prompts of one base.
