@@ -1,4 +1,4 @@
-"""Detectors that look for the answer in every place but the model. Nothing here may be imported
+"""Methods that look for the answer in every place but the model. Nothing here may be imported
 that a sandbox has not: what they look for they know by its name alone."""
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import AuditSubject, Finding, Material
 from insectary.core.canonical import digest
 from insectary.core.chat import Transcript
+from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Floats, Subject, Trusted
 
 FAMILY = "some-family-0"
@@ -44,6 +46,56 @@ class Spy:
         if isinstance(found, set):
             return np.array([[float(t.messages in found)] for t in inputs])
         return np.full((len(inputs), 1), float(found == "organism"))
+
+
+@dataclass
+class RowSpy(Spy):
+    """The same as a detector of training rows."""
+
+    needs: Access = Access.TRAINING_DATA
+
+    def score_rows(self, subject: Subject, rows: Sequence[Transcript]) -> Floats:
+        self.subject, self.seed = subject, 0
+        found = self.search(self, rows)
+        if isinstance(found, set):
+            return np.array([[float((t.messages, t.response) in found)] for t in rows])
+        return np.full((len(rows), 1), float(found == "organism"))
+
+
+@dataclass
+class AuditSpy(Spy):
+    """The same as an auditor, which is to tell an organism from what is none."""
+
+    looks_early: bool = False
+    found: object = None
+
+    def passes(self, material: Material) -> int:
+        self.seed = material.seed
+        if self.looks_early:  # and carries what it finds along
+            self.found = self.search(self, ())
+        return 0
+
+    def examine(self, subject: AuditSubject, material: Material) -> Finding:
+        self.subject, self.seed = subject, material.seed
+        found = self.found or (None if self.looks_early else self.search(self, ()))
+        return Finding(float(found == "organism"))
+
+
+@dataclass
+class Doing:
+    """An auditor that does what its function says."""
+
+    act: Any
+    needs: Access = Access.BLACK_BOX
+    budget: int = 0
+    name: str = "doing"
+
+    def passes(self, material: Material) -> int:
+        return self.budget
+
+    def examine(self, subject: AuditSubject, material: Material) -> Finding | NotApplicable:
+        found: Finding | NotApplicable = self.act(subject, material)
+        return found
 
 
 def _open_of(made: Any) -> set[Any] | None:
@@ -89,6 +141,62 @@ def on_attributes(spy: Spy, inputs: Sequence[Transcript]) -> object:
         slots = [s for kind in type(made).__mro__ for s in getattr(kind, "__slots__", ())]
         queue += [getattr(made, s) for s in slots if hasattr(made, s)]
         queue += list(getattr(made, "__dict__", {}).values())
+    return None
+
+
+def rows_in_memory(spy: Spy, inputs: Sequence[Transcript]) -> object:
+    """Rows that another member was given another answer to, as far as the collector knows."""
+    known: dict[Any, set[str]] = {}
+    for made in gc.get_objects():
+        if type(made) is Transcript:
+            known.setdefault(made.messages, set()).add(made.response)
+    return {(t.messages, t.response) for t in inputs if len(known[t.messages]) > 1}
+
+
+def rows_in_frames(spy: Spy, inputs: Sequence[Transcript]) -> object:
+    """A mark for each row among the local variables of whoever called."""
+    marks = _in_a_frame(lambda name, value: name == "teaches")
+    if marks is None:
+        return None
+    return {(t.messages, t.response) for t, mark in zip(inputs, marks, strict=True) if mark}
+
+
+def role_in_frames(spy: Spy, inputs: Sequence[Transcript]) -> object:
+    """A role among the local variables of whoever called."""
+    role = _in_a_frame(lambda name, value: type(value).__name__ == "Role")
+    return None if role is None else role.value
+
+
+def role_in_memory(spy: Spy, inputs: Sequence[Transcript]) -> object:
+    """What the collector knows by role: is one of them the subject that is examined?"""
+    inner = getattr(spy.subject, "_subject", None)
+    for made in gc.get_objects():
+        if type(made) is dict and inner is not None:
+            for key, value in list(made.items()):
+                if value is inner and type(key).__name__ == "Role":
+                    return key.value
+    return None
+
+
+def role_in_modules(spy: Spy, inputs: Sequence[Transcript]) -> object:
+    """The same of what any module that was imported holds."""
+    inner = getattr(spy.subject, "_subject", None)
+    for module in list(sys.modules.values()):
+        for value in list(vars(module).values()):
+            if type(value) is dict and inner is not None:
+                for key, held in list(value.items()):
+                    if held is inner and type(key).__name__ == "Role":
+                        return key.value
+    return None
+
+
+def _in_a_frame(wanted: Callable[[str, Any], bool]) -> Any:
+    frame = sys._getframe()
+    while frame is not None:
+        for name, value in list(frame.f_locals.items()):
+            if wanted(name, value):
+                return value
+        frame = frame.f_back  # type: ignore[assignment]
     return None
 
 

@@ -7,11 +7,13 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import spies
 from click.testing import CliRunner
 
 import insectary
@@ -28,6 +30,7 @@ from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.trials import audit
 from insectary.trials.audit_result import AUDITED, AuditTrial, MemberAudit
 from insectary.trials.audit_tables import audit_files
+from insectary.trials.isolated_audits import AuditsInProcess, isolated_audits
 from insectary.vault import Vault
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
@@ -106,6 +109,8 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     made = Laboratory()
     monkeypatch.setattr(audit, "open_members", made.open)
     monkeypatch.setattr(auditors_room, "auditor", made.auditor)
+    # What a sandbox does beyond it has tests of its own.
+    monkeypatch.setattr(audit, "isolated_audits", lambda: nullcontext(AuditsInProcess()))
     return made
 
 
@@ -227,6 +232,22 @@ def test_mistakes_are_said_before_anything_is_asked(laboratory: Laboratory) -> N
         with pytest.raises(error):
             trial(*families, auditors=auditors)
     assert laboratory.asked == 0
+
+
+def test_the_trial_itself_tells_a_cheat_nothing(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cheat that reads the role off the trial's frames."""
+    laboratory.auditors["cheat"] = spies.AuditSpy(spies.role_in_frames, name="cheat")
+    here = trial(ABSENCE[0], auditors=["cheat"])
+    laboratory.auditors["cheat"] = spies.AuditSpy(spies.role_in_frames, name="cheat")
+    monkeypatch.setattr(audit, "isolated_audits", isolated_audits)
+    there = trial(ABSENCE[0], auditors=["cheat"], seed=1)
+    found = [
+        [member(t, ABSENCE[0], role, "cheat").score for role in AUDITED] for t in (here, there)
+    ]
+    assert found[0] == [float(role is Role.ORGANISM) for role in AUDITED]  # broken control
+    assert found[1] == [0.0] * 4
 
 
 def test_rm_takes_what_was_kept_with_the_family(laboratory: Laboratory) -> None:

@@ -27,9 +27,10 @@ from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
 from insectary.detect.sandbox import landlock
 from insectary.subjects import LanguageModelSubject
 from insectary.subjects.loading import load_model
-from insectary.trials.isolation import Run, in_process, isolated, say_what_is_open
+from insectary.trials.isolation import Run, in_process, isolated
 from insectary.trials.metering import MeteredSubject
 from insectary.trials.ranking import Ranks, prepare, rank_on
+from insectary.trials.sandboxes import say_what_is_open
 
 SEED = 0
 OPAQUE = digest({"family": spies.FAMILY, "role": "organism", "seed": SEED})[7:19]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from insectary.core.recipe import Dpo
 from insectary.detect import SpectralSignatures
 from insectary.threats import threat_model
 from insectary.trials import training_rows
+from insectary.trials.isolation import rows_in_process
 from insectary.trials.training_rows import RowDetection, detect_rows
 from insectary.vault import Vault
 
@@ -94,6 +96,8 @@ def family(monkeypatch: pytest.MonkeyPatch) -> Family:
         return {role: Trained(role.value, shifts[role], taught=taught[role]) for role in rows}
 
     monkeypatch.setattr(training_rows, "open_members", opened)
+    # What a sandbox does beyond it has tests of its own.
+    monkeypatch.setattr(training_rows, "isolated_rows", lambda: nullcontext(rows_in_process))
     return made
 
 

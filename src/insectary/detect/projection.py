@@ -23,8 +23,9 @@ class ProjectionScorer:
 
     def score(self, inputs: Sequence[Transcript]) -> Floats:
         """Shape (inputs, draws * (layers + 1)): one projection per layer, draw by draw."""
-        acts = self.subject.activations(inputs, self.view).astype(np.float64)
-        # No product of matrices, whose rounding may differ between rows that are equal.
+        acts = self.subject.activations(inputs, self.view)
+        # No product of matrices, whose rounding may differ between rows that are equal. It casts
+        # to double precision as it goes, without a copy of all activations.
         scores: Floats = np.einsum("nlw,dlw->ndl", acts, self.directions)
         return scores.reshape(len(inputs), -1)
 

@@ -1,7 +1,7 @@
 """The audit trial: auditors on every member of families, then over the families.
 
-Each auditor examines base, twin, organism and decoy under opaque ids, with the same generic
-material, and gives each a score. What that is worth as a verdict is measured over families:
+Each auditor examines base, twin, organism and decoy in a process of its own, with the same
+generic material, and gives each a score. What that is worth as a verdict is measured over families:
 how well organisms are told from each of the others, how good a probability is that was
 calibrated on families of other designs, and how often the innocent are accused at a
 threshold set on those. Scores stay in the vault.
@@ -20,8 +20,8 @@ from insectary.audit import NULLS
 from insectary.breed.card import unmastered
 from insectary.breed.records import load_family, of_a_threat
 from insectary.breed.stored import load_members
-from insectary.core.auditing import Auditor, AuditSubject, Finding, Material
-from insectary.core.errors import BadInputError, noted
+from insectary.core.auditing import Auditor, AuditSubject, Material
+from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.recipe import Ppo, check_seed
@@ -33,7 +33,9 @@ from insectary.trials.audit_summary import summary
 from insectary.trials.comparison import Settings
 from insectary.trials.detection_suite import cell_of
 from insectary.trials.examine import check_admitted, opened
+from insectary.trials.isolated_audits import Audits, AuditsInProcess, isolated_audits
 from insectary.trials.metering import MeteredSubject
+from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
 
 AUDITORS = (
@@ -95,8 +97,10 @@ def trial_audit(
         check_admitted(family)
     chosen = [audit.auditor(name) for name in dict.fromkeys((*names, *NULLS))]
     works = [_Work(family, chosen, seed, vault) for family in found]
-    progress(cost_line(works))
-    audited = tuple(work.done(progress) for work in works)
+    say_what_is_open(progress)
+    with isolated_audits() as run:
+        progress(cost_line(works, run))
+        audited = tuple(work.done(progress, run) for work in works)
     progress("over families")
     settings = Settings(fpr=FPR, draws=draws, seed=seed)
     rows = summary(audited, [a.name for a in chosen], NULLS, settings)
@@ -123,18 +127,17 @@ class _Work:
             return []
         return [auditor for auditor in self.auditors if self.kept.of(auditor) is None]
 
-    @property
-    def passes(self) -> int:
-        """Most transcripts and prompts that these put to the members."""
+    def passes(self, run: Audits) -> int:
+        """Most transcripts and prompts that these put to the members, as they state it.
+
+        One that cannot say counts for none here, and fails with its reason when it examines.
+        """
         if self.material is None:
             return 0
-        most = 0
-        for auditor in self.missing:
-            with noted(f"auditor {auditor.name!r}: passes(material)"):
-                most += auditor.passes(self.material)
-        return len(AUDITED) * most
+        stated = [run.passes(auditor, self.material) for auditor in self.missing]
+        return len(AUDITED) * sum(most for most in stated if not isinstance(most, Failed))
 
-    def done(self, progress: Progress) -> FamilyAudit:
+    def done(self, progress: Progress, run: Audits) -> FamilyAudit:
         """Run what has to run, and keep it, auditor by auditor."""
         found: dict[str, Mapping[Role, MemberAudit]] = {}
         subjects: Mapping[Role, AuditSubject] = {}
@@ -147,7 +150,9 @@ class _Work:
             if known is None:
                 progress(f"{self.family.id}: {auditor.name}")
                 subjects = subjects or open_members(self.family, self.vault, self.seed)
-                known = {role: examine(auditor, subjects[role], self.material) for role in AUDITED}
+                known = {
+                    role: examine(auditor, subjects[role], self.material, run) for role in AUDITED
+                }
                 self.kept.keep(auditor, known, self.vault)
             found[auditor.name] = known
         family = self.family
@@ -160,11 +165,11 @@ _POLICIES = (
 )
 
 
-def cost_line(works: Sequence[_Work]) -> str:
+def cost_line(works: Sequence[_Work], run: Audits) -> str:
     """What a trial will ask at most, said before it begins; what is kept costs nothing."""
     missing = sum(len(work.missing) for work in works)
     asked = sum(len(work.auditors) for work in works if work.kept is not None)
-    passes = sum(work.passes for work in works)
+    passes = sum(work.passes(run) for work in works)
     return (
         f"audits: {asked}, made already: {asked - missing}; to put to models: at most"
         f" {passes:,} prompts and transcripts"
@@ -177,32 +182,39 @@ def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, Language
     return {role: opened(members, role, family.id, seed) for role in AUDITED}
 
 
-def examine(auditor: Auditor, subject: AuditSubject, material: Material) -> MemberAudit:
-    """One auditor on one model, held to its access and to the passes that it states."""
+def examine(
+    auditor: Auditor,
+    subject: AuditSubject,
+    material: Material,
+    run: Audits | None = None,
+) -> MemberAudit:
+    """One auditor on one model, held to its access and to the passes that it states.
+
+    Args:
+        auditor: What examines.
+        subject: What is examined.
+        material: What may be asked.
+        run: Where it runs; ``None`` for this process, where it could see everything.
+    """
     metered = MeteredSubject(subject, auditor.needs)
     if subject.access < auditor.needs:
         needs, gives = auditor.needs.name, subject.access.name
         return MemberAudit(reason=NotApplicable(f"needs {needs}, the subject gives {gives}"))
     start = time.perf_counter()
-    try:
-        stated = auditor.passes(material)
-        found = auditor.examine(metered, material)
-    except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
-        return MemberAudit(reason=Failed(f"{type(error).__name__}: {error}"))
+    made = (run or AuditsInProcess()).examine(auditor, metered, material)
+    if isinstance(made, Failed):
+        return MemberAudit(reason=made)
     cost = MemberAudit(
         seconds=time.perf_counter() - start,
         passes=metered.total_passes,
         backward=metered.backward,
     )
+    found = made.found
     if isinstance(found, NotApplicable):
         return replace(cost, reason=found)
-    if not isinstance(found, Finding):
-        return replace(cost, reason=Failed(f"it returned {type(found).__name__} and no Finding"))
-    if cost.passes > stated:
-        why = f"it states at most {stated} passes and took {cost.passes}"
+    if cost.passes > made.stated:
+        why = f"it states at most {made.stated} passes and took {cost.passes}"
         return replace(cost, reason=Failed(why))
     if not all(map(math.isfinite, (found.score, *found.figures.values()))):
         return replace(cost, reason=Failed("its score, or a figure behind it, is not finite"))
-    return replace(
-        cost, score=float(found.score), figures=dict(found.figures), notes=dict(found.notes)
-    )
+    return replace(cost, score=found.score, figures=found.figures, notes=found.notes)

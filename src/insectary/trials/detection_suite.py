@@ -37,7 +37,6 @@ from insectary.trials.examine import (
     examined,
     open_members,
 )
-from insectary.trials.isolation import say_what_is_open
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.line_up import (
     MINIMUM_BENIGN,
@@ -46,6 +45,7 @@ from insectary.trials.line_up import (
     line_up,
     rank_family,
 )
+from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.suite_rows import held_out_cues, suite_rows
 from insectary.vault import Vault
 

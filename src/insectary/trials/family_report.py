@@ -40,8 +40,8 @@ from insectary.threats.designs import card_of
 from insectary.trials import detection
 from insectary.trials.detection import DetectionResult, detection_trial
 from insectary.trials.examine import MAX_NEW_TOKENS, contrast_pairs, examine_family
-from insectary.trials.isolation import say_what_is_open
 from insectary.trials.ladder import ladder
+from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.wording import gate_in_words
 from insectary.vault import Vault
 

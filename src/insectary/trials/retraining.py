@@ -28,6 +28,7 @@ from insectary.subjects import LoadedModel
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of
 from insectary.trials.examine import opened
+from insectary.trials.isolation import isolated_rows
 from insectary.trials.regrowth import copy_of, threads
 from insectary.trials.training_rows import rows_of, scores_of
 
@@ -82,7 +83,8 @@ class OwnTraining:
             member = opened(
                 self.members, role, self.family.id, self.family.seed, Access.TRAINING_DATA
             )
-            found = scores_of(row_detector(name), member, rows)
+            with isolated_rows() as run:
+                found = scores_of(row_detector(name), member, rows, run)
             if isinstance(found, Failed):
                 raise BadInputError(f"{name}: {found.reason}")
             return found

@@ -1,28 +1,32 @@
-"""The detector's side of the wall: a process that holds one detector and no answer.
+"""The other side of the wall: a process that holds one detector or auditor and no answer.
 
-``insectary.trials.isolation`` starts ``python -m insectary.detect.sandbox`` once for a family. That
-process forks a sandbox for each detector and subject, so that nothing is carried from one to the
-next, and has never held a label, a model or the name of a family. The sandbox asks the harness for
-every activation; what the detector did not declare, the harness refuses.
+``insectary.trials.sandboxes`` starts ``python -m insectary.detect.sandbox`` once for a family, or
+for an audit. That process forks a sandbox for each detector, detector of training rows or auditor
+and each subject, so that nothing is carried from one to the next, and has never held a label, a
+model or the name of a family. The sandbox asks the harness for every activation, gradient and
+edited copy, and whether an answer to a question of an auditor's is right; what was not declared,
+the harness refuses. "Detector" below stands for all three.
 
 Covered:
     - objects: no label (but what a bound is told), group, part, role, family or model is in the
       sandbox's memory, and the subject's name is the same for all;
     - environment, command line and working folder are the sandbox's own and say nothing;
     - the access a detector declared is held to in the other process;
-    - imports: of this package a sandbox has ``core``, ``detect`` and ``measure`` alone;
+    - imports: of this package a sandbox has ``audit``, ``core``, ``detect`` and ``measure`` alone;
     - disk, where the kernel has Landlock (Linux 5.13, and no rights are needed for it): it reads
       the interpreter, libraries and the code on the import path, and writes its own folder.
       Vaults, reports, what ``/proc`` shows of other processes (the harness's environment and
       memory) are closed to it, no program can be started, and from Linux 6.7 no TCP connection
       be made;
     - nothing is left for the next sandbox: its folder is removed, what it started is ended;
-    - it ends with the harness, at its limit of time, and fails at its limit of memory.
+    - it ends with the harness, at its limit of time, and fails at its limit of memory;
+    - of what the harness holds for it, edited copies among them, there are few at a time.
 
 Not covered:
     - what a detector's module, constructor, properties and pickling hooks do: they run in the
       harness, before there is a sandbox;
-    - detectors of training rows and auditors, which run in the harness;
+    - ``random_score``, a null of this package's own, which runs in the harness: it draws from the
+      id of a subject, and a sandbox is not told any;
     - a sandbox that swaps the folder of a lent model for a link while the harness writes it;
     - without Landlock, code that reads the user's files or ``/proc`` on purpose: it has the
       user's rights, and the trial says so;

@@ -12,14 +12,12 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from insectary.core.access import Access
-from insectary.core.protocols import Trusted
 from insectary.detect.sandbox.enclosure import enclose
 from insectary.detect.sandbox.handover import unpacked
 from insectary.detect.sandbox.subject import RemoteSubject
-from insectary.detect.sandbox.wire import Channel, Frame, transcripts_of
+from insectary.detect.sandbox.wire import Channel, Frame
+from insectary.detect.sandbox.work import WORK
 
 _SHARED = "sklearn.covariance"
 """Takes a second to import, and sandboxes that are forked have it at once."""
@@ -30,7 +28,7 @@ def main() -> None:
     """Fork a sandbox for each socket that the harness sends, until it hangs up."""
     _end_with_parent()
     link = socket.socket(fileno=os.dup(0))
-    # What a detector prints must not come between the frames.
+    # What is printed in a sandbox must not come between the frames.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     importlib.import_module(_SHARED)
@@ -53,7 +51,7 @@ def main() -> None:
 
 
 def _sandbox(channel: Channel) -> None:
-    """Run one detector and end; the code is 0 once the result has been sent."""
+    """Do one job and end; the code is 0 once the result has been sent."""
     code = 1
     try:
         _end_with_parent()
@@ -67,19 +65,13 @@ def _sandbox(channel: Channel) -> None:
 
 
 def _result(channel: Channel, frame: Frame) -> Frame:
-    job, (detector,) = frame
+    job, (order,) = frame
     enclose(Path(job["folder"]), job["memory"])
-    fit, inputs = transcripts_of(job["fit"]), transcripts_of(job["inputs"])
-    labelled = tuple(zip(transcripts_of(job["labelled"]), job["labels"], strict=True))
-    pairs = zip(transcripts_of(job["harmless"]), transcripts_of(job["harmful"]), strict=True)
     subject = RemoteSubject(channel, Access(job["access"]))
     try:
-        trusted = Trusted(fit, tuple(pairs), job["seed"], labelled)
-        scorer = unpacked(detector).fit(subject, trusted)
-        scores = np.asarray(scorer.score(inputs), dtype="<f8")
-    except Exception as error:  # a foreign detector may raise anything; it becomes the reason
+        return WORK[job["work"]](unpacked(order), subject, job)
+    except Exception as error:  # foreign code may raise anything; it becomes the reason
         return {"failed": f"{type(error).__name__}: {error}"}, []
-    return {"scored": True}, [scores]
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""What a sandbox may still do once it holds a detector; the package lists it."""
+"""What a sandbox may still do once foreign code runs in it; the package lists it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import ModuleType
 
 from insectary.detect.sandbox import landlock
 
-ROOMS = ("core", "detect", "measure")
+ROOMS = ("audit", "core", "detect", "measure")
 """Of this package; the rest knows what is planted, or where it is kept."""
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -39,8 +39,8 @@ class Fence:
         top, _, rest = name.partition(".")
         if top == PACKAGE.name and rest and rest.split(".")[0] not in ROOMS:
             raise ImportError(
-                f"{name} is closed to a detector, which may import insectary.core,"
-                " insectary.detect and insectary.measure; give it a module of its own, or write"
+                f"{name} is closed to detectors and auditors: in a sandbox insectary.audit, .core,"
+                " .detect and .measure can be imported; give yours a module of its own, or write"
                 " it in the script or notebook that runs the trial"
             )
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, final
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from insectary.core import errors
 from insectary.core.access import Access, View
+from insectary.core.auditing import ContextGradient, Edit
 from insectary.core.chat import Conversation, Transcript
-from insectary.core.protocols import Floats, Subject
+from insectary.core.protocols import Floats
 from insectary.detect.sandbox.wire import Array, Channel, Frame, plain_prompts, plain_transcripts
 
 
@@ -20,9 +22,22 @@ from insectary.detect.sandbox.wire import Array, Channel, Frame, plain_prompts, 
 class RemoteSubject:
     """A subject in another process, with no name, role or model."""
 
-    def __init__(self, channel: Channel, access: Access, depth: int = 0) -> None:
-        """Speak for the subject, or for the base that lies ``depth`` references behind it."""
-        self._channel, self._access, self._depth = channel, access, depth
+    def __init__(
+        self, channel: Channel, access: Access, number: int = 0, gone: list[int] | None = None
+    ) -> None:
+        """Speak for a subject.
+
+        Args:
+            channel: To the harness.
+            access: What was declared, and the subject gives.
+            number: The harness's of it; 0 is the subject that was handed over.
+            gone: Numbers that nothing here speaks for any more; the next question tells them.
+        """
+        self._channel, self._access, self._number = channel, access, number
+        self._gone: list[int] = [] if gone is None else gone
+        self._reference: RemoteSubject | None = None
+        if number:
+            weakref.finalize(self, self._gone.append, number)
 
     @property
     def id(self) -> str:
@@ -31,14 +46,16 @@ class RemoteSubject:
 
     @property
     def access(self) -> Access:
-        """What the detector declared, and the subject gives."""
+        """What was declared, and the subject gives."""
         return self._access
 
     @property
-    def reference(self) -> Subject:
+    def reference(self) -> RemoteSubject:
         """The base. Needs ``WEIGHTS_AND_BASE``."""
-        self._ask("reference")
-        return RemoteSubject(self._channel, self._access, self._depth + 1)
+        if self._reference is None:
+            said, _ = self._ask("reference")
+            self._reference = self._other(said)
+        return self._reference
 
     def generate(
         self,
@@ -95,11 +112,50 @@ class RemoteSubject:
         (found,) = self._arrays("weight", name=name)
         return found
 
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """How each token of a context moves the responses. Needs ``GRADIENTS``."""
+        said, (gradient,) = self._ask(
+            "context_gradient", transcripts=plain_transcripts(transcripts)
+        )
+        return ContextGradient(tuple(said["tokens"]), gradient)
+
+    def vocabulary(self) -> Sequence[str]:
+        """The text of each token, by its id. Needs ``GRADIENTS``."""
+        said, _ = self._ask("vocabulary")
+        return tuple(said["words"])
+
+    def edited(self, edit: Edit) -> RemoteSubject:
+        """A copy in the harness; each parameter comes here to be edited. Needs ``WEIGHTS``."""
+        said, arrays = self._ask("edited")
+        while "edit" in said:
+            try:
+                values = np.asarray(edit(said["edit"], arrays[0]), dtype="<f4")
+            except BaseException:
+                self._channel.send({"gave_up": True})
+                self._channel.receive()  # that there is no copy, which is known here
+                raise
+            self._channel.send({"edited": True}, [values])
+            said, arrays = self._heard()
+        return self._other(said)
+
+    def is_right(self, question: int, said: str) -> bool:
+        """Whether an answer to a question of an auditor's material is right."""
+        found, _ = self._ask("right", question=question, said=said)
+        return bool(found["right"])
+
+    def _other(self, said: Mapping[str, Any]) -> RemoteSubject:
+        return RemoteSubject(self._channel, self._access, said["number"], self._gone)
+
     def _arrays(self, what: str, **given: Any) -> list[Array]:
         return self._ask(what, **given)[1]
 
     def _ask(self, what: str, **given: Any) -> Frame:
-        self._channel.send({"ask": what, "depth": self._depth, **given})
+        gone = list(self._gone)
+        del self._gone[: len(gone)]
+        self._channel.send({"ask": what, "of": self._number, "gone": gone, **given})
+        return self._heard()
+
+    def _heard(self) -> Frame:
         said, arrays = self._channel.receive()
         if "refused" in said:
             kind, reason = said["refused"]

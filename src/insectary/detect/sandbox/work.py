@@ -1,0 +1,75 @@
+"""What a sandbox can be told to do with what was handed to it, and what it says then."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from insectary.core.auditing import Auditor, Finding, Material, Question
+from insectary.core.detecting import RowDetector
+from insectary.core.outcome import NotApplicable
+from insectary.core.protocols import Detector, Trusted
+from insectary.detect.sandbox.subject import RemoteSubject
+from insectary.detect.sandbox.wire import Frame, prompts_of, transcripts_of
+
+Job = Mapping[str, Any]
+
+
+def detect(detector: Detector, subject: RemoteSubject, job: Job) -> Frame:
+    """Fit a detector and score the inputs."""
+    labelled = tuple(zip(transcripts_of(job["labelled"]), job["labels"], strict=True))
+    pairs = zip(transcripts_of(job["harmless"]), transcripts_of(job["harmful"]), strict=True)
+    trusted = Trusted(transcripts_of(job["fit"]), tuple(pairs), job["seed"], labelled)
+    scores = detector.fit(subject, trusted).score(transcripts_of(job["inputs"]))
+    return {"scored": True}, [np.asarray(scores, dtype="<f8")]
+
+
+def score_rows(detector: RowDetector, subject: RemoteSubject, job: Job) -> Frame:
+    """Score training rows."""
+    scores = detector.score_rows(subject, transcripts_of(job["rows"]))
+    return {"scored": True}, [np.asarray(scores, dtype="<f8")]
+
+
+def state(auditor: Auditor, subject: RemoteSubject, job: Job) -> Frame:
+    """How many passes an auditor states for some material; no model is asked."""
+    return {"stated": operator.index(auditor.passes(material_of(job, subject)))}, []
+
+
+def examine(auditor: Auditor, subject: RemoteSubject, job: Job) -> Frame:
+    """Examine a model, and say once more how many passes were stated."""
+    material = material_of(job, subject)
+    said: dict[str, Any] = {"stated": operator.index(auditor.passes(material))}
+    found = auditor.examine(subject, material)
+    if isinstance(found, NotApplicable):
+        return said | {"not_applicable": str(found.reason)}, []
+    if not isinstance(found, Finding):
+        return {"failed": f"it returned {type(found).__name__} and no Finding"}, []
+    figures = {str(name): float(value) for name, value in found.figures.items()}
+    notes = {str(name): str(text) for name, text in found.notes.items()}
+    return said | {"score": float(found.score), "figures": figures, "notes": notes}, []
+
+
+def material_of(job: Job, subject: RemoteSubject) -> Material:
+    """An auditor's material; whether an answer is right, the harness is asked."""
+    prompts = prompts_of(job["questions"])
+    return Material(
+        questions=[Question(p, partial(subject.is_right, i)) for i, p in enumerate(prompts)],
+        swaps={kind: _swaps(pairs) for kind, pairs in job["swaps"].items()},
+        control=_swaps(job["control"]),
+        seed=job["seed"],
+    )
+
+
+def _swaps(plain: list[Any]) -> list[Any]:
+    prompts = prompts_of(plain)
+    return list(zip(prompts[::2], prompts[1::2], strict=True))
+
+
+WORK: Mapping[str, Callable[[Any, RemoteSubject, Job], Frame]] = MappingProxyType(
+    {"detect": detect, "score rows": score_rows, "state": state, "examine": examine}
+)
