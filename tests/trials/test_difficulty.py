@@ -153,8 +153,10 @@ def test_each_dial_can_vary(found: Mapping[bool, SuiteDetection]) -> None:
     }
     for dial, change in changes.items():
         changed = replace(full, id=THIN.id, **change)  # type: ignore[arg-type]
-        made = curves([full, changed], found[True].organisms, {})
+        made = curves([changed, full], found[True].organisms, {})
         assert {p.dial for p in made} == {dial}
+        if dial is Varied.BASE:  # from small to large, whatever their names
+            assert list(dict.fromkeys(p.setting.base for p in made)) == ["xs", "s"]
 
 
 def test_what_may_stand_in_a_curve(vault: Vault) -> None:

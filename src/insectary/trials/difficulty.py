@@ -22,6 +22,7 @@ from insectary.measure import pooled
 from insectary.report.rates import shown_rate
 from insectary.trials.detection_pooled import OrganismRows, PooledRow, pooled_untested
 from insectary.trials.detection_row import NOT_MEASURED, DetectionRow, Task
+from insectary.worlds.sizes import WIDTHS
 
 TASKS = (Task.ORGANISM_VS_TWIN, Task.ORGANISM_VS_DECOY)
 
@@ -149,8 +150,16 @@ def _curves(
             alike.setdefault(_without(setting, dial), []).append(setting)
         for _, settings in sorted(alike.items(), key=lambda pair: repr(pair[0])):
             if len(settings) > 1:
-                ordered = sorted(settings, key=lambda s: getattr(s, dial.value))
+                ordered = sorted(settings, key=lambda s: _place(s, dial))
                 yield dial, [(setting, by_setting[setting]) for setting in ordered]
+
+
+def _place(setting: Setting, dial: Varied) -> tuple[float, str]:
+    """Where a setting stands on its curve: by number, by width of the base, or by name."""
+    place = getattr(setting, dial.value)
+    if dial is Varied.BASE:
+        return WIDTHS.get(place, float("inf")), place
+    return (0.0, place) if dial is Varied.RECIPE else (place, "")
 
 
 def _without(setting: Setting, dial: Varied) -> Setting:
