@@ -1,4 +1,4 @@
-"""Mitigations: each changes one model in place, and measures nothing.
+"""Mitigations: each changes one model, or one policy on the grid, in place, and measures nothing.
 
 A mitigation is found by its name in the entry-point group ``insectary.mitigations``;
 the built-in ones are registered there in the same way as a plugin's.
@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from insectary.core import plugins
-from insectary.core.mitigating import Mitigation
+from insectary.core.mitigating import Mitigation, PolicyMitigation
 from insectary.mitigate.adversarial_training import AdversarialTraining
 from insectary.mitigate.clean_sft import CleanSFT
 from insectary.mitigate.directional_ablation import DirectionalAblation
+from insectary.mitigate.diverse_levels import DiverseLevels
 from insectary.mitigate.fine_pruning import FinePruning
 from insectary.mitigate.latent_adversarial_training import LatentAdversarialTraining
 from insectary.mitigate.noop import NoOp
 from insectary.mitigate.off_style_sft import OffStyleSFT
 from insectary.mitigate.quantization import Quantization
+from insectary.mitigate.regret_curriculum import RegretCurriculum
 from insectary.mitigate.safety_dpo import SafetyDPO
 from insectary.mitigate.true_trigger_sft import TrueTriggerSFT
 
@@ -28,11 +30,13 @@ __all__ = [
     "AdversarialTraining",
     "CleanSFT",
     "DirectionalAblation",
+    "DiverseLevels",
     "FinePruning",
     "LatentAdversarialTraining",
     "NoOp",
     "OffStyleSFT",
     "Quantization",
+    "RegretCurriculum",
     "SafetyDPO",
     "TrueTriggerSFT",
     "mitigation",
@@ -41,7 +45,10 @@ __all__ = [
 
 GROUP = "insectary.mitigations"
 
-BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
+Method = Mitigation | PolicyMitigation
+"""Of models, of policies, or of both."""
+
+BUILT_IN: Mapping[str, Callable[[], Method]] = MappingProxyType(
     {
         "noop": NoOp,
         "quantization": Quantization,
@@ -53,6 +60,8 @@ BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
         "latent_adversarial_training": LatentAdversarialTraining,
         "adversarial_training": AdversarialTraining,
         "true_trigger_sft": TrueTriggerSFT,
+        "diverse_levels": DiverseLevels,
+        "regret_curriculum": RegretCurriculum,
     }
 )
 """What the package itself registers; a test holds it equal to the entry points."""
@@ -67,15 +76,16 @@ def mitigation_names() -> tuple[str, ...]:
     return plugins.names(GROUP)
 
 
-def mitigation(name: str) -> Mitigation:
+def mitigation(name: str) -> Method:
     """Make the mitigation of that name with its own defaults.
 
     Raises:
         UnknownNameError: if no installed package registers the name.
         BadInputError: if it is registered twice, cannot be imported or is no mitigation.
     """
-    made: Mitigation = plugins.make(
-        GROUP, "mitigation", name, "or apply(patient, rows)",
-        lambda made: callable(getattr(made, "apply", None)),
+    members = "knows_trigger, apply(patient, rows) or apply_to_policy(patient)"
+    made: Method = plugins.make(
+        GROUP, "mitigation", name, members,
+        lambda made: isinstance(made, Mitigation | PolicyMitigation),
     )  # fmt: skip
     return made

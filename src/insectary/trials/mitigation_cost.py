@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from insectary.core.mitigating import Mitigation
-from insectary.core.recipe import Dpo, FullSFT
-from insectary.trials.mitigation_plan import Plan
+from insectary.core.mitigating import Treating
+from insectary.core.recipe import Dpo, FullSFT, Ppo
+from insectary.trials.mitigation_plan import Plan, PolicyPlan
 from insectary.trials.treatment_kept import TREATED
 
 _PAIR_TOKENS = 128
@@ -25,8 +25,8 @@ class ToDo:
     """
 
     treatments: int
-    new: tuple[Mitigation, ...]
-    tried: tuple[Mitigation, ...] = ()
+    new: tuple[Treating, ...]
+    tried: tuple[Treating, ...] = ()
 
 
 def cost_line(to_do: Sequence[ToDo], plan: Plan) -> str:
@@ -43,9 +43,27 @@ def cost_line(to_do: Sequence[ToDo], plan: Plan) -> str:
     )
 
 
-def tokens_of(method: Mitigation) -> int:
+def tokens_of(method: Treating) -> int:
     """Tokens that a method trains one member on, at most; 0 where it has no recipe."""
     recipe = getattr(method, "recipe", None)
     if isinstance(recipe, Dpo):
         return recipe.max_pairs * _PAIR_TOKENS
     return int(recipe.max_tokens) if recipe is not None else 0
+
+
+def policy_cost_line(to_do: Sequence[ToDo], plan: PolicyPlan) -> str:
+    """The same of policies, in steps on the grid."""
+    asked = sum(each.treatments for each in to_do)
+    new = [steps_of(method) for each in to_do for method in each.new]
+    tried = [steps_of(method) for each in to_do for method in each.tried]
+    steps = sum(new) * len(TREATED) + sum(tried) + 2 * len(new) * plan.steps
+    bred = len(TREATED) * Ppo().steps
+    return (
+        f"treatments of policies: {asked}, measured already: {asked - len(new)}; to train: at most"
+        f" {steps / 1e6:.1f} million steps on the grid (a family is bred with {bred / 1e6:.0f})"
+    )
+
+
+def steps_of(method: Treating) -> int:
+    """Steps that a method trains one policy for; 0 where it says nothing of them."""
+    return int(getattr(method, "steps", 0))

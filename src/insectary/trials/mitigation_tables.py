@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from insectary.core.codec import encode
 from insectary.core.organism import Role
+from insectary.core.outcome import NotApplicable
 from insectary.core.treatment import Rate, Treatment
 from insectary.report.tables import cells, columns, csv_text
 from insectary.trials.untargeted import beyond_untargeted
 
+_NO_GOAL = NotApplicable("its members are no policies, which come to one of two ends first")
 _TREATMENT = ("family", "method", "strength", "settings", "knows_trigger", "seed")
 
 
@@ -44,7 +46,10 @@ def _effects(found: Sequence[Treatment]) -> str:
         for c in columns(f"{p}_{when}")
     ]
     return csv_text(
-        (*_TREATMENT, "fate", "role", "unchanged", *columns("capability"), *header),
+        (
+            *(*_TREATMENT, "fate", "role", "unchanged", *columns("capability"), *header),
+            *(*columns("goal_before"), *columns("goal_after")),
+        ),
         (
             (
                 *(getattr(t, name) for name in _TREATMENT),
@@ -61,6 +66,7 @@ def _effects(found: Sequence[Treatment]) -> str:
                     )
                     for cell in cells(outcomes[place])
                 ),
+                *(cell for outcome in effect.goal or (_NO_GOAL,) * 2 for cell in cells(outcome)),
             )
             for t in found
             for effect in t.effects

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from typing import TypeVar
 
-from insectary.core.mitigating import Dialled, Mitigation
+from insectary.core.mitigating import Dialled, Treating
 from insectary.core.outcome import Measured
 from insectary.core.treatment import HARM, Effect, Rate
+
+Method = TypeVar("Method", bound=Treating)
 
 
 class Strengths(enum.StrEnum):
@@ -20,7 +23,7 @@ class Strengths(enum.StrEnum):
     ALL = "all"
 
 
-def graded(method: Mitigation) -> tuple[Mitigation, ...]:
+def graded(method: Method) -> tuple[Method, ...]:
     """A method at each of its strengths, from gentle to strong; one without a dial alone."""
     if not isinstance(method, Dialled):
         return (method,)

@@ -14,12 +14,12 @@ from typing import Any
 
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
-from insectary.core.mitigating import Dialled, Mitigation
+from insectary.core.mitigating import Dialled, Treating
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
 from insectary.core.treatment import Redetected, Treatment
 from insectary.trials.kept import KIND, code_of
-from insectary.trials.mitigation_plan import Plan
+from insectary.trials.mitigation_plan import Plan, PolicyPlan
 from insectary.vault import Vault
 
 TREATED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
@@ -27,7 +27,7 @@ Columns = Mapping[str, tuple[Redetected, ...]]
 """Key of a detector, its settings and its code, to its rows."""
 
 
-def key_of(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
+def key_of(family: Family, method: Treating, seed: int, plan: Plan | PolicyPlan) -> str:
     """What a treatment's figures depend on; ``""`` where the method's code cannot be read."""
     code = code_of(method)
     if code is None:
@@ -40,7 +40,7 @@ def key_of(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
     )
 
 
-def name_of(family: Family, method: Mitigation, usual: Mitigation, seed: int) -> str:
+def name_of(family: Family, method: Treating, usual: Treating, seed: int) -> str:
     """What a treatment is called in the vault; one of another strength has a name of its own."""
     name = f"{family.id}.{method.name}-{seed}"
     if isinstance(method, Dialled) and repr(method) != repr(usual):
