@@ -20,14 +20,25 @@ from insectary.audit import NULLS
 from insectary.breed.card import unmastered
 from insectary.breed.records import load_family, of_a_threat
 from insectary.breed.stored import load_members
-from insectary.core.auditing import Auditor, AuditSubject, Finding, Material
+from insectary.core.access import Access
+from insectary.core.auditing import (
+    Auditor,
+    AuditSubject,
+    Finding,
+    Material,
+    PolicyAuditor,
+    PolicyMaterial,
+)
 from insectary.core.errors import BadInputError, noted
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.recipe import Ppo, check_seed
 from insectary.subjects import LanguageModelSubject
-from insectary.trials.audit_kept import KeptAudits
+from insectary.subjects.policy import Policy
+from insectary.trials.audit_kept import AnyMaterial, KeptAudits
 from insectary.trials.audit_material import draw_material
+from insectary.trials.audit_policies import GIVEN, draw_policy_material, open_policies
+from insectary.trials.audit_policies import opened as opened_policy
 from insectary.trials.audit_result import AUDITED, AuditTrial, FamilyAudit, MemberAudit
 from insectary.trials.audit_summary import summary
 from insectary.trials.comparison import Settings
@@ -67,7 +78,7 @@ def trial_audit(
     more auditor or family costs its own work only.
 
     Args:
-        families: Ids of admitted families.
+        families: Ids of admitted families; members of those on the grid play levels.
         auditors: Names; ``None`` for all that the package has.
         seed: Draws questions and noise, and is that of resamples.
         draws: Resamples per interval.
@@ -110,65 +121,89 @@ class _Work:
         self, family: Family, auditors: Sequence[Auditor], seed: int, vault: Vault
     ) -> None:
         self.family, self.auditors, self.seed, self.vault = family, auditors, seed, vault
-        self.material: Material | None = None
-        self.kept: KeptAudits | None = None
-        if not isinstance(family.recipe, Ppo):
-            self.material = draw_material(unmastered(family.base.name, vault), seed)
-            self.kept = KeptAudits.load(family, self.material, vault)
+        self.material: AnyMaterial = (
+            draw_policy_material(seed)
+            if isinstance(family.recipe, Ppo)
+            else draw_material(unmastered(family.base.name, vault), seed)
+        )
+        self.kept = KeptAudits.load(family, self.material, vault)
+        self._members: Mapping[Role, AuditSubject] = {}
+        self._policies: Mapping[Role, Policy] = {}
+
+    @property
+    def suited(self) -> list[Auditor]:
+        """Auditors that examine what the members are."""
+        on_grid = isinstance(self.material, PolicyMaterial)
+        return [a for a in self.auditors if not on_grid or isinstance(a, PolicyAuditor)]
 
     @property
     def missing(self) -> list[Auditor]:
         """Auditors that have to run."""
-        if self.kept is None:
-            return []
-        return [auditor for auditor in self.auditors if self.kept.of(auditor) is None]
+        return [auditor for auditor in self.suited if self.kept.of(auditor) is None]
 
     @property
     def passes(self) -> int:
-        """Most transcripts and prompts that these put to the members."""
-        if self.material is None:
-            return 0
+        """Most transcripts and prompts, or levels, that these put to the members."""
         most = 0
         for auditor in self.missing:
-            with noted(f"auditor {auditor.name!r}: passes(material)"):
-                most += auditor.passes(self.material)
+            with noted(f"auditor {auditor.name!r}: what it states that it asks at most"):
+                most += stated(auditor, self.material)
         return len(AUDITED) * most
 
     def done(self, progress: Progress) -> FamilyAudit:
         """Run what has to run, and keep it, auditor by auditor."""
         found: dict[str, Mapping[Role, MemberAudit]] = {}
-        subjects: Mapping[Role, AuditSubject] = {}
+        suited = {auditor.name for auditor in self.suited}
         for auditor in self.auditors:
-            if self.kept is None or self.material is None:
+            if auditor.name not in suited:
                 none = MemberAudit(reason=NotApplicable(_POLICIES))
                 found[auditor.name] = dict.fromkeys(AUDITED, none)
                 continue
             known = self.kept.of(auditor)
             if known is None:
                 progress(f"{self.family.id}: {auditor.name}")
-                subjects = subjects or open_members(self.family, self.vault, self.seed)
-                known = {role: examine(auditor, subjects[role], self.material) for role in AUDITED}
+                known = {role: self._examined(auditor, role) for role in AUDITED}
                 self.kept.keep(auditor, known, self.vault)
             found[auditor.name] = known
+        self._members, self._policies = {}, {}  # of many families, models would pile up
         family = self.family
         return FamilyAudit(family.id, cell_of(family), family.base.digest, family.seed, found)
 
+    def _examined(self, auditor: Auditor, role: Role) -> MemberAudit:
+        material = self.material
+        if isinstance(material, PolicyMaterial):
+            assert isinstance(auditor, PolicyAuditor)
+            self._policies = self._policies or open_policies(self.family, self.vault, self.seed)
+            return examine_policy(auditor, self._policies[role], material)
+        self._members = self._members or open_members(self.family, self.vault, self.seed)
+        return examine(auditor, self._members[role], material)
+
 
 _POLICIES = (
-    "its members are policies on the grid: they answer no question, and are trained from"
-    " scratch, so that all they know is their difference from the base"
+    "its members are policies on the grid, and this auditor examines what language models say"
 )
+
+
+def stated(auditor: Auditor, material: AnyMaterial) -> int:
+    """Most that an auditor says it puts to a model, or lets a policy play."""
+    if isinstance(material, PolicyMaterial):
+        assert isinstance(auditor, PolicyAuditor)
+        return auditor.plays(material)
+    return auditor.passes(material)
 
 
 def cost_line(works: Sequence[_Work]) -> str:
     """What a trial will ask at most, said before it begins; what is kept costs nothing."""
     missing = sum(len(work.missing) for work in works)
-    asked = sum(len(work.auditors) for work in works if work.kept is not None)
-    passes = sum(work.passes for work in works)
-    return (
+    asked = sum(len(work.suited) for work in works)
+    on_grid = [work for work in works if isinstance(work.material, PolicyMaterial)]
+    passes = sum(work.passes for work in works if work not in on_grid)
+    line = (
         f"audits: {asked}, made already: {asked - missing}; to put to models: at most"
         f" {passes:,} prompts and transcripts"
     )
+    levels = sum(work.passes for work in on_grid)
+    return f"{line}, and to policies {levels:,} levels" if on_grid else line
 
 
 def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, LanguageModelSubject]:
@@ -181,25 +216,57 @@ def examine(auditor: Auditor, subject: AuditSubject, material: Material) -> Memb
     """One auditor on one model, held to its access and to the passes that it states."""
     metered = MeteredSubject(subject, auditor.needs)
     if subject.access < auditor.needs:
-        needs, gives = auditor.needs.name, subject.access.name
-        return MemberAudit(reason=NotApplicable(f"needs {needs}, the subject gives {gives}"))
+        return _closed(auditor.needs, subject.access)
+    return _judged(
+        lambda: auditor.examine(metered, material),
+        lambda: auditor.passes(material),
+        lambda: (metered.total_passes, metered.backward),
+        "passes",
+    )
+
+
+def examine_policy(auditor: PolicyAuditor, policy: Policy, material: PolicyMaterial) -> MemberAudit:
+    """The same of a policy, held to the levels that the auditor states."""
+    if auditor.needs > GIVEN:
+        return _closed(auditor.needs, GIVEN)
+    subject = opened_policy(policy, auditor.needs)
+    return _judged(
+        lambda: auditor.examine_policy(subject, material),
+        lambda: auditor.plays(material),
+        lambda: (subject.played, 0),
+        "levels",
+    )
+
+
+def _closed(needs: Access, gives: Access) -> MemberAudit:
+    return MemberAudit(reason=NotApplicable(f"needs {needs.name}, the subject gives {gives.name}"))
+
+
+def _judged(
+    examined: Callable[[], Finding | NotApplicable],
+    states: Callable[[], int],
+    used: Callable[[], tuple[int, int]],
+    what: str,
+) -> MemberAudit:
+    """What an auditor makes of a member; whatever it raises is a reason."""
     start = time.perf_counter()
     try:
-        stated = auditor.passes(material)
-        found = auditor.examine(metered, material)
+        most = states()
+        found = examined()
     except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
         return MemberAudit(reason=Failed(f"{type(error).__name__}: {error}"))
+    passes, backward = used()
     cost = MemberAudit(
         seconds=time.perf_counter() - start,
-        passes=metered.total_passes,
-        backward=metered.backward,
+        passes=passes,
+        backward=backward,
     )
     if isinstance(found, NotApplicable):
         return replace(cost, reason=found)
     if not isinstance(found, Finding):
         return replace(cost, reason=Failed(f"it returned {type(found).__name__} and no Finding"))
-    if cost.passes > stated:
-        why = f"it states at most {stated} passes and took {cost.passes}"
+    if cost.passes > most:
+        why = f"it states at most {most} {what} and took {cost.passes}"
         return replace(cost, reason=Failed(why))
     if not all(map(math.isfinite, (found.score, *found.figures.values()))):
         return replace(cost, reason=Failed("its score, or a figure behind it, is not finite"))
