@@ -169,7 +169,10 @@ def mitigate_member(
     check_seed(seed)
     vault, chosen = vault or Vault(), mitigation(method)
     if not isinstance(chosen, Mitigation):
-        raise BadInputError(f"{method} treats policies on the grid; `insectary trial mitigate`")
+        raise BadInputError(
+            f"{method} treats policies on the grid, and this writes language models: `insectary"
+            " trial mitigate` measures it"
+        )
     family_id, _, role = str(member).rpartition(".")
     if role == Role.BASE:
         raise BadInputError(f"{member}: a base has nothing to be cured of; name another member")
