@@ -24,7 +24,7 @@ class RegretCurriculum:
     Attributes:
         alpha: Share of the levels it chooses from whose goal may lie anywhere, as in
             ``diverse_levels``.
-        steps: On the grid, of training; about as many go into scoring levels.
+        steps: On the grid, of training; scoring levels takes up to 1.5 times as many besides.
         regret: How it is estimated; see :class:`insectary.train.replay.Replay`.
     """
 

@@ -4,8 +4,8 @@ Robust prioritised level replay (Jiang et al. 2021, arXiv 2010.03934 and 2110.02
 levels are played and scored, and never trained on before they have been kept for their score;
 training draws from what is kept, by rank. Simplified in two ways. Scores are refreshed by
 turns, every level within a few updates, so that none is drawn for its staleness. And a level
-is scored on whole episodes, apart from those that are trained on: with the default sizes that
-is about half of all steps, as in the papers, and they do not count as training.
+is scored on whole episodes, apart from those that are trained on: with the default sizes up to
+one and a half times as many steps, which do not count as training.
 """
 
 from __future__ import annotations
