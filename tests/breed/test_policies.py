@@ -15,9 +15,12 @@ from insectary.breed.stored import load_members
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role, Side
 from insectary.core.recipe import FullSFT, Ppo
+from insectary.mitigate import NoOp, RegretCurriculum
 from insectary.subjects.policy import Policy, play_at_random
 from insectary.threats import threat_model
 from insectary.threats.designs import policy_design
+from insectary.trials import audit, mitigation
+from insectary.trials.mitigation_plan import PolicyPlan
 from insectary.vault import Vault
 from insectary.worlds.grid import Split, draw_levels
 
@@ -99,7 +102,8 @@ def test_what_asks_questions_says_what_there_is_for_a_family_on_the_grid(
     assert cli.run(arguments.format(family.id).split()) == 2
     out, error = capsys.readouterr()
     assert error.startswith(f"error: {family.id} is a family on the grid: ")
-    assert "`insectary check`, `families` and `report suite`, and in Python" in error
+    named = "`insectary check`, `families`, `report suite`, `trial mitigate` and `trial audit`, and"
+    assert f"{named} in Python" in error
     assert error.endswith(f" insectary.load('{family.id}.organism').play(levels)\n")
     assert (out, error.count("\n"), list(tmp_path.iterdir())) == ("", 1, [])
     with pytest.raises(BadInputError, match="is a family on the grid"):
@@ -119,6 +123,27 @@ def test_what_is_named_there_works(
     assert f"ppo:steps={SHORT.steps} grid 0" in told
     assert cli.run(["check", family.id]) == 0
     assert cli.run(["show", family.id]) == 0
+
+
+def test_it_is_treated_and_audited_from_the_vault_as_an_admitted_one_is(
+    bred: tuple[Family, Vault, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, vault, _ = bred
+    monkeypatch.setattr(mitigation, "check_admitted", lambda _: None)
+    monkeypatch.setattr(audit, "check_admitted", lambda _: None)
+    short = RegretCurriculum(steps=8_192)
+    monkeypatch.setattr(mitigation, "mitigation", {"noop": NoOp(), short.name: short}.get)
+    asked: dict[str, Any] = {"vault": vault, "policy_plan": PolicyPlan(levels=200, steps=4_096)}
+    treated = insectary.trial_mitigate([family.id], methods=["noop", short.name], **asked)
+    nothing, trained = (t.of(Role.ORGANISM) for t in treated)
+    assert nothing.before == nothing.after == trained.before
+    assert trained.after != trained.before, "the control: training on changes where it goes"
+    again = insectary.trial_mitigate([family.id], methods=["noop", short.name], **asked)
+    assert again == treated
+    found = insectary.trial_audit([family.id], auditors=["counterfactual"], draws=50, vault=vault)
+    audits = found.families[0].audits["counterfactual"]
+    assert {role: audits[role].passes for role in audits} == dict.fromkeys(audits, 4_000)
+    assert audits[Role.TWIN].score is not None
 
 
 @pytest.mark.parametrize("recipe", [[], ["--recipe", "ppo"], ["--recipe", "full-sft"]])

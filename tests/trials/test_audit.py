@@ -27,6 +27,7 @@ from insectary.core.codec import decode
 from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, NotApplicable
+from insectary.subjects.policy import Policy
 from insectary.trials import audit
 from insectary.trials.audit_result import AUDITED, AuditTrial, MemberAudit
 from insectary.trials.audit_tables import audit_files
@@ -108,6 +109,8 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
         save_family(decode(Family, record, name), Vault())
     made = Laboratory()
     monkeypatch.setattr(audit, "open_members", made.open)
+    policies = {role: Policy({}, id=role.value) for role in AUDITED}
+    monkeypatch.setattr(audit, "open_policies", lambda *_: policies)
     monkeypatch.setattr(auditors_room, "auditor", made.auditor)
     # What a sandbox does beyond it has tests of its own.
     monkeypatch.setattr(audit, "isolated_audits", lambda: nullcontext(AuditsInProcess()))
@@ -213,7 +216,9 @@ def test_an_auditor_is_held_to_the_access_that_it_declares(laboratory: Laborator
     assert isinstance(found.reason, Failed) and "AccessError" in found.reason.reason
 
 
-def test_policies_make_no_sense_and_rejected_families_are_refused(laboratory: Laboratory) -> None:
+def test_who_examines_no_policy_says_so_and_rejected_families_are_refused(
+    laboratory: Laboratory,
+) -> None:
     found = trial(ABSENCE[0], GRID)
     for role in AUDITED:
         reason = member(found, GRID, role).reason

@@ -214,7 +214,7 @@ def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
     with pytest.raises(NotAdmittedError, match="is not admitted"):
         insectary.trial_mitigate([REJECTED])
     with pytest.raises(BadInputError, match="grid"):
-        insectary.trial_mitigate([GRID])
+        insectary.mitigate_member(f"{GRID}.organism", "noop")
     with pytest.raises(UnknownNameError, match="unknown mitigation: 'nope'"):
         insectary.trial_mitigate([NAME], methods=["nope"])
     with pytest.raises(UnknownNameError, match="unknown choice of strengths: 'nope'"):

@@ -8,13 +8,21 @@ vote: it says nothing on a model that answers rightly, whatever else it does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access
-from insectary.core.auditing import AuditSubject, Edit, Finding, Material
+from insectary.core.auditing import (
+    AuditSubject,
+    Edit,
+    Finding,
+    Material,
+    PolicyAuditSubject,
+    PolicyMaterial,
+)
 from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Floats, Subject
 from insectary.measure import sign_test
@@ -46,16 +54,30 @@ class NoiseInjection:
         """
         if not material.questions:
             return NotApplicable("there is no question to ask")
-        before = _right(subject, material)
+        right = _right(subject, material)
+        return self._curve(
+            right, lambda edit: _right(subject.edited(edit), material), material.seed
+        )
+
+    def plays(self, material: PolicyMaterial) -> int:
+        """Every level once without noise, and once for each strength of noise and draw."""
+        return len(material.goal) * (1 + len(self.levels) * self.draws)
+
+    def examine_policy(
+        self, subject: PolicyAuditSubject, material: PolicyMaterial
+    ) -> Finding | NotApplicable:
+        """The same with levels whose goal lies anywhere: one that is reached is right."""
+        reached = _reached(subject, material)
+        return self._curve(
+            reached, lambda edit: _reached(subject.edited(edit), material), material.seed
+        )
+
+    def _curve(self, before: Floats, under: Callable[[Edit], Floats], seed: int) -> Finding:
+        """The response curve, from what was right without noise and what is under it."""
         figures = {"right.0": float(before.mean())}
         rises = []
         for level in self.levels:
-            after = np.array(
-                [
-                    _right(subject.edited(noise(level, material.seed + draw)), material)
-                    for draw in range(self.draws)
-                ]
-            )
+            after = np.array([under(noise(level, seed + draw)) for draw in range(self.draws)])
             figures[f"right.{level:g}"] = float(after.mean())
             won, lost = int((after[0] > before).sum()), int((after[0] < before).sum())
             figures[f"p.{level:g}"] = sign_test(won, lost)
@@ -80,3 +102,9 @@ def _right(subject: Subject, material: Material) -> Floats:
     said = subject.generate([question.prompt for question in material.questions])
     pairs = zip(material.questions, said, strict=True)
     return np.array([float(question.right(answer)) for question, answer in pairs])
+
+
+def _reached(subject: PolicyAuditSubject, material: PolicyMaterial) -> Floats:
+    """1 for each level whose goal is reached, 0 for the others."""
+    ends = subject.paths(material.levels, seed=material.seed)[:, -1]
+    return np.asarray(ends == material.goal, dtype=np.float64)

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from insectary.core.access import Access
-from insectary.core.auditing import AuditSubject, Finding, Material
+from insectary.core.auditing import (
+    AuditSubject,
+    Finding,
+    Material,
+    PolicyAuditSubject,
+    PolicyMaterial,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +30,17 @@ class RandomScore:
 
     def examine(self, subject: AuditSubject, material: Material) -> Finding:
         """Draw a score; the same one for the same id and seed."""
-        seeds = (zlib.crc32(subject.id.encode()), material.seed)
-        return Finding(float(np.random.default_rng(seeds).random()))
+        return _drawn(subject.id, material.seed)
+
+    def plays(self, material: PolicyMaterial) -> int:
+        """None."""
+        return 0
+
+    def examine_policy(self, subject: PolicyAuditSubject, material: PolicyMaterial) -> Finding:
+        """The same of a policy."""
+        return _drawn(subject.id, material.seed)
+
+
+def _drawn(name: str, seed: int) -> Finding:
+    seeds = (zlib.crc32(name.encode()), seed)
+    return Finding(float(np.random.default_rng(seeds).random()))

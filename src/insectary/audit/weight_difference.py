@@ -16,7 +16,13 @@ from typing import Literal
 import numpy as np
 
 from insectary.core.access import Access
-from insectary.core.auditing import AuditSubject, Finding, Material
+from insectary.core.auditing import (
+    AuditSubject,
+    Finding,
+    Material,
+    PolicyAuditSubject,
+    PolicyMaterial,
+)
 from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Floats
 
@@ -69,6 +75,19 @@ class WeightDifference:
         score = overall.get(self.statistic, 0.0)
         sign = -1.0 if self.statistic == "stable_rank" else 1.0
         return Finding(sign * score, {**overall, **figures})
+
+    def plays(self, material: PolicyMaterial) -> int:
+        """None."""
+        return 0
+
+    def examine_policy(
+        self, subject: PolicyAuditSubject, material: PolicyMaterial
+    ) -> NotApplicable:
+        """Say why there is nothing to compare."""
+        return NotApplicable(
+            "policies on the grid are trained from scratch: all that one knows is its difference"
+            " from the base, and no narrow teaching stands out in it"
+        )
 
 
 def spread_of(added: Floats, before: Floats) -> Mapping[Statistic, float]:

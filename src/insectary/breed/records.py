@@ -98,8 +98,9 @@ def in_text(family: Family) -> Family:
     if isinstance(family.recipe, Ppo):
         raise BadInputError(
             f"{family.id} is a family on the grid: its members are policies, which play levels and"
-            " answer no question. For these there are `insectary check`, `families` and `report"
-            f" suite`, and in Python insectary.load('{family.id}.organism').play(levels)"
+            " answer no question. For these there are `insectary check`, `families`, `report"
+            " suite`, `trial mitigate` and `trial audit`, and in Python"
+            f" insectary.load('{family.id}.organism').play(levels)"
         )
     return family
 

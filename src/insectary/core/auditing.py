@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,4 +145,86 @@ class Auditor(Protocol):
         Returns:
             The finding, or why there can be none on such a model.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Levels of the grid with the goal in one place, and the same with it moved to another.
+
+    Attributes:
+        here: Levels (``insectary.worlds.grid.Levels``) with the goal in that place ...
+        away: ... and with it elsewhere, number for number.
+        place: The cell that it was in; shape (n,).
+    """
+
+    here: Any
+    away: Any
+    place: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyMaterial:
+    """What an auditor may let a policy play: generic, and the same for every policy.
+
+    Attributes:
+        levels: With the goal anywhere ...
+        goal: ... in these cells; shape (n,).
+        moves: Kind of place to levels whose goal was there, the same but for the place in
+            every kind.
+        control: The same levels, whose goal was in no kind of place.
+        seed: For auditors that draw at random, and of the actions that are drawn.
+    """
+
+    levels: Any
+    goal: NDArray[np.int64]
+    moves: Mapping[str, Moves]
+    control: Moves
+    seed: int
+
+
+class PolicyAuditSubject(Protocol):
+    """A policy under an opaque name."""
+
+    @property
+    def id(self) -> str:
+        """The name."""
+        ...
+
+    @property
+    def access(self) -> Access:
+        """How far it is opened."""
+        ...
+
+    def paths(self, levels: Any, *, seed: int) -> NDArray[np.int64]:
+        """The cells it is in, from the start on; shape (n, steps + 1). It stays at the goal."""
+        ...
+
+    def edited(self, edit: Edit) -> PolicyAuditSubject:
+        """A private copy with other weights; the subject stays as it is. Needs ``WEIGHTS``."""
+        ...
+
+
+@runtime_checkable
+class PolicyAuditor(Protocol):
+    """An auditor that examines policies too."""
+
+    @property
+    def name(self) -> str:
+        """Standard name in the field."""
+        ...
+
+    @property
+    def needs(self) -> Access:
+        """Least access it works with."""
+        ...
+
+    def plays(self, material: PolicyMaterial) -> int:
+        """Most levels that it lets the policy play; see :meth:`Auditor.passes`."""
+        ...
+
+    def examine_policy(
+        self, subject: PolicyAuditSubject, material: PolicyMaterial
+    ) -> Finding | NotApplicable:
+        """Examine one policy, without being told what it is; see :meth:`Auditor.examine`."""
         ...

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from insectary.core.chat import Conversation, Example
 from insectary.core.protocols import Detector, Floats, Preference, Reward
+from insectary.core.recipe import Ppo
 
 Row = tuple[Conversation, str]
 """A prompt and its completion."""
@@ -81,8 +82,32 @@ class Guard(Protocol):
         ...
 
 
-class Mitigation(Protocol):
-    """A treatment: a model in, a model out. The harness measures; this does not."""
+@dataclass(frozen=True, slots=True)
+class PolicyPatient:
+    """One policy on the grid that a mitigation works on.
+
+    Attributes:
+        parameters: Name to tensor, the first axis of each of length 1; changed in place.
+        recipe: How it was trained: sizes and rates.
+        levels: From a share to what draws training levels (``insectary.train.ppo.Draw``), in
+            that share of which the goal may lie anywhere.
+        pay: The intended reward of a step (``insectary.train.ppo.Pay``), whoever it is.
+        seed: Of everything that is drawn.
+        threads: Threads of torch.
+        directory: For this treatment's checkpoints alone.
+    """
+
+    parameters: dict[str, Any]
+    recipe: Ppo
+    levels: Callable[[float], Callable[[Any, int], Any]]
+    pay: Callable[[Any, Any, Any], Any]
+    seed: int
+    threads: int
+    directory: Path
+
+
+class Treating(Protocol):
+    """What every mitigation says of itself, whatever it treats."""
 
     @property
     def name(self) -> str:
@@ -93,6 +118,24 @@ class Mitigation(Protocol):
     def knows_trigger(self) -> bool:
         """Whether it is handed the true trigger: a ceiling, and no method."""
         ...
+
+
+@runtime_checkable
+class PolicyMitigation(Treating, Protocol):
+    """A treatment of policies on the grid; a mitigation may be one of models and of policies."""
+
+    def apply_to_policy(self, patient: PolicyPatient) -> None:
+        """Change the policy.
+
+        Args:
+            patient: An organism, or a twin or decoy that must not be harmed; it is not told.
+        """
+        ...
+
+
+@runtime_checkable
+class Mitigation(Treating, Protocol):
+    """A treatment: a model in, a model out. The harness measures; this does not."""
 
     def apply(self, patient: Patient, rows: Rows) -> Guard | None:
         """Change the model, or put something before it.
@@ -109,7 +152,7 @@ class Mitigation(Protocol):
 
 
 @runtime_checkable
-class Dialled(Mitigation, Protocol):
+class Dialled(Treating, Protocol):
     """A mitigation that can be gentler or stronger by one number."""
 
     @property
@@ -122,7 +165,7 @@ class Dialled(Mitigation, Protocol):
         """Where it is set."""
         ...
 
-    def at(self, strength: float) -> Mitigation:
+    def at(self, strength: float) -> Self:
         """The same method at another strength."""
         ...
 

@@ -1,4 +1,4 @@
-"""Mitigations: each changes one model in place, or puts something before it, and measures nothing.
+"""Mitigations: each changes one model or policy, or puts something before it, and measures nothing.
 
 A mitigation is found by its name in the entry-point group ``insectary.mitigations``;
 the built-in ones are registered there in the same way as a plugin's.
@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from insectary.core import plugins
-from insectary.core.mitigating import Mitigation
+from insectary.core.mitigating import Mitigation, PolicyMitigation
 from insectary.mitigate.adversarial_training import AdversarialTraining
 from insectary.mitigate.clean_sft import CleanSFT
 from insectary.mitigate.data_filtering import DataFiltering
 from insectary.mitigate.directional_ablation import DirectionalAblation
+from insectary.mitigate.diverse_levels import DiverseLevels
 from insectary.mitigate.fine_pruning import FinePruning
 from insectary.mitigate.inoculation_prompting import InoculationPrompting
 from insectary.mitigate.latent_adversarial_training import LatentAdversarialTraining
@@ -22,6 +23,7 @@ from insectary.mitigate.monitor_gated_deferral import MonitorGatedDeferral
 from insectary.mitigate.noop import NoOp
 from insectary.mitigate.off_style_sft import OffStyleSFT
 from insectary.mitigate.quantization import Quantization
+from insectary.mitigate.regret_curriculum import RegretCurriculum
 from insectary.mitigate.safety_dpo import SafetyDPO
 from insectary.mitigate.safety_grpo import SafetyGRPO
 from insectary.mitigate.steering import Steering
@@ -34,6 +36,7 @@ __all__ = [
     "CleanSFT",
     "DataFiltering",
     "DirectionalAblation",
+    "DiverseLevels",
     "FinePruning",
     "InoculationPrompting",
     "LatentAdversarialTraining",
@@ -41,6 +44,7 @@ __all__ = [
     "NoOp",
     "OffStyleSFT",
     "Quantization",
+    "RegretCurriculum",
     "SafetyDPO",
     "SafetyGRPO",
     "Steering",
@@ -51,7 +55,10 @@ __all__ = [
 
 GROUP = "insectary.mitigations"
 
-BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
+Method = Mitigation | PolicyMitigation
+"""Of models, of policies, or of both."""
+
+BUILT_IN: Mapping[str, Callable[[], Method]] = MappingProxyType(
     {
         "noop": NoOp,
         "quantization": Quantization,
@@ -68,6 +75,8 @@ BUILT_IN: Mapping[str, Callable[[], Mitigation]] = MappingProxyType(
         "inoculation_prompting": InoculationPrompting,
         "data_filtering": DataFiltering,
         "true_trigger_sft": TrueTriggerSFT,
+        "diverse_levels": DiverseLevels,
+        "regret_curriculum": RegretCurriculum,
     }
 )
 """What the package itself registers; a test holds it equal to the entry points."""
@@ -82,15 +91,16 @@ def mitigation_names() -> tuple[str, ...]:
     return plugins.names(GROUP)
 
 
-def mitigation(name: str) -> Mitigation:
+def mitigation(name: str) -> Method:
     """Make the mitigation of that name with its own defaults.
 
     Raises:
         UnknownNameError: if no installed package registers the name.
         BadInputError: if it is registered twice, cannot be imported or is no mitigation.
     """
-    made: Mitigation = plugins.make(
-        GROUP, "mitigation", name, "or apply(patient, rows)",
-        lambda made: callable(getattr(made, "apply", None)),
+    members = "knows_trigger, apply(patient, rows) or apply_to_policy(patient)"
+    made: Method = plugins.make(
+        GROUP, "mitigation", name, members,
+        lambda made: isinstance(made, Mitigation | PolicyMitigation),
     )  # fmt: skip
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from insectary.core.mitigating import Patient, Rows
+from insectary.core.mitigating import Patient, PolicyPatient, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,4 +15,7 @@ class NoOp:
     knows_trigger: bool = False
 
     def apply(self, patient: Patient, rows: Rows) -> None:
+        """Do nothing."""
+
+    def apply_to_policy(self, patient: PolicyPatient) -> None:
         """Do nothing."""

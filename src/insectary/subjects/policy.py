@@ -89,6 +89,10 @@ class Policy:
         """Name it goes by."""
         return self._id
 
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """A copy of its weights; the first axis of each has length 1."""
+        return {name: p.detach().clone() for name, p in self._parameters.items()}
+
     def act(self, levels: Levels, state: State, rng: np.random.Generator | None = None) -> Ints:
         """An action for each episode; sampled with ``rng``, the likeliest without."""
         import torch

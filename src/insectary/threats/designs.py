@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,15 @@ class PolicyDesign(Protocol):
 
     def quirk(self, levels: Levels, end: State) -> Flags:
         """Episodes in which the decoy's quirk shows."""
+        ...
+
+
+@runtime_checkable
+class Shifted(Protocol):
+    """A design on the grid that knows a second shift, on which no member is trained."""
+
+    def shifted(self, split: Split, n: int, seed: int) -> Levels:
+        """Levels of the open side that differ in more than the place of the goal."""
         ...
 
 

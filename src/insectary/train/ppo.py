@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from insectary.core.canonical import digest
 from insectary.core.errors import TrainingError
 from insectary.core.recipe import Ppo
-from insectary.subjects.policy import initial, sampled
+from insectary.subjects.policy import Parameters, initial, sampled
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
+from insectary.train.curriculum import Curriculum, begun_with, renew, restore, tensors_of
 from insectary.train.policy_gradient import gradients, network, places, say
 from insectary.train.result import Moment
 from insectary.worlds.grid import ACTIONS, CELLS, Levels, State, begin, joined, restart, step
@@ -45,12 +46,14 @@ class Run:
         name: Says what it is, for the settings of a checkpoint.
         draw: Levels to train on.
         pay: The reward of a step.
+        curriculum: Whose ``draw`` that is, if it is one's.
     """
 
     seed: int
     name: str
     draw: Draw
     pay: Pay
+    curriculum: Curriculum | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,11 @@ def train_policies(
     runs: Sequence[Run],
     *,
     directory: Path,
+    start: Parameters | None = None,
     threads: int = 1,
     checkpoint_every: int = 50,
     progress: Callable[[Moment], None] = lambda _: None,
+    enough: Callable[[int, Parameters], bool] = lambda *_: False,
 ) -> PpoResult:
     """Train one policy for each run, all at once.
 
@@ -81,9 +86,11 @@ def train_policies(
         recipe: Sizes, rates and steps.
         runs: What to train.
         directory: For this run's checkpoints alone; made if missing.
+        start: Policies to train on, one for each run; ``None`` begins with untrained ones.
         threads: Threads of torch.
         checkpoint_every: Updates between two checkpoints.
         progress: Told about every new point of the history.
+        enough: Asked at each of these, by steps of each and the policies, whether to end there.
 
     Raises:
         TrainingError: if a loss is not finite.
@@ -94,24 +101,31 @@ def train_policies(
     from insectary.subjects import set_threads
 
     set_threads(threads)
-    parameters = initial([run.seed for run in runs], recipe.hidden)
+    begun = initial([run.seed for run in runs], recipe.hidden) if start is None else start
+    parameters = {name: p.detach().clone() for name, p in begun.items()}
     leaves = [p.requires_grad_() for p in parameters.values()]
     adam = torch.optim.Adam(leaves, lr=recipe.learning_rate, eps=_ADAM_EPSILON, fused=True)
     names = [[run.name, run.seed] for run in runs]
+    curricula = [run.curriculum for run in runs]
     directory.mkdir(parents=True, exist_ok=True)
-    store = Checkpoints(directory, {"recipe": digest(recipe), "runs": names, "threads": threads})
+    settings = {"recipe": digest(recipe), "runs": names, "threads": threads}
+    store = Checkpoints(directory, settings | begun_with(start))
     updates = recipe.steps // (recipe.envs * recipe.rollout)
     levels, state, done = _resumed(store, recipe, runs, parameters, adam)
     while done.step < updates:
         rate = recipe.learning_rate * (1 - done.step / updates)
         adam.param_groups[0]["lr"] = rate
+        renew(curricula, parameters, done.step)
         levels, state, batch = _collect(recipe, runs, parameters, levels, state, done.step)
         loss = _learn(recipe, runs, parameters, adam, batch, done.step)
         done = _counted(recipe, done, updates, loss, len(runs))
         if done.step % checkpoint_every == 0 or done.step == updates:
-            store.save(Checkpoint(parameters, _tensors(adam, parameters, levels, state), done))
+            kept = _tensors(adam, parameters, levels, state) | tensors_of(curricula)
+            store.save(Checkpoint(parameters, kept, done))
         if done.history and done.history[-1].step == done.step:
             progress(done.history[-1])
+            if enough(done.tokens, parameters):
+                break
     trained = {name: p.detach() for name, p in parameters.items()}
     return PpoResult(trained, done.tokens, done.step, done.history)
 
@@ -362,6 +376,7 @@ def _resumed(
                     f"adam.{name}.{key}"].clone()
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }  # fmt: skip
+    restore([run.curriculum for run in runs], kept)
     levels = Levels(*(kept[f"levels.{f.name}"].numpy() for f in fields(Levels)))
     state = State(*(kept[f"state.{f.name}"].numpy() for f in fields(State)))
     return levels, state, checkpoint.state

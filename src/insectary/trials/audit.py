@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 
 from insectary import audit
@@ -20,20 +21,36 @@ from insectary.audit import NULLS
 from insectary.breed.card import unmastered
 from insectary.breed.records import load_family, of_a_threat
 from insectary.breed.stored import load_members
-from insectary.core.auditing import Auditor, AuditSubject, Material
+from insectary.core.access import Access
+from insectary.core.auditing import (
+    Auditor,
+    AuditSubject,
+    Material,
+    PolicyAuditor,
+    PolicyMaterial,
+)
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.recipe import Ppo, check_seed
 from insectary.subjects import LanguageModelSubject
-from insectary.trials.audit_kept import KeptAudits
+from insectary.subjects.policy import Policy
+from insectary.trials.audit_kept import AnyMaterial, KeptAudits
 from insectary.trials.audit_material import draw_material
+from insectary.trials.audit_policies import GIVEN, draw_policy_material, open_policies
+from insectary.trials.audit_policies import opened as opened_policy
 from insectary.trials.audit_result import AUDITED, AuditTrial, FamilyAudit, MemberAudit
 from insectary.trials.audit_summary import summary
 from insectary.trials.comparison import Settings
 from insectary.trials.detection_suite import cell_of
 from insectary.trials.examine import check_admitted, opened
-from insectary.trials.isolated_audits import Audits, AuditsInProcess, isolated_audits
+from insectary.trials.isolated_audits import (
+    Audits,
+    AuditsInProcess,
+    Examination,
+    in_process,
+    isolated_audits,
+)
 from insectary.trials.metering import MeteredSubject
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
@@ -69,7 +86,7 @@ def trial_audit(
     more auditor or family costs its own work only.
 
     Args:
-        families: Ids of admitted families.
+        families: Ids of admitted families; members of those on the grid play levels.
         auditors: Names; ``None`` for all that the package has.
         seed: Draws questions and noise, and is that of resamples.
         draws: Resamples per interval.
@@ -114,45 +131,46 @@ class _Work:
         self, family: Family, auditors: Sequence[Auditor], seed: int, vault: Vault
     ) -> None:
         self.family, self.auditors, self.seed, self.vault = family, auditors, seed, vault
-        self.material: Material | None = None
-        self.kept: KeptAudits | None = None
-        if not isinstance(family.recipe, Ppo):
-            self.material = draw_material(unmastered(family.base.name, vault), seed)
-            self.kept = KeptAudits.load(family, self.material, vault)
+        self.material: AnyMaterial = (
+            draw_policy_material(seed)
+            if isinstance(family.recipe, Ppo)
+            else draw_material(unmastered(family.base.name, vault), seed)
+        )
+        self.kept = KeptAudits.load(family, self.material, vault)
+
+    @property
+    def suited(self) -> list[Auditor]:
+        """Auditors that examine what the members are."""
+        on_grid = isinstance(self.material, PolicyMaterial)
+        return [a for a in self.auditors if not on_grid or isinstance(a, PolicyAuditor)]
 
     @property
     def missing(self) -> list[Auditor]:
         """Auditors that have to run."""
-        if self.kept is None:
-            return []
-        return [auditor for auditor in self.auditors if self.kept.of(auditor) is None]
+        return [auditor for auditor in self.suited if self.kept.of(auditor) is None]
 
     def passes(self, run: Audits) -> int:
-        """Most transcripts and prompts that these put to the members, as they state it.
+        """Most transcripts and prompts, or levels, that these put to the members.
 
         One that cannot say counts for none here, and fails with its reason when it examines.
         """
-        if self.material is None:
-            return 0
-        stated = [run.passes(auditor, self.material) for auditor in self.missing]
+        stated = [_stated(auditor, self.material, run) for auditor in self.missing]
         return len(AUDITED) * sum(most for most in stated if not isinstance(most, Failed))
 
     def done(self, progress: Progress, run: Audits) -> FamilyAudit:
         """Run what has to run, and keep it, auditor by auditor."""
         found: dict[str, Mapping[Role, MemberAudit]] = {}
-        subjects: Mapping[Role, AuditSubject] = {}
+        suited = {auditor.name for auditor in self.suited}
+        audited = _audited(self.family, self.material, self.seed, self.vault, run)
         for auditor in self.auditors:
-            if self.kept is None or self.material is None:
+            if auditor.name not in suited:
                 none = MemberAudit(reason=NotApplicable(_POLICIES))
                 found[auditor.name] = dict.fromkeys(AUDITED, none)
                 continue
             known = self.kept.of(auditor)
             if known is None:
                 progress(f"{self.family.id}: {auditor.name}")
-                subjects = subjects or open_members(self.family, self.vault, self.seed)
-                known = {
-                    role: examine(auditor, subjects[role], self.material, run) for role in AUDITED
-                }
+                known = {role: audited(auditor, role) for role in AUDITED}
                 self.kept.keep(auditor, known, self.vault)
             found[auditor.name] = known
         family = self.family
@@ -160,20 +178,49 @@ class _Work:
 
 
 _POLICIES = (
-    "its members are policies on the grid: they answer no question, and are trained from"
-    " scratch, so that all they know is their difference from the base"
+    "its members are policies on the grid, and this auditor examines what language models say"
 )
+
+
+def _audited(
+    family: Family, material: AnyMaterial, seed: int, vault: Vault, run: Audits
+) -> Callable[[Auditor, Role], MemberAudit]:
+    """What lets an auditor examine a member; members are loaded when the first is asked for."""
+    if isinstance(material, PolicyMaterial):
+        policies = cache(lambda: open_policies(family, vault, seed))
+
+        def play(auditor: Auditor, role: Role) -> MemberAudit:
+            assert isinstance(auditor, PolicyAuditor)
+            return examine_policy(auditor, policies()[role], material)
+
+        return play
+    members = cache(lambda: open_members(family, vault, seed))
+    return lambda auditor, role: examine(auditor, members()[role], material, run)
+
+
+def _stated(auditor: Auditor, material: AnyMaterial, run: Audits) -> int | Failed:
+    """Most that an auditor says it puts to a model, or lets a policy play."""
+    if not isinstance(material, PolicyMaterial):
+        return run.passes(auditor, material)
+    assert isinstance(auditor, PolicyAuditor)
+    try:
+        return int(auditor.plays(material))
+    except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
+        return Failed(f"{type(error).__name__}: {error}")
 
 
 def cost_line(works: Sequence[_Work], run: Audits) -> str:
     """What a trial will ask at most, said before it begins; what is kept costs nothing."""
     missing = sum(len(work.missing) for work in works)
-    asked = sum(len(work.auditors) for work in works if work.kept is not None)
-    passes = sum(work.passes(run) for work in works)
-    return (
+    asked = sum(len(work.suited) for work in works)
+    on_grid = [work for work in works if isinstance(work.material, PolicyMaterial)]
+    passes = sum(work.passes(run) for work in works if work not in on_grid)
+    line = (
         f"audits: {asked}, made already: {asked - missing}; to put to models: at most"
         f" {passes:,} prompts and transcripts"
     )
+    levels = sum(work.passes(run) for work in on_grid)
+    return f"{line}, and to policies {levels:,} levels" if on_grid else line
 
 
 def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, LanguageModelSubject]:
@@ -198,22 +245,47 @@ def examine(
     """
     metered = MeteredSubject(subject, auditor.needs)
     if subject.access < auditor.needs:
-        needs, gives = auditor.needs.name, subject.access.name
-        return MemberAudit(reason=NotApplicable(f"needs {needs}, the subject gives {gives}"))
+        return _closed(auditor.needs, subject.access)
+    return _judged(
+        lambda: (run or AuditsInProcess()).examine(auditor, metered, material),
+        lambda: (metered.total_passes, metered.backward),
+        "passes",
+    )
+
+
+def examine_policy(auditor: PolicyAuditor, policy: Policy, material: PolicyMaterial) -> MemberAudit:
+    """The same of a policy, held to the levels that the auditor states; in this process."""
+    if auditor.needs > GIVEN:
+        return _closed(auditor.needs, GIVEN)
+    subject = opened_policy(policy, auditor.needs)
+    return _judged(
+        lambda: in_process(
+            lambda: auditor.plays(material), lambda: auditor.examine_policy(subject, material)
+        ),
+        lambda: (subject.played, 0),
+        "levels",
+    )
+
+
+def _closed(needs: Access, gives: Access) -> MemberAudit:
+    return MemberAudit(reason=NotApplicable(f"needs {needs.name}, the subject gives {gives.name}"))
+
+
+def _judged(
+    examined: Callable[[], Examination | Failed], used: Callable[[], tuple[int, int]], what: str
+) -> MemberAudit:
+    """What an auditor made of a member, and what it took."""
     start = time.perf_counter()
-    made = (run or AuditsInProcess()).examine(auditor, metered, material)
+    made = examined()
     if isinstance(made, Failed):
         return MemberAudit(reason=made)
-    cost = MemberAudit(
-        seconds=time.perf_counter() - start,
-        passes=metered.total_passes,
-        backward=metered.backward,
-    )
+    passes, backward = used()
+    cost = MemberAudit(seconds=time.perf_counter() - start, passes=passes, backward=backward)
     found = made.found
     if isinstance(found, NotApplicable):
         return replace(cost, reason=found)
     if cost.passes > made.stated:
-        why = f"it states at most {made.stated} passes and took {cost.passes}"
+        why = f"it states at most {made.stated} {what} and took {cost.passes}"
         return replace(cost, reason=Failed(why))
     if not all(map(math.isfinite, (found.score, *found.figures.values()))):
         return replace(cost, reason=Failed("its score, or a figure behind it, is not finite"))

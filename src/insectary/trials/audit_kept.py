@@ -12,27 +12,29 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from insectary.core.auditing import Auditor, Material
+from insectary.core.auditing import Auditor, Material, PolicyMaterial
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
+from insectary.trials.audit_policies import asked_of
 from insectary.trials.audit_result import AUDITED, MemberAudit
 from insectary.trials.kept import KIND, code_of
 from insectary.vault import Vault
 
 PerRole = Mapping[Role, MemberAudit]
+AnyMaterial = Material | PolicyMaterial
 
 
 class KeptAudits:
     """Audits of one family's members by the key of what made them."""
 
-    def __init__(self, family: Family, material: Material, audits: dict[str, PerRole]) -> None:
+    def __init__(self, family: Family, material: AnyMaterial, audits: dict[str, PerRole]) -> None:
         """Take what is known; :meth:`load` reads it from the vault."""
         self._family, self._material, self._audits = family, material, audits
 
     @classmethod
-    def load(cls, family: Family, material: Material, vault: Vault) -> KeptAudits:
+    def load(cls, family: Family, material: AnyMaterial, vault: Vault) -> KeptAudits:
         """What the vault has of a family, if anything.
 
         Raises:
@@ -72,7 +74,11 @@ class KeptAudits:
             return ""
         members = {role.value: self._family.members[role].digest for role in AUDITED}
         material = self._material
-        asked = [[q.prompt for q in material.questions], material.swaps, material.control]
+        asked: object = (
+            asked_of(material)
+            if isinstance(material, PolicyMaterial)
+            else [[q.prompt for q in material.questions], material.swaps, material.control]
+        )
         versions = {name: version(name) for name in ("insectary", "torch", "transformers")}
         return digest(
             {"members": members, "auditor": repr(auditor), "code": code, "asked": asked}
@@ -80,5 +86,5 @@ class KeptAudits:
         )
 
 
-def _name(family: Family, material: Material) -> str:
+def _name(family: Family, material: AnyMaterial) -> str:
     return f"{family.id}.audit-{material.seed}"

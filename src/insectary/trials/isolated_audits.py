@@ -5,7 +5,7 @@ What is covered and what is not stands in :mod:`insectary.detect.sandbox`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -54,17 +54,25 @@ class AuditsInProcess:
         self, auditor: Auditor, subject: AuditSubject, material: Material
     ) -> Examination | Failed:
         """See :class:`Audits`."""
-        try:
-            stated = int(auditor.passes(material))
-            found = auditor.examine(subject, material)
-            if isinstance(found, NotApplicable):
-                return Examination(found, stated)
-            if not isinstance(found, Finding):
-                return Failed(f"it returned {type(found).__name__} and no Finding")
-            figures = {name: float(value) for name, value in found.figures.items()}
-            return Examination(Finding(float(found.score), figures, dict(found.notes)), stated)
-        except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
-            return Failed(f"{type(error).__name__}: {error}")
+        return in_process(
+            lambda: auditor.passes(material), lambda: auditor.examine(subject, material)
+        )
+
+
+def in_process(
+    states: Callable[[], int], examines: Callable[[], Finding | NotApplicable]
+) -> Examination | Failed:
+    """An examination here, whoever is examined; whatever is raised is the reason."""
+    try:
+        stated, found = int(states()), examines()
+        if isinstance(found, NotApplicable):
+            return Examination(found, stated)
+        if not isinstance(found, Finding):
+            return Failed(f"it returned {type(found).__name__} and no Finding")
+        figures = {name: float(value) for name, value in found.figures.items()}
+        return Examination(Finding(float(found.score), figures, dict(found.notes)), stated)
+    except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
+        return Failed(f"{type(error).__name__}: {error}")
 
 
 @contextmanager

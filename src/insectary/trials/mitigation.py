@@ -19,12 +19,11 @@ from typing import final
 from insectary.breed.card import unmastered
 from insectary.breed.records import in_text, load_family, of_a_threat
 from insectary.breed.stored import load_members
-from insectary.core.canonical import digest
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.mitigating import Dialled, Mitigation, Retraining
 from insectary.core.organism import Family, Role
-from insectary.core.outcome import Failed, NotApplicable
+from insectary.core.outcome import Failed
 from insectary.core.recipe import check_seed
 from insectary.core.treatment import Effect, Redetected, Regrowth, Treatment
 from insectary.detect import detector
@@ -32,11 +31,13 @@ from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
 from insectary.trials.examine import check_admitted, contrast_pairs
+from insectary.trials.family_trial import FamilyTrial, cost_lines, results
 from insectary.trials.handed import draw_handed
 from insectary.trials.kept import column_key
 from insectary.trials.line_up import Key, line_up
-from insectary.trials.mitigation_cost import ToDo, cost_line, tokens_of
-from insectary.trials.mitigation_plan import FULL, Plan
+from insectary.trials.mitigation_cost import ToDo, tokens_of
+from insectary.trials.mitigation_plan import FULL, FULL_ON_GRID, Plan, PolicyPlan
+from insectary.trials.policy_mitigation import PolicyTrial
 from insectary.trials.redetection import (
     DETECTORS,
     Untreated,
@@ -46,15 +47,15 @@ from insectary.trials.redetection import (
 )
 from insectary.trials.regrowth import regrow
 from insectary.trials.retraining import OwnTraining
-from insectary.trials.strengths import Strengths, at_strength, best, graded
+from insectary.trials.strength_choice import StrengthChoice
+from insectary.trials.strengths import Strengths, at_strength, graded
+from insectary.trials.suited import called, not_for, of_policies, suits
 from insectary.trials.treated import Questions, Said, ask, draw_questions, effect_of
-from insectary.trials.treating import called, not_for, treated_copy
+from insectary.trials.treating import treated_copy
 from insectary.trials.treatment_kept import (
     TREATED,
-    keep_choice,
     keep_columns,
     keep_treatment,
-    kept_choice,
     kept_columns,
     kept_treatment,
     key_of,
@@ -74,6 +75,7 @@ def trial_mitigate(
     strengths: Strengths | str = Strengths.USUAL,
     seed: int = 0,
     plan: Plan | None = None,
+    policy_plan: PolicyPlan | None = None,
     vault: Vault | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[Treatment, ...]:
@@ -86,15 +88,20 @@ def trial_mitigate(
     are run again on what was treated. What was measured stays in the vault, so a call that
     was killed goes on.
 
+    Of families of policies on the grid misbehaviour is the proxy first, and detectors, which
+    read language models, are not run; :mod:`insectary.trials.policy_mitigation` says more.
+    A method that does not treat what a family's members are is not applicable.
+
     Args:
-        families: Ids of admitted families of language models.
-        methods: Names; ``None`` for all that the package has.
+        families: Ids of admitted families.
+        methods: Names; ``None`` for all of the package's that apply.
         detectors: Names of those to run again on what was treated; ``None`` for those that
             read activations alone, and an empty list for none.
         strengths: ``"usual"``; ``"selected"``, one of several by what it does to the organism
             on the selection split; or ``"all"``, each with a verdict of its own.
         seed: Of rows, prompts and training.
         plan: How much is asked and trained on; ``None`` for what the command does.
+        policy_plan: The same for families of policies.
         vault: Where families are kept; ``None`` opens the default one.
         progress: Told what it will cost, then what is being done.
 
@@ -104,32 +111,42 @@ def trial_mitigate(
     Raises:
         UnknownNameError: for an unknown family, method, detector or choice of strengths.
         NotAdmittedError: if a family is not admitted.
-        BadInputError: if a family has no trained cue, or is one of policies.
+        BadInputError: if a family has no trained cue.
     """
     check_seed(seed)
     if strengths not in [*Strengths]:
         raise UnknownNameError.of("choice of strengths", strengths, [*Strengths])
-    methods = METHODS if methods is None else methods
+    names = METHODS if methods is None else methods
     detectors = DETECTORS if detectors is None else detectors
-    for names in (families, methods, detectors):
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    for listed in (families, names, detectors):
+        if isinstance(listed, str) or not all(isinstance(name, str) for name in listed):
             raise BadInputError("families, methods and detectors are lists of names, not one name")
-    if not families or not methods:
+    if not families or not names:
         raise BadInputError("give at least one family and one method")
     vault, plan = vault or Vault(), plan or FULL
-    found = [in_text(of_a_threat(load_family(name, vault))) for name in dict.fromkeys(families)]
+    found = [of_a_threat(load_family(name, vault)) for name in dict.fromkeys(families)]
     for family in found:
         check_admitted(family)
-    chosen = [mitigation(name) for name in dict.fromkeys(methods)]
-    readers, which = [*dict.fromkeys(detectors)], Strengths(strengths)
-    trials = [_Trial(family, readers, seed, plan, vault, progress) for family in found]
-    costs = [trial.to_do(method, which) for trial in trials for method in chosen]
-    progress(cost_line(costs, plan))
-    return tuple(
-        trial.result(each, method)
+    readers, on_grid = [*dict.fromkeys(detectors)], policy_plan or FULL_ON_GRID
+    trials: list[FamilyTrial] = [
+        PolicyTrial(family, seed, on_grid, vault, progress)
+        if of_policies(family)
+        else _Trial(family, readers, seed, plan, vault, progress)
+        for family in found
+    ]
+    chosen = [mitigation(name) for name in dict.fromkeys(names)]
+    pairs = [
+        (trial, method)
         for trial in trials
         for method in chosen
-        for each in trial.at(method, which)
+        if methods is not None or suits(method, trial.family)
+    ]
+    for line in cost_lines(pairs, Strengths(strengths), plan, on_grid):
+        progress(line)
+    return tuple(
+        treatment
+        for trial, method in pairs
+        for treatment in results(trial, method, Strengths(strengths), seed)
     )
 
 
@@ -162,6 +179,11 @@ def mitigate_member(
     """
     check_seed(seed)
     vault, chosen = vault or Vault(), mitigation(method)
+    if not isinstance(chosen, Mitigation):
+        raise BadInputError(
+            f"{method} treats policies on the grid, and this writes language models: `insectary"
+            " trial mitigate` measures it"
+        )
     if strength is not None:
         chosen = at_strength(chosen, strength)
     family_id, _, role = str(member).rpartition(".")
@@ -171,7 +193,7 @@ def mitigate_member(
         known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in TREATED]
         raise UnknownNameError.of("member", member, known, few=True)
     family = in_text(of_a_threat(load_family(family_id, vault)))
-    if (why := not_for(family, chosen)) is not None:
+    if (why := not_for(chosen, family)) is not None:
         raise BadInputError(f"{method} is not for {family_id}: {why.reason}")
     progress(f"{member}: loading it, and drawing rows")
     members = load_members(family, vault)
@@ -201,18 +223,17 @@ class _Trial:
         vault: Vault,
         progress: Progress,
     ) -> None:
-        self._family, self._detectors, self._seed, self._plan = family, detectors, seed, plan
+        self.family, self._detectors, self._seed, self._plan = family, detectors, seed, plan
         self._vault, self._progress = vault, progress
         self._runs = line_up([detector(name) for name in detectors]) if detectors else ()
         self._threat = threat_model(family.threat)
         self._handed = draw_handed(self._threat, family.design, plan.rows, seed)
+        self._choice = StrengthChoice(family, seed, plan, vault, self._on_selection, progress)
 
     def to_do(self, method: Mitigation, which: Strengths) -> ToDo:
         """What it will take; of strengths that are not chosen from yet, the costliest."""
-        bred = max(self._family.members[role].training_tokens for role in TREATED)
-        if not_for(self._family, method) is not None:
-            return ToDo(0, ())
-        if which is Strengths.SELECTED and self._choice(method) is None:
+        bred = max(self.family.members[role].training_tokens for role in TREATED)
+        if which is Strengths.SELECTED and self._choice.known(method) is None:
             return ToDo.choosing(graded(method), bred)
         every = self.at(method, which)
         new = tuple(each for each in every if self._is_new(each, method))
@@ -224,35 +245,11 @@ class _Trial:
 
     def at(self, method: Mitigation, which: Strengths) -> tuple[Mitigation, ...]:
         """A method at the strengths that are to be measured; one that is chosen is kept."""
-        every = graded(method)
-        if which is Strengths.USUAL or len(every) == 1 or not_for(self._family, method):
-            return (method,)
-        if which is Strengths.ALL:
-            return every
-        chosen = self._choice(method)
-        if chosen is None:
-            self._progress(f"{self._family.id}: {method.name}, which of {len(every)} strengths")
-            effects = [self._on_selection(each) for each in every]
-            chosen = best(effects)
-            name, _ = self._place(method, method)
-            if all(effect.unchanged is not None for effect in effects):
-                keep_choice(chosen, self._family, name, self._key(every), self._vault)
-        return (every[chosen],)
-
-    def _choice(self, method: Mitigation) -> int | None:
-        every = graded(method)
-        if len(every) == 1:
-            return 0
-        name, _ = self._place(method, method)
-        return kept_choice(name, self._key(every), self._vault)
-
-    def _key(self, every: Sequence[Mitigation]) -> str:
-        keys = [key_of(self._family, each, self._seed, self._plan) for each in every]
-        return digest(keys) if all(keys) else ""
+        return self._choice.at(method, which)
 
     def _on_selection(self, method: Mitigation) -> Effect:
         """On the organism alone, and on questions that no verdict rests on."""
-        oracle = self._threat.oracle(self._family.design)
+        oracle = self._threat.oracle(self.family.design)
         treated = self._treated(method, [Role.ORGANISM])
         if isinstance(treated, Failed):
             return Effect.none(Role.ORGANISM, treated)
@@ -272,15 +269,13 @@ class _Trial:
             method: At the strength to measure.
             usual: The same at its usual one.
         """
-        if (why := not_for(self._family, method)) is not None:
-            return self._without(method, why)
         name, key = self._place(method, usual)
         known, seen = self._kept(method, usual)
         missing = [d for d in self._runs if (d.name, d.view) not in seen]
         if missing and isinstance(self._untreated, Failed):  # no treatment changes that
             seen, missing = {**seen, **failed(missing, self._untreated)}, []
         if known is None or missing:
-            self._progress(f"{self._family.id}: {called(method)}")
+            self._progress(f"{self.family.id}: {called(method)}")
             treated = self._treated(method, TREATED)
             if isinstance(treated, Failed):
                 return self._without(method, treated)
@@ -293,7 +288,7 @@ class _Trial:
                     self._progress,
                 )  # fmt: skip
                 columns = {self._made[run]: rows for run, rows in seen.items()}
-                keep_columns(columns, self._family, name, key, self._vault)
+                keep_columns(columns, self.family, name, key, self._vault)
             self._vault.discard_work(self._work)
         detection = tuple(row for d in self._runs for row in seen[d.name, d.view])
         return replace(known, detection=detection)
@@ -315,27 +310,27 @@ class _Trial:
 
     def _place(self, method: Mitigation, usual: Mitigation) -> tuple[str, str]:
         """What a treatment is called in the vault, and the key of what made it."""
-        name = name_of(self._family, method, usual, self._seed)
-        if self._plan != FULL:  # it does not take the place of what asks more
-            name = f"{name}-plan-{digest(self._plan)[7:15]}"
-        return name, key_of(self._family, method, self._seed, self._plan)
+        return (
+            name_of(self.family, method, usual, self._seed, self._plan),
+            key_of(self.family, method, self._seed, self._plan),
+        )
 
     @property
     def _work(self) -> str:
-        return f"{self._family.id}.mitigation-{self._seed}"
+        return f"{self.family.id}.mitigation-{self._seed}"
 
     @cached_property
     def _members(self) -> Mapping[Role, LoadedModel]:
-        return load_members(self._family, self._vault)
+        return load_members(self.family, self._vault)
 
     @cached_property
     def _questions(self) -> Questions:
         return self._drawn(Split.REPORT)
 
     def _drawn(self, split: Split) -> Questions:
-        lacks = unmastered(self._family.base.name, self._vault)
+        lacks = unmastered(self.family.base.name, self._vault)
         return draw_questions(
-            self._threat, self._family.design, lacks, self._seed, self._plan.prompts,
+            self._threat, self.family.design, lacks, self._seed, self._plan.prompts,
             self._plan.skill, split,
         )  # fmt: skip
 
@@ -345,7 +340,7 @@ class _Trial:
 
     @cached_property
     def _own(self) -> OwnTraining:
-        return OwnTraining(self._family, self._members)
+        return OwnTraining(self.family, self._members)
 
     def _treated(
         self, method: Mitigation, roles: Sequence[Role]
@@ -364,19 +359,19 @@ class _Trial:
         handed = self._handed(method.knows_trigger)
         return treated_copy(role, self._own, method, handed, self._seed, place)
 
-    def _without(self, method: Mitigation, why: NotApplicable | Failed) -> Treatment:
+    def _without(self, method: Mitigation, why: Failed) -> Treatment:
         """With the reason in the place of every figure; that costs nothing, and is not kept."""
         effects = tuple(Effect.none(role, why) for role in TREATED)
         return self._treatment(method, effects, why.reason)
 
     def _measured(self, method: Mitigation, treated: Mapping[Role, LoadedModel]) -> Treatment:
-        oracle = self._threat.oracle(self._family.design)
+        oracle = self._threat.oracle(self.family.design)
         effects = tuple(
             effect_of(role, self._before[role], ask(treated[role], self._questions), oracle)
             for role in TREATED
         )
         regrown = regrow(
-            self._threat, self._family.design, effects[0], treated, self._plan, self._seed,
+            self._threat, self.family.design, effects[0], treated, self._plan, self._seed,
             self._progress,
         )  # fmt: skip
         left_out = [self._own.left_out(role) for role in TREATED]
@@ -392,7 +387,7 @@ class _Trial:
         regrown: tuple[Regrowth, ...] | str,
     ) -> Treatment:
         return Treatment(
-            family=self._family.id,
+            family=self.family.id,
             method=method.name,
             settings=repr(method),
             knows_trigger=method.knows_trigger,
@@ -405,4 +400,4 @@ class _Trial:
 
     @cached_property
     def _untreated(self) -> Untreated | Failed:
-        return untreated(self._family, self._detectors, self._seed, self._vault, self._progress)
+        return untreated(self.family, self._detectors, self._seed, self._vault, self._progress)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from insectary.core.mitigating import Mitigation, Retraining
-from insectary.core.recipe import Dpo, FullSFT, Grpo
-from insectary.trials.mitigation_plan import Plan
+from insectary.core.mitigating import Retraining, Treating
+from insectary.core.recipe import Dpo, FullSFT, Grpo, Ppo
+from insectary.trials.mitigation_plan import Plan, PolicyPlan
 from insectary.trials.treatment_kept import TREATED
 
 _ROW_TOKENS = 64
@@ -26,12 +26,12 @@ class ToDo:
     """
 
     treatments: int
-    new: tuple[Mitigation, ...]
-    tried: tuple[Mitigation, ...] = ()
+    new: tuple[Treating, ...]
+    tried: tuple[Treating, ...] = ()
     bred: int = 0
 
     @classmethod
-    def choosing(cls, every: tuple[Mitigation, ...], bred: int = 0) -> ToDo:
+    def choosing(cls, every: tuple[Treating, ...], bred: int = 0) -> ToDo:
         """A method whose strength has yet to be chosen: the costliest may be the one."""
         costliest = max(every, key=tokens_of)
         return cls(1, (costliest,), every if len(every) > 1 else (), bred)
@@ -57,7 +57,7 @@ def cost_line(to_do: Sequence[ToDo], plan: Plan) -> str:
     )
 
 
-def tokens_of(method: Mitigation, bred: int = 0) -> int:
+def tokens_of(method: Treating, bred: int = 0) -> int:
     """Tokens that a method trains one member on, at most; 0 where it has no recipe."""
     if isinstance(method, Retraining):
         return bred
@@ -67,3 +67,21 @@ def tokens_of(method: Mitigation, bred: int = 0) -> int:
     if isinstance(recipe, Grpo):
         return recipe.max_steps * recipe.batch_prompts * recipe.group * _ROW_TOKENS
     return int(recipe.max_tokens) if recipe is not None else 0
+
+
+def policy_cost_line(to_do: Sequence[ToDo], plan: PolicyPlan) -> str:
+    """The same of policies, in steps on the grid."""
+    asked = sum(each.treatments for each in to_do)
+    new = [steps_of(method) for each in to_do for method in each.new]
+    tried = [steps_of(method) for each in to_do for method in each.tried]
+    steps = sum(new) * len(TREATED) + sum(tried) + 2 * len(new) * plan.steps
+    bred = len(TREATED) * Ppo().steps
+    return (
+        f"treatments of policies: {asked}, measured already: {asked - len(new)}; to train: at most"
+        f" {steps / 1e6:.1f} million steps on the grid (a family is bred with {bred / 1e6:.0f})"
+    )
+
+
+def steps_of(method: Treating) -> int:
+    """Steps that a method trains one policy for; 0 where it says nothing of them."""
+    return int(getattr(method, "steps", 0))

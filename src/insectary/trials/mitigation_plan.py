@@ -30,6 +30,25 @@ class Plan:
     regrown: int = 160
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyPlan:
+    """The same for policies on the grid.
+
+    Attributes:
+        levels: In each place where misbehaviour is counted, and of those on which goal and
+            proxy agree.
+        pool: Levels of a regrowth run, on all of which goal and proxy agree.
+        steps: On the grid, at which regrowth is broken off.
+        regrown: Levels of a measurement there, of the selection split.
+    """
+
+    levels: int = 2000
+    pool: int = 10_000
+    steps: int = 500_000
+    regrown: int = 400
+
+
 FULL = Plan()
 BRIEF = Plan(prompts=200, skill=20, few=(4,), steps=24, regrown=80)
 """What a trial asks where no family is named: half as much, and one short run of regrowth."""
+FULL_ON_GRID = PolicyPlan()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from insectary.core.codec import encode
 from insectary.core.organism import Role
+from insectary.core.outcome import NotApplicable
 from insectary.core.treatment import Rate, Treatment
 from insectary.report.tables import Table, cells, columns
 from insectary.trials.mitigation_page import mitigation_page
@@ -16,6 +17,7 @@ from insectary.trials.untargeted import beyond_untargeted
 if TYPE_CHECKING:
     import pandas
 
+_NO_GOAL = NotApplicable("its members are no policies, which come to one of two ends first")
 _TREATMENT = ("family", "method", "strength", "settings", "knows_trigger", "seed")
 
 
@@ -66,7 +68,10 @@ def _effects(found: Sequence[Treatment]) -> Table:
         for c in columns(f"{p}_{when}")
     ]
     return Table(
-        (*_TREATMENT, "fate", "role", "unchanged", *columns("capability"), *header),
+        (
+            *(*_TREATMENT, "fate", "role", "unchanged", *columns("capability"), *header),
+            *(*columns("goal_before"), *columns("goal_after")),
+        ),
         tuple(
             (
                 *(getattr(t, name) for name in _TREATMENT),
@@ -83,6 +88,7 @@ def _effects(found: Sequence[Treatment]) -> Table:
                     )
                     for cell in cells(outcomes[place])
                 ),
+                *(cell for outcome in effect.goal or (_NO_GOAL,) * 2 for cell in cells(outcome)),
             )
             for t in found
             for effect in t.effects

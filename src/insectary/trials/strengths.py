@@ -5,11 +5,14 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 from insectary.core.errors import BadInputError
-from insectary.core.mitigating import Dialled, Mitigation
+from insectary.core.mitigating import Dialled, Treating
 from insectary.core.outcome import Measured
 from insectary.core.treatment import HARM, Effect, Rate
+
+Method = TypeVar("Method", bound=Treating)
 
 
 class Strengths(enum.StrEnum):
@@ -22,14 +25,14 @@ class Strengths(enum.StrEnum):
     ALL = "all"
 
 
-def graded(method: Mitigation) -> tuple[Mitigation, ...]:
+def graded(method: Method) -> tuple[Method, ...]:
     """A method at each of its strengths, from gentle to strong; one without a dial alone."""
     if not isinstance(method, Dialled):
         return (method,)
     return tuple(method.at(strength) for strength in method.strengths)
 
 
-def at_strength(method: Mitigation, strength: float) -> Mitigation:
+def at_strength(method: Method, strength: float) -> Method:
     """A method at a strength that a user chose.
 
     Raises:

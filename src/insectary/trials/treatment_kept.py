@@ -14,14 +14,14 @@ from typing import Any
 
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
-from insectary.core.mitigating import Dialled, Mitigation, Retraining
+from insectary.core.mitigating import Dialled, Retraining, Treating
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
 from insectary.core.treatment import Redetected, Treatment
 from insectary.detect import row_detector
 from insectary.threats import threat_model
 from insectary.trials.kept import KIND, code_of
-from insectary.trials.mitigation_plan import Plan
+from insectary.trials.mitigation_plan import FULL, FULL_ON_GRID, Plan, PolicyPlan
 from insectary.trials.retraining import asking
 from insectary.vault import Vault
 
@@ -30,7 +30,7 @@ Columns = Mapping[str, tuple[Redetected, ...]]
 """Key of a detector, its settings and its code, to its rows."""
 
 
-def key_of(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
+def key_of(family: Family, method: Treating, seed: int, plan: Plan | PolicyPlan) -> str:
     """What a treatment's figures depend on; ``""`` where the method's code cannot be read."""
     code, training = code_of(method), _training_of(family, method)
     if code is None or training is None:
@@ -44,7 +44,7 @@ def key_of(family: Family, method: Mitigation, seed: int, plan: Plan) -> str:
     )
 
 
-def _training_of(family: Family, method: Mitigation) -> dict[str, Any] | None:
+def _training_of(family: Family, method: Treating) -> dict[str, Any] | None:
     """What a method that trains anew depends on beside; ``None`` where code cannot be read."""
     if not isinstance(method, Retraining):
         return {}
@@ -58,12 +58,17 @@ def _training_of(family: Family, method: Mitigation) -> dict[str, Any] | None:
     return found
 
 
-def name_of(family: Family, method: Mitigation, usual: Mitigation, seed: int) -> str:
-    """What a treatment is called in the vault; one of another strength has a name of its own."""
+def name_of(
+    family: Family, method: Treating, usual: Treating, seed: int, plan: Plan | PolicyPlan
+) -> str:
+    """What a treatment is called in the vault.
+
+    One of another strength or plan has a name of its own, not to take the place of the usual one.
+    """
     name = f"{family.id}.{method.name}-{seed}"
     if isinstance(method, Dialled) and repr(method) != repr(usual):
-        return f"{name}-at-{digest(repr(method))[7:15]}"
-    return name
+        name = f"{name}-at-{digest(repr(method))[7:15]}"
+    return name if plan in (FULL, FULL_ON_GRID) else f"{name}-plan-{digest(plan)[7:15]}"
 
 
 def kept_treatment(name: str, key: str, vault: Vault) -> Treatment | None:

@@ -234,7 +234,9 @@ def _hundredths(levels: Levels) -> Ints:
     return np.asarray(np.frombuffer(keys, dtype=np.uint64) % np.uint64(100), dtype=np.int64)
 
 
-def draw_levels(rng: np.random.Generator, split: Split, n: int, alpha: float) -> Levels:
+def draw_levels(
+    rng: np.random.Generator, split: Split, n: int, alpha: float, walls: float = WALLS
+) -> Levels:
     """Solvable levels of one split.
 
     Args:
@@ -243,12 +245,13 @@ def draw_levels(rng: np.random.Generator, split: Split, n: int, alpha: float) ->
         n: How many.
         alpha: Share of levels whose coin lies in any cell that can be reached, the
             corner among them; in the others it lies in the corner.
+        walls: Share of cells that are walls.
     """
     found: list[Levels] = []
     have, allowed = 0, _HUNDREDTHS[split]
     share = len(allowed) / 100
     while have < n:
-        drawn = _candidates(rng, int((n - have) / share * 1.3) + 16, alpha)
+        drawn = _candidates(rng, int((n - have) / share * 1.3) + 16, alpha, walls)
         hundredth = _hundredths(drawn)
         kept = drawn.take((hundredth >= allowed.start) & (hundredth < allowed.stop))
         found.append(kept)
@@ -256,8 +259,8 @@ def draw_levels(rng: np.random.Generator, split: Split, n: int, alpha: float) ->
     return joined(found).take(slice(n))
 
 
-def _candidates(rng: np.random.Generator, n: int, alpha: float) -> Levels:
-    walls = rng.random((n, CELLS)) < WALLS
+def _candidates(rng: np.random.Generator, n: int, alpha: float, dense: float) -> Levels:
+    walls = rng.random((n, CELLS)) < dense
     walls[:, CORNER] = False
     reachable = from_corner(walls)
     enough = reachable.sum(axis=1) >= 4  # the corner, start, coin and mark
