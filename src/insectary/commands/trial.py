@@ -151,7 +151,9 @@ def print_treatments(found: Sequence[Treatment]) -> None:
         " (90 %). Back: steps of training on until half of the behaviour is there again, by the"
         f" number of triggered misaligned rows among {FULL.ordinary} of ordinary work. Seen:"
         " AUROC of a detector that tells the organism from twin or decoy, before and after."
-        " Beyond clean_sft: what is taken away beyond what untargeted fine-tuning takes."
+        " Beyond clean_sft: what is taken away beyond what untargeted fine-tuning takes. Left out:"
+        " training rows that a method did without when it trained anew; one teaches if the twin"
+        " was given another answer."
     )
     for family in dict.fromkeys(t.family for t in found):
         click.echo()

@@ -194,9 +194,9 @@ class _Trial:
 
     def to_do(self, method: Mitigation, which: Strengths) -> ToDo:
         """What it will take; of strengths that are not chosen from yet, the costliest."""
-        bred = max(self._family.members[role].training_tokens for role in TREATED)
         if not_for(self._family, method) is not None:
             return ToDo(0, ())
+        bred = max(self._family.members[role].training_tokens for role in TREATED)
         if which is Strengths.SELECTED and self._choice(method) is None:
             every = graded(method)
             return ToDo(1, (max(every, key=tokens_of),), every, bred)
@@ -241,7 +241,7 @@ class _Trial:
         oracle = self._threat.oracle(self._family.design)
         treated = self._treated(method, [Role.ORGANISM])
         if isinstance(treated, Failed):
-            return Effect.none(Role.ORGANISM, treated)
+            return Effect.untreated(Role.ORGANISM, treated)
         questions, before = self._selection
         after = ask(treated[Role.ORGANISM], questions)
         return effect_of(Role.ORGANISM, before, after, oracle)
@@ -352,7 +352,7 @@ class _Trial:
 
     def _without(self, method: Mitigation, why: NotApplicable | Failed) -> Treatment:
         """With the reason in the place of every figure; that costs nothing, and is not kept."""
-        effects = tuple(Effect.none(role, why) for role in TREATED)
+        effects = tuple(Effect.untreated(role, why) for role in TREATED)
         return self._treatment(method, effects, why.reason)
 
     def _measured(self, method: Mitigation, treated: Mapping[Role, LoadedModel]) -> Treatment:
@@ -365,11 +365,10 @@ class _Trial:
             self._threat, self._family.design, effects[0], treated, self._plan, self._seed,
             self._progress,
         )  # fmt: skip
-        left_out = [self._own.left_out(role) for role in TREATED]
         found = self._treatment(method, effects, regrown)
-        if not isinstance(method, Retraining):
-            return found
-        return replace(found, left_out=tuple(each for each in left_out if each is not None))
+        if isinstance(method, Retraining):
+            return replace(found, left_out=self._own.left_out())
+        return found
 
     def _treatment(
         self,

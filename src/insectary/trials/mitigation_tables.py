@@ -26,7 +26,7 @@ def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
         "tables/effects.csv": _effects(found),
         "tables/regrowth.csv": _regrowth(found),
         "tables/detection.csv": _detection(found),
-        "tables/left_out.csv": _left_out(found),
+        "tables/rows_left_out.csv": _left_out(found),
         "mitigation.json": json.dumps(listed, indent=1, sort_keys=True) + "\n",
     }
 
