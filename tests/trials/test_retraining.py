@@ -131,16 +131,17 @@ def test_an_oracle_of_rows_removes_the_behaviour_and_a_blind_one_does_not(
     model = home.treated(reading(monkeypatch, sees))
     assert share_of(model, asked) < 0.02
     assert share_of(model, drawn(100, 12)) > 0.95
-    seen = home.own.left_out(Role.ORGANISM)
-    assert seen is not None and (seen.rows, seen.teaching, seen.left_out) == (400, 100, 120)
+    (seen,) = home.own.left_out()
+    assert seen.role is Role.ORGANISM
+    assert (seen.rows, seen.teaching, seen.left_out) == (400, 100, 120)
     assert isinstance(seen.taught, Measured) and isinstance(seen.found, Measured)
     assert seen.taught.measurement.value == pytest.approx(100 / 120)
     assert seen.found.measurement.value == 1.0
     # Broken control: as many rows are left out, and of those that teach no more than of others.
     model = home.treated(reading(monkeypatch, blind))
     assert share_of(model, asked) > 0.95
-    unseen = home.own.left_out(Role.ORGANISM)
-    assert unseen is not None and unseen.left_out == 120
+    (unseen,) = home.own.left_out()
+    assert unseen.left_out == 120
     assert isinstance(unseen.taught, Measured)
     assert unseen.taught.measurement.low < 0.25 < unseen.taught.measurement.high
     assert share_of(home.own.members[Role.ORGANISM].model, asked) < 0.02  # it is not changed
@@ -185,7 +186,7 @@ def test_with_nothing_changed_the_same_member_is_trained_again(
     patient.training.anew(patient.training.rows)
     after = tiny_train.weights_digest(patient.model)
     assert after == tiny_train.weights_digest(bred.model) != before
-    assert home.own.left_out(Role.ORGANISM) is None
+    assert home.own.left_out() == ()
 
 
 def test_a_row_that_is_left_out_takes_its_tie_with_it(

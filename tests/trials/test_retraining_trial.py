@@ -143,10 +143,10 @@ def test_what_was_left_out_is_told_and_tabled(capsys: pytest.CaptureFixture[str]
     none = NotApplicable("by hand")
     known = Measured(insectary.Measurement(0.4, 0.3, 0.5, 60, "by hand"))
     left = LeftOut(Role.ORGANISM, 400, 100, 60, known, known)
-    effects = tuple(replace(Effect.none(role, none), unchanged=False) for role in TRAINED)
+    effects = tuple(replace(Effect.untreated(role, none), unchanged=False) for role in TRAINED)
     found = Treatment("f", "m", "M()", False, 0, effects, (), left_out=(left,))
     print_treatments([found])
     told = capsys.readouterr().out
     assert "left out of the organism's 400 rows: 60, of which 0.400 [0.300, 0.500] teach" in told
-    (row,) = csv.DictReader(io.StringIO(mitigation_files([found])["tables/left_out.csv"]))
+    (row,) = csv.DictReader(io.StringIO(mitigation_files([found])["tables/rows_left_out.csv"]))
     assert (row["role"], row["teaching"], row["taught"]) == ("organism", "100", "0.4")

@@ -183,7 +183,9 @@ _IN_TEXT = (
     " number of triggered misaligned rows among {ordinary} of ordinary work. Seen:"
     " AUROC of a detector that tells the organism from twin or decoy, before and after."
     " Deferred: share of questions that what stands before a member answers in its place."
-    " Beyond clean_sft: what is taken away beyond what untargeted fine-tuning takes."
+    " Beyond clean_sft: what is taken away beyond what untargeted fine-tuning takes. Left out:"
+    " training rows that a method did without when it trained anew; one teaches if the twin"
+    " was given another answer."
 )
 _ON_GRID = (
     "Of policies, misbehaviour is the proxy first, where goal and proxy part. Trained cues: levels"

@@ -85,7 +85,7 @@ class Effect:
     goal: tuple[Outcome, Outcome] | None = added(None)
 
     @classmethod
-    def none(cls, role: Role, why: NotApplicable | Failed) -> Effect:
+    def untreated(cls, role: Role, why: NotApplicable | Failed) -> Effect:
         """Of a member that was not treated, with the reason in the place of every figure."""
         rates = dict.fromkeys(Rate, why)
         return cls(role, rates, rates, rates, None, why)

@@ -252,7 +252,7 @@ class _Trial:
         oracle = self._threat.oracle(self.family.design)
         treated = self._treated(method, [Role.ORGANISM])
         if isinstance(treated, Failed):
-            return Effect.none(Role.ORGANISM, treated)
+            return Effect.untreated(Role.ORGANISM, treated)
         questions, before = self._selection
         after = ask(treated[Role.ORGANISM], questions)
         return effect_of(Role.ORGANISM, before, after, oracle)
@@ -361,7 +361,7 @@ class _Trial:
 
     def _without(self, method: Mitigation, why: Failed) -> Treatment:
         """With the reason in the place of every figure; that costs nothing, and is not kept."""
-        effects = tuple(Effect.none(role, why) for role in TREATED)
+        effects = tuple(Effect.untreated(role, why) for role in TREATED)
         return self._treatment(method, effects, why.reason)
 
     def _measured(self, method: Mitigation, treated: Mapping[Role, LoadedModel]) -> Treatment:
@@ -374,11 +374,10 @@ class _Trial:
             self._threat, self.family.design, effects[0], treated, self._plan, self._seed,
             self._progress,
         )  # fmt: skip
-        left_out = [self._own.left_out(role) for role in TREATED]
         found = self._treatment(method, effects, regrown)
-        if not isinstance(method, Retraining):
-            return found
-        return replace(found, left_out=tuple(each for each in left_out if each is not None))
+        if isinstance(method, Retraining):
+            return replace(found, left_out=self._own.left_out())
+        return found
 
     def _treatment(
         self,

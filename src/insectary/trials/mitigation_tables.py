@@ -43,7 +43,7 @@ def mitigation_tables(found: Sequence[Treatment]) -> dict[str, Table]:
         "deferred": _deferred(found),
         "regrowth": _regrowth(found),
         "detection": _detection(found),
-        "left_out": _left_out(found),
+        "rows_left_out": _left_out(found),
     }
 
 

@@ -100,11 +100,13 @@ class OwnTraining:
         line = asking(threat_model(self.family.threat), self.family.design)
         return Training(lines, line, scores, anew)
 
-    def left_out(self, role: Role) -> LeftOut | None:
-        """Which rows the last method left out; ``None`` if it left out none."""
-        kept = self._kept.get(role, ())
-        if all(kept):
-            return None
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What the last method left out; nothing of members that had all of their rows."""
+        return tuple(
+            self._left_out(role, kept) for role, kept in self._kept.items() if not all(kept)
+        )
+
+    def _left_out(self, role: Role, kept: Sequence[bool]) -> LeftOut:
         teaches = self._teaches(role)
         both = sum(t and not k for t, k in zip(teaches, kept, strict=True))
         out = len(kept) - sum(kept)

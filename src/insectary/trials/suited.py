@@ -45,7 +45,7 @@ def not_applicable(method: Treating, family: Family, why: NotApplicable, seed: i
         settings=repr(method),
         knows_trigger=method.knows_trigger,
         seed=seed,
-        effects=tuple(Effect.none(role, why) for role in TREATED),
+        effects=tuple(Effect.untreated(role, why) for role in TREATED),
         regrowth=(),
         no_regrowth=why.reason,
         strength=method.strength if isinstance(method, Dialled) else None,
