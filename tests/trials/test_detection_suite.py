@@ -29,7 +29,7 @@ from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameEr
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.protocols import Floats, Subject
-from insectary.detect import Mahalanobis, detector
+from insectary.detect import Mahalanobis
 from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer
 from insectary.trials import detection_suite, kept, line_up
@@ -367,18 +367,6 @@ def test_mistakes_are_said_before_anything_is_asked(laboratory: Laboratory) -> N
         insectary.trial_detect(ABSENCE[0])
     assert cli.run(["trial", "detect", "--detectors", "crystal_ball"]) == 2
     assert laboratory.asked() == (0, 0)
-
-
-def test_one_detector_by_itself_is_a_list_of_one(laboratory: Laboratory) -> None:
-    listed = detection_suite.detect_family(UNWATCHED, ["mahalanobis"])
-    for alone in ("mahalanobis", detector("mahalanobis")):
-        assert detection_suite.detect_family(UNWATCHED, alone) == listed
-    with pytest.raises(UnknownNameError, match="unknown detector: 'crystal_ball'"):
-        detection_suite.detect_family(UNWATCHED, "crystal_ball")
-    with pytest.raises(BadInputError, match="42 is no name, no detector"):
-        detection_suite.detect_family(UNWATCHED, 42)
-    with pytest.raises(BadInputError, match="name is one family's id, and not list"):
-        detection_suite.detect_family([UNWATCHED], "mahalanobis")  # type: ignore[arg-type]
 
 
 def test_an_empty_vault_names_the_way_out() -> None:

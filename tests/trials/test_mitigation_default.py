@@ -25,7 +25,7 @@ from insectary.trials.mitigation_default import (
     minutes,
     treatable,
 )
-from insectary.trials.mitigation_plan import BRIEF, FULL
+from insectary.trials.mitigation_plan import BRIEF
 from insectary.trials.strengths import Strengths
 from insectary.vault import Vault
 
@@ -80,7 +80,7 @@ def test_only_what_can_be_treated_is_taken(recorded: list[Family]) -> None:
     assert any("minutes on two cores" in line for line in asked.said)
     every = asked_for([], full=True)
     assert every.families == tuple(f.id for f in taken)
-    assert (every.methods, every.strengths, every.plan) == (None, Strengths.ALL, FULL)
+    assert (every.methods, every.strengths, every.plan) == (None, Strengths.ALL, None)
 
 
 def test_the_default_fits_an_hour_and_all_methods_do_not() -> None:
@@ -92,7 +92,7 @@ def test_the_default_fits_an_hour_and_all_methods_do_not() -> None:
 def test_named_families_are_measured_as_ever() -> None:
     asked = asked_for(["family"])
     assert (asked.methods, asked.detectors, asked.said) == (None, None, ())
-    assert (asked.strengths, asked.plan) == (Strengths.USUAL, FULL)
+    assert (asked.strengths, asked.plan) == (Strengths.USUAL, None)
     assert asked_for(["family"], strengths="all").strengths is Strengths.ALL
 
 

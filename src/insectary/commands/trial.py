@@ -148,6 +148,7 @@ def mitigate_trial_command(
     from insectary.report.write import write_files
     from insectary.trials.mitigation import trial_mitigate
     from insectary.trials.mitigation_default import asked_for
+    from insectary.trials.mitigation_plan import FULL
     from insectary.trials.mitigation_tables import mitigation_files
     from insectary.trials.strengths import Strengths
 
@@ -168,7 +169,7 @@ def mitigate_trial_command(
         plan=asked.plan,
         progress=lambda text: click.echo(text, err=True),
     )
-    print_treatments(found, asked.plan)
+    print_treatments(found, asked.plan or FULL)
     if asked.strengths is Strengths.SELECTED:
         print_selected(found)
     path = write_files(mitigation_files(found), out)

@@ -18,7 +18,7 @@ from insectary.core.recipe import Ppo
 from insectary.mitigate import mitigation
 from insectary.threats import threat_model, threat_names
 from insectary.trials.mitigation_cost import ToDo, tokens_to_train
-from insectary.trials.mitigation_plan import BRIEF, FULL, Plan
+from insectary.trials.mitigation_plan import BRIEF, Plan
 from insectary.trials.strengths import Strengths, graded
 from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
@@ -57,6 +57,7 @@ class Asked:
     Attributes:
         methods: ``None`` for all.
         detectors: ``None`` for the usual ones.
+        plan: ``None`` for the usual one.
         said: Lines that tell a user what was chosen for him, and what it costs.
     """
 
@@ -64,7 +65,7 @@ class Asked:
     methods: tuple[str, ...] | None
     detectors: tuple[str, ...] | None
     strengths: Strengths
-    plan: Plan
+    plan: Plan | None = None
     said: tuple[str, ...] = ()
 
 
@@ -99,10 +100,10 @@ def asked_for(
             )
         every = tuple(family.id for family in treatable(vault or Vault()))
         said = f"full: {len(every)} admitted families, every method at all strengths"
-        return Asked(every, None, read, Strengths.ALL, FULL, (said,))
+        return Asked(every, None, read, Strengths.ALL, said=(said,))
     if families:
         named = None if methods is None else tuple(methods)
-        return Asked(tuple(families), named, read, Strengths(strengths or Strengths.USUAL), FULL)
+        return Asked(tuple(families), named, read, Strengths(strengths or Strengths.USUAL))
     chosen = chosen_families(treatable(vault or Vault()))
     taken = METHODS if methods is None else tuple(methods)
     which = Strengths(strengths or Strengths.SELECTED)
