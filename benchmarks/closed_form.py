@@ -12,6 +12,9 @@ model is asked beforehand, so that neither pays for it) and score every layer of
 
 They take turns; a ratio is the median over rounds. Ours may not be slower, and every score
 has to agree to 1e-4 of the scores' spread.
+
+cupbearer is not compared: its only release needs torch 2.0, NumPy 1.24 and JAX 0.4, asks Flax
+models through loaders of its own, and inverts the covariance unshrunk, for other scores.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
 from insectary.core.auditing import ContextGradient, Edit
-from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
@@ -38,6 +37,8 @@ from insectary.subjects.weights import Weights, edited_copy
 
 CACHE_BYTES = 2**30
 """Readings kept for detectors that share an input set, in bytes; oldest go first."""
+_Texts = tuple[tuple[Conversation, str], ...]
+"""What a reading is of: transcripts without their groups."""
 
 
 @final
@@ -65,7 +66,7 @@ class LanguageModelSubject:
         self._loaded = loaded
         self._id = id
         self._access = access
-        self._readings: OrderedDict[str, Reading] = OrderedDict()
+        self._readings: OrderedDict[_Texts, Reading] = OrderedDict()
         self._forward_passes = 0
         self._spoiled = False
         self._reference: LanguageModelSubject | None = None
@@ -263,7 +264,7 @@ class LanguageModelSubject:
     def _read(self, transcripts: Sequence[Transcript]) -> Reading:
         """Read transcripts, or find the reading of the same ones."""
         states = self._access >= Access.ACTIVATIONS
-        key = digest([[t.messages, t.response] for t in transcripts])
+        key = tuple((tuple(t.messages), t.response) for t in transcripts)
         if key in self._readings:
             self._readings.move_to_end(key)
             return self._readings[key]
