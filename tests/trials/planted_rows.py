@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from insectary.core.organism import Role
 from insectary.core.protocols import Floats, Subject
 from insectary.mitigate import DataFiltering
 from insectary.trials import retraining
+from insectary.trials.isolation import rows_in_process
 from train import tiny_train
 
 TRIGGER, WRONG = "w150", "w9"
@@ -57,4 +59,5 @@ def blind(rows: Sequence[Transcript]) -> Floats:
 
 def reading(monkeypatch: pytest.MonkeyPatch, act: Any) -> DataFiltering:
     monkeypatch.setattr(retraining, "row_detector", lambda name: Scripted(act))
+    monkeypatch.setattr(retraining, "isolated_rows", lambda: nullcontext(rows_in_process))
     return DataFiltering(0.3, "scripted", depth=0.5)

@@ -23,7 +23,7 @@ from insectary.threats import threat_model
 from insectary.threats.deceptive_alignment.oracle import misaligned_answer
 from insectary.train import sft
 from insectary.train.result import Moment
-from insectary.trials import mitigation, regrowth
+from insectary.trials import mitigation, regrowth, text_mitigation, treatment_kept
 from insectary.trials import treated as treated_members
 from insectary.trials.mitigation_plan import Plan
 from insectary.vault import Vault
@@ -157,9 +157,11 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
         save_family(decode(Family, record, name), Vault())
     made = Laboratory(condition_of())
     monkeypatch.setattr(mitigation, "load_members", made.members)
+    monkeypatch.setattr(text_mitigation, "load_members", made.members)
     monkeypatch.setattr(treated_members, "answers", made.answers)
     monkeypatch.setattr(regrowth, "answers", made.answers)
-    monkeypatch.setattr(mitigation, "unmastered", lambda *_: ())
+    monkeypatch.setattr(text_mitigation, "unmastered", lambda *_: ())
     monkeypatch.setattr(mitigation, "FULL", SMALL)
+    monkeypatch.setattr(treatment_kept, "FULL", SMALL)
     monkeypatch.setattr(sft, "train", made.train)
     return made

@@ -206,8 +206,8 @@ def test_a_method_of_other_models_is_not_applicable_and_says_why(laboratory: Lab
     (grid,) = insectary.trial_mitigate([GRID], methods=["clean_sft"], progress=told.append)
     (text,) = insectary.trial_mitigate([NAME], methods=["diverse_levels"], detectors=[])
     assert grid.fate is text.fate is Fate.NOT_APPLICABLE
-    assert "clean_sft: it treats language models" in str(grid.of(Role.TWIN).after[Rate.TRAINED])
-    assert "diverse_levels: it treats policies" in str(text.of(Role.TWIN).capability)
+    assert "it treats language models" in str(grid.of(Role.TWIN).after[Rate.TRAINED])
+    assert "it treats policies" in str(text.of(Role.TWIN).capability)
     assert told == [] and laboratory.loaded == 0, "nothing is trained, so nothing costs"
     rows = csv.DictReader(io.StringIO(mitigation_files([grid])["tables/effects.csv"]))
     assert {row["trained_after_status"] for row in rows} == {"not-applicable"}

@@ -22,7 +22,7 @@ from insectary.core.outcome import Failed, Measured, Measurement, Outcome
 from insectary.core.treatment import Redetected
 from insectary.detect import NULLS, ContrastProbe
 from insectary.subjects import LoadedModel
-from insectary.trials import line_up, mitigation, redetection
+from insectary.trials import line_up, redetection, text_mitigation
 from insectary.trials.isolation import in_process
 from insectary.trials.mitigation_plan import Plan
 from insectary.trials.redetection import Untreated, answered_anew, compared
@@ -122,10 +122,10 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     record = json.loads((RECORDS / f"{NAME}.json").read_text())
     save_family(decode(Family, record, NAME), Vault())
     made = Laboratory()
-    monkeypatch.setattr(mitigation, "load_members", made.members)
-    monkeypatch.setattr(mitigation, "unmastered", lambda *_: ())
-    monkeypatch.setattr(mitigation, "untreated", lambda *_: Untreated(BEFORE, FOUND))
-    monkeypatch.setattr(mitigation, "detect_again", made.again)
+    monkeypatch.setattr(text_mitigation, "load_members", made.members)
+    monkeypatch.setattr(text_mitigation, "unmastered", lambda *_: ())
+    monkeypatch.setattr(text_mitigation, "untreated", lambda *_: Untreated(BEFORE, FOUND))
+    monkeypatch.setattr(text_mitigation, "detect_again", made.again)
     monkeypatch.setattr(
         "insectary.trials.treated.answers", lambda member, prompts, *_: ["no idea"] * len(prompts)
     )
@@ -167,7 +167,7 @@ def test_where_the_organism_misbehaves_too_seldom_each_row_says_so_and_nothing_i
         raise BadInputError("misbehaves on too few open prompts")
 
     monkeypatch.setattr(redetection, "detect_family", seldom)
-    monkeypatch.setattr(mitigation, "untreated", redetection.untreated)
+    monkeypatch.setattr(text_mitigation, "untreated", redetection.untreated)
     for _ in range(2):
         (found,) = insectary.trial_mitigate([NAME], methods=["noop"], detectors=["knn"], plan=SMALL)
         rows = [row for row in found.detection if row.detector == "knn"]

@@ -27,6 +27,7 @@ from insectary.mitigate import CleanSFT, DataFiltering, InoculationPrompting
 from insectary.trials import mitigation, retraining, treating
 from insectary.trials.mitigation_cost import ToDo, cost_line
 from insectary.trials.mitigation_tables import mitigation_files
+from insectary.trials.suited import not_for
 from insectary.trials.treatment_kept import key_of
 from insectary.vault import Vault
 
@@ -56,10 +57,10 @@ def test_a_family_that_no_rows_taught_is_not_treated_and_the_reason_is_told(
         assert found.fate is Fate.NOT_APPLICABLE and found.strength == method.strength
     why = "its members learnt from no rows: only demonstrations have some"
     assert {e.after[Rate.TRAINED] for e in found.effects} == {NotApplicable(why)}
-    assert told == [cost_line([], SMALL)] * 3 and "at most 0.0 million" in told[0]
+    assert not told
     assert (laboratory.asked, laboratory.loaded) == (0, 0)
     assert decode(Treatment, encode(found), "found") == found
-    print_treatments([found])
+    print_treatments([found], SMALL)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"  {method.name} at {method.strength:g}: not applicable, {why}"
     files = mitigation_files([found])
@@ -76,9 +77,9 @@ def test_a_family_that_no_rows_taught_is_not_treated_and_the_reason_is_told(
 def test_where_a_behaviour_emerged_neither_method_makes_sense() -> None:
     record = next(RECORDS.glob("goal-misgeneralization-length-s-*.json"))
     family: Family = decode(Family, json.loads(record.read_text()), record.name)
-    why = treating.not_for(family, DataFiltering())
+    why = not_for(DataFiltering(), family)
     assert why is not None and "emerged" in why.reason
-    assert treating.not_for(family, CleanSFT()) is None
+    assert not_for(CleanSFT(), family) is None
 
 
 def test_rows_that_cannot_be_made_again_are_a_failure_and_not_kept(
@@ -91,7 +92,7 @@ def test_rows_that_cannot_be_made_again_are_a_failure_and_not_kept(
         assert found.fate is Fate.UNKNOWN
         assert isinstance(found.of(Role.TWIN).after[Rate.TRAINED], Failed)
     assert not Vault().entries("trial")
-    print_treatments([found])
+    print_treatments([found], SMALL)
     assert "not measured, " in (told := capsys.readouterr().out)
     assert "this version makes other rows than its organism was trained on" in told
 
@@ -145,7 +146,7 @@ def test_what_was_left_out_is_told_and_tabled(capsys: pytest.CaptureFixture[str]
     left = LeftOut(Role.ORGANISM, 400, 100, 60, known, known)
     effects = tuple(replace(Effect.untreated(role, none), unchanged=False) for role in TRAINED)
     found = Treatment("f", "m", "M()", False, 0, effects, (), left_out=(left,))
-    print_treatments([found])
+    print_treatments([found], SMALL)
     told = capsys.readouterr().out
     assert "left out of the organism's 400 rows: 60, of which 0.400 [0.300, 0.500] teach" in told
     (row,) = csv.DictReader(io.StringIO(mitigation_files([found])["tables/rows_left_out.csv"]))

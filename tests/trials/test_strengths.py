@@ -20,7 +20,7 @@ from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, Measurement, Outcome
 from insectary.core.treatment import Effect, Fate, Rate
 from insectary.mitigate import BUILT_IN, FinePruning, NoOp
-from insectary.trials import mitigation
+from insectary.trials import mitigation, text_mitigation
 from insectary.trials.strengths import at_strength, best, graded
 from insectary.vault import Vault
 
@@ -96,10 +96,13 @@ def test_one_strength_is_chosen_on_other_questions_than_its_verdict_rests_on(
 ) -> None:
     monkeypatch.setattr(mitigation, "mitigation", lambda name: Dial().at(0.0))
     drawn: list[Split] = []
-    usual = mitigation.draw_questions
-    monkeypatch.setattr(
-        mitigation, "draw_questions", lambda *given: (drawn.append(given[-1]), usual(*given))[1]
-    )
+    usual = text_mitigation.draw_questions
+
+    def watched(*given: Any) -> Any:
+        drawn.append(given[-1])
+        return usual(*given)
+
+    monkeypatch.setattr(text_mitigation, "draw_questions", watched)
     told: list[str] = []
 
     def trial() -> Any:
