@@ -332,8 +332,9 @@ def test_rm_takes_what_was_kept_with_the_family(laboratory: Laboratory) -> None:
 def test_the_command_prints_the_comparison_and_writes_every_row(
     whole: SuiteDetection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def given(families: None, *, detectors: list[str], seed: int, progress: object) -> object:
-        assert (families, detectors, seed) == (None, ["mahalanobis"], 0)
+    def given(families: None, *, progress: object, **asked: object) -> object:
+        assert families is None
+        assert asked == {"detectors": ["mahalanobis"], "curves_with": (), "seed": 0}
         return whole
 
     monkeypatch.setattr("insectary.api.trial_detect", given)
