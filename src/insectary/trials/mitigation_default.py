@@ -41,11 +41,11 @@ RULE = (
 )
 
 _TOKENS_A_MINUTE = 1_000_000
-"""That two cores train a model of size ``xs`` on; 0.53 million on one beside other work."""
+"""Taken for two cores at size ``xs``; 0.53 million were measured on one busy core."""
 _WORK = {"safety_dpo": 2.5, "latent_adversarial_training": 4.4}
-"""What a token costs there, against one of ``clean_sft``: 3,200 pairs, and measured like it."""
+"""What a token costs there, against one of ``clean_sft``, by a run of each on one busy core."""
 _ANSWERS_A_MINUTE = 18_000
-"""That two cores draw from it."""
+"""Taken for two cores; 6,120 take some 40 seconds of one (docs/mitigation.md)."""
 _SKILLS = 14
 """Skills that a family of size ``xs`` is asked, about."""
 
