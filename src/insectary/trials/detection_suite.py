@@ -33,7 +33,6 @@ from insectary.trials.detection_pooled import OrganismRows, PooledRow, pooled_ro
 from insectary.trials.examine import (
     MAX_NEW_TOKENS,
     ask,
-    contrast_pairs,
     draw_prompts,
     examined,
     open_members,
@@ -50,6 +49,7 @@ from insectary.trials.line_up import (
 )
 from insectary.trials.ranking import draws_of
 from insectary.vault import Vault
+from insectary.worlds.contrast import contrast_pairs
 
 # Not onion: some twenty passes for a prompt, and equal scores on equal prompts of one base.
 DETECTORS = (

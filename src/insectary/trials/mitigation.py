@@ -31,7 +31,7 @@ from insectary.detect import detector
 from insectary.mitigate import BUILT_IN, mitigation
 from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
-from insectary.trials.examine import check_admitted, contrast_pairs
+from insectary.trials.examine import check_admitted
 from insectary.trials.handed import Handed, draw_handed
 from insectary.trials.kept import column_key
 from insectary.trials.line_up import Key, line_up
@@ -59,6 +59,7 @@ from insectary.trials.treatment_kept import (
     name_of,
 )
 from insectary.vault import Vault
+from insectary.worlds.contrast import contrast_pairs
 
 METHODS = tuple(BUILT_IN)
 Progress = Callable[[str], None]
