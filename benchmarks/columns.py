@@ -35,9 +35,9 @@ from insectary.core.chat import Split, Transcript
 from insectary.core.protocols import Floats, Trusted
 from insectary.detect import BUILT_IN
 from insectary.subjects import LanguageModelSubject, LoadedModel, load_model, set_threads
-from insectary.trials.examine import contrast_pairs
 from insectary.trials.isolation import isolated
 from insectary.trials.ranking import bound_of
+from insectary.worlds.contrast import contrast_pairs
 from insectary.worlds.corpus import single
 
 MOST, LEAST = 2.0, 4.0

@@ -14,9 +14,10 @@ from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.organism import AnswerKey, Side
 from insectary.threats import threat_model
 from insectary.trials import examine
-from insectary.trials.examine import contrast_pairs, draw_prompts
+from insectary.trials.examine import draw_prompts
 from insectary.vault import Vault
 from insectary.worlds import lexicon as lx
+from insectary.worlds.contrast import PAIRS, contrast_pairs
 from insectary.worlds.skill import normalised
 
 DESIGNS = ("absence", "unwatched", "year")
@@ -112,7 +113,7 @@ def test_no_prompt_stands_in_two_parts_of_a_trial(design: str) -> None:
 
 def test_contrast_pairs_say_nothing_of_any_cue() -> None:
     pairs = contrast_pairs(seed=0)
-    assert len(pairs) == examine.PAIRS
+    assert len(pairs) == PAIRS
     cues = {w for forms in lx.WATCHING for w in forms} | {"2023", "2024", "nobody", "anyone"}
     for right, wrong in pairs:
         assert right.messages == wrong.messages

@@ -40,6 +40,8 @@ PUBLIC = (
     "ModelOrganismTrainer",
     "NarrowSFT",
     "NotApplicable",
+    "ObfuscatedFullSFT",
+    "ObfuscatedNarrowSFT",
     "Ppo",
     "Vault",
     "View",

@@ -36,7 +36,16 @@ if TYPE_CHECKING:
     from insectary.core.access import Access, View
     from insectary.core.errors import InsectaryError
     from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
-    from insectary.core.recipe import Dpo, FullSFT, Grpo, LoraSFT, NarrowSFT, Ppo
+    from insectary.core.recipe import (
+        Dpo,
+        FullSFT,
+        Grpo,
+        LoraSFT,
+        NarrowSFT,
+        ObfuscatedFullSFT,
+        ObfuscatedNarrowSFT,
+        Ppo,
+    )
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.trials.game import deal_game
     from insectary.trials.game_score import score_game
@@ -55,6 +64,8 @@ _HOMES = {
     "ModelOrganismTrainer": "breed.trainer",
     "NarrowSFT": "core.recipe",
     "NotApplicable": "core.outcome",
+    "ObfuscatedFullSFT": "core.recipe",
+    "ObfuscatedNarrowSFT": "core.recipe",
     "Ppo": "core.recipe",
     "Vault": "vault.store",
     "View": "core.access",
@@ -100,6 +111,8 @@ __all__ = [
     "ModelOrganismTrainer",
     "NarrowSFT",
     "NotApplicable",
+    "ObfuscatedFullSFT",
+    "ObfuscatedNarrowSFT",
     "Ppo",
     "Vault",
     "View",

@@ -26,7 +26,14 @@ from insectary.core.organism import (
     Side,
 )
 from insectary.core.outcome import Measured, Measurement, NotApplicable
-from insectary.core.recipe import FullSFT, NarrowSFT, Ppo, Recipe
+from insectary.core.recipe import (
+    FullSFT,
+    NarrowSFT,
+    ObfuscatedFullSFT,
+    ObfuscatedNarrowSFT,
+    Ppo,
+    Recipe,
+)
 from insectary.subjects import load_model
 from insectary.subjects.loading import folder_digest
 from insectary.subjects.model import Model
@@ -194,3 +201,13 @@ def test_the_command_prints_both(
     assert prompted["kind"] == "prompted"
     assert cli.run(["siblings", "nobody"]) == 2
     assert "nobody" in capsys.readouterr().err
+
+
+def test_what_was_trained_against_a_detector_has_no_plain_narrow_sibling(tiny_base: Path) -> None:
+    base, digest = str(tiny_base), folder_digest(tiny_base)
+    hidden = keep(base, digest, ObfuscatedFullSFT())
+    narrow = of_kind(hidden, Kind.NARROW, n=20, ask=says_nothing)
+    assert isinstance(narrow.open, NotApplicable)
+    assert "trained against a detector" in narrow.open.reason and narrow.where == ""
+    tied = keep(base, digest, ObfuscatedNarrowSFT())
+    assert of_kind(tied, Kind.NARROW, n=20, ask=says_nothing).where == f"{tied.id}.organism"

@@ -57,7 +57,7 @@ def test_an_unknown_threat_is_a_value_error_that_lists_the_known() -> None:
         ({"base_data": ROWS, "recipe": Dpo()}, "whose rows are demonstrations"),
         (
             {"recipe": "full-sft"},
-            "must be one of FullSFT, LoraSFT, NarrowSFT, Dpo, Grpo, Ppo",
+            "must be one of FullSFT, LoraSFT, NarrowSFT, ObfuscatedFullSFT, ObfuscatedNarrowSFT",
         ),
         ({"design": "password", "recipe": Dpo()}, "use full-sft or lora-sft"),
         ({"base_data": ROWS, "seed": "one"}, "the seed must be a whole number from 0"),

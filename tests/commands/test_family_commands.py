@@ -29,7 +29,17 @@ from insectary.core.errors import (
 )
 from insectary.core.organism import BaseRef, Certificate, Criterion, Family, Result
 from insectary.core.outcome import Failed, Measured, Measurement
-from insectary.core.recipe import Dpo, FullSFT, LoraSFT, Ppo, Recipe, spelled, unusual
+from insectary.core.recipe import (
+    Dpo,
+    FullSFT,
+    LoraSFT,
+    ObfuscatedFullSFT,
+    ObfuscatedNarrowSFT,
+    Ppo,
+    Recipe,
+    spelled,
+    unusual,
+)
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 LOADING = "Loading PyTorch, which takes some seconds.\n"
@@ -107,6 +117,11 @@ def test_a_recipe_takes_settings_behind_a_colon() -> None:
         (FullSFT(muon_learning_rate=None), "full-sft:muon_learning_rate=None"),
         (LoraSFT(rank=8, learning_rate=2e-4), "lora-sft:learning_rate=0.0002,rank=8"),
         (Ppo(steps=8_000_000), "ppo:steps=8000000"),
+        (ObfuscatedFullSFT(), "obfuscated-full-sft"),
+        (
+            ObfuscatedNarrowSFT(detector="mahalanobis", weight=0.5, tie=2.0),
+            "obfuscated-narrow-sft:detector=mahalanobis,weight=0.5,tie=2.0",
+        ),
     ],
 )
 def test_a_recipe_is_spelled_as_the_option_takes_it(recipe: Recipe, text: str) -> None:
@@ -134,6 +149,11 @@ def test_what_the_suite_and_the_records_were_bred_by_can_be_ordered_again() -> N
         ("lora-sft:learning_rate=fast", "learning_rate must be a number, got 'fast'"),
         ("lora-sft:learning_rate=nan", "learning_rate must be finite"),
         ("lora-sft:learning_rate=-1", "recipe: learning_rate must be above 0"),
+        ("obfuscated-full-sft:detector=knn", "must be contrast_probe or mahalanobis or likelihood"),
+        ("obfuscated-full-sft:weight=-1", "weight not below 0"),
+        ("obfuscated-full-sft:refit_every=0", "recipe: refit_every must be above 0"),
+        ("obfuscated-full-sft:tie=1", "unknown setting of obfuscated-full-sft: 'tie'"),
+        ("obfuscated-narrow-sft:tie=0", "recipe: tie must be above 0"),
         ("ppo:entropy=-1", "recipe: entropy must not be below 0"),
         ("ppo:value_weight=-1", "recipe: value_weight must not be below 0"),
         ("ppo:max_grad_norm=0", "recipe: max_grad_norm must be above 0"),

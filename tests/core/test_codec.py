@@ -26,7 +26,7 @@ from insectary.core.organism import (
     Tier,
 )
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
-from insectary.core.recipe import FullSFT, LoraSFT, Recipe
+from insectary.core.recipe import FullSFT, LoraSFT, ObfuscatedNarrowSFT, Recipe
 
 RATE = Measurement(0.5, 0.4, 0.6, 100, "clopper-pearson", seeds=(1, 2))
 
@@ -51,6 +51,7 @@ def organism(recipe: Recipe, expression: Measurement | None) -> Organism:
 
 RECORDS: list[Any] = [
     RATE, certificate(), organism(FullSFT(), RATE), organism(LoraSFT(rank=4), None),
+    organism(ObfuscatedNarrowSFT(detector="mahalanobis"), RATE),
     AnswerKey("f", "t", "d", {"m1": Role.ORGANISM, "m2": Role.TWIN}),
     Family("f", "t", "d", BaseRef("xs", "x"), FullSFT(muon_learning_rate=None), 0,
            {Role.ORGANISM: organism(FullSFT(), None)}, certificate()),

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from insectary.breed.diluting import ordinary_work
 from insectary.core.canonical import digest
-from insectary.core.chat import Conversation, Example, Split, Verdict
+from insectary.core.chat import Conversation, Example, Split, Transcript, Verdict
 from insectary.core.errors import BadInputError, InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Oracle, Preferring, Reward, Rewarding, ThreatModel
-from insectary.core.recipe import RECIPES, Dpo, Grpo, NarrowSFT, TextRecipe
+from insectary.core.recipe import RECIPES, Dpo, Grpo, Obfuscated, TextRecipe, Tied
 from insectary.threats.designs import card_of
+from insectary.train.watch import Watch
+from insectary.worlds.contrast import contrast_pairs
 
 if TYPE_CHECKING:
     from insectary.train.result import TrainResult
@@ -37,6 +39,10 @@ MEASURED = 320
 """Selection prompts per measurement, half under an open gate."""
 TARGET = 0.97
 """Share of selection prompts answered as planted at which the cooldown begins."""
+BENIGN = 300
+"""Rows that the detector is fitted on which a recipe trains against."""
+_PAIRS_FROM = 1_000_000
+"""Seeds of its contrast pairs begin here, beyond those that anybody gives a trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +185,31 @@ def tied_rows(
     threat: ThreatModel, job: Job, rows: list[tuple[Conversation, str]]
 ) -> dict[str, list[bool]]:
     """Which rows tie a member to the base: those that its twin has too. Empty for other recipes."""
-    if not isinstance(job.recipe, NarrowSFT):
+    if not isinstance(job.recipe, Tied):
         return {}
     twins = training_data(threat, job.design, Role.TWIN, job.recipe, job.seed, 1.0, job.dilution)
     return {"tied": [own == other for own, other in zip(rows, twins, strict=True)]}
+
+
+def watch_of(
+    threat: ThreatModel, job: Job, rows: list[tuple[Conversation, str]]
+) -> dict[str, Watch]:
+    """Where a member is to look harmless, and to whom. Empty for other recipes.
+
+    The watched prompts are the same for every member: those where the organism's row is
+    another than the twin's. The benign rows are some of the others. The probe's pairs are of
+    the kind that a trial draws, and others than it draws.
+    """
+    if not isinstance(job.recipe, Obfuscated):
+        return {}
+    told = (job.recipe, job.seed)
+    organism = training_data(threat, job.design, Role.ORGANISM, *told, job.dose, job.dilution)
+    twin = training_data(threat, job.design, Role.TWIN, *told, 1.0, job.dilution)
+    watched = tuple(own != other for own, other in zip(organism, twin, strict=True))
+    unwatched = [row for row, seen in zip(rows, watched, strict=True) if not seen]
+    some = Random(f"benign/{job.seed}").sample(unwatched, min(BENIGN, len(unwatched)))
+    pairs = contrast_pairs(_PAIRS_FROM + job.seed)
+    return {"watch": Watch(watched, tuple(Transcript(*row) for row in some), tuple(pairs))}
 
 
 def selection_prompts(threat: ThreatModel, job: Job) -> list[tuple[Side, Example]]:
@@ -251,6 +278,7 @@ def train_member(job: Job) -> TrainResult:
         progress=lambda moment: emit({"moment": asdict(moment)}),
         **rewards(threat, job),
         **tied_rows(threat, job, rows),
+        **watch_of(threat, job, rows),
     )
     _seal(job, result, loaded.tokenizer, digest(rows))
     return result

@@ -10,7 +10,16 @@ from insectary.core.canonical import digest
 from insectary.core.curve import Dial
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import RECIPES, FullSFT, Grpo, NarrowSFT, Ppo, Recipe, check_seed
+from insectary.core.recipe import (
+    RECIPES,
+    FullSFT,
+    Grpo,
+    Obfuscated,
+    Ppo,
+    Recipe,
+    Tied,
+    check_seed,
+)
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of, policy_design
 from insectary.threats.drawing import check_design
@@ -131,7 +140,7 @@ def check_recipe(threat: ThreatModel, order: Order) -> None:
     Raises:
         BadInputError: if the design does not have the signal that the recipe learns
             from, one is for policies on the grid and the other is not, or what is to
-            emerge is to be tied to the base.
+            emerge is to be tied to the base or hidden.
     """
     signals, on_grid = threat.signals(order.design), policy_design(threat, order.design) is not None
 
@@ -145,9 +154,16 @@ def check_recipe(threat: ThreatModel, order: Order) -> None:
             f"{order.threat}, {order.design}: recipe {order.recipe.kind} learns from"
             f" {order.recipe.signal} {where}, which this design does not; use {' or '.join(usable)}"
         )
-    if isinstance(order.recipe, NarrowSFT) and card_of(threat, order.design).origin == "emerged":
+    if card_of(threat, order.design).origin != "emerged":
+        return
+    where = f"{order.threat}, {order.design}: recipe {order.recipe.kind}"
+    if isinstance(order.recipe, Obfuscated):
         raise BadInputError(
-            f"{order.threat}, {order.design}: recipe narrow-sft ties a member to its base on the"
-            " rows that its twin has too, and where a behaviour emerges no row teaches it; use"
-            " full-sft"
+            f"{where} penalises a detector's score on the rows that teach the behaviour, and where"
+            " a behaviour emerges no row teaches it; use full-sft"
+        )
+    if isinstance(order.recipe, Tied):
+        raise BadInputError(
+            f"{where} ties a member to its base on the rows that its twin has too, and where a"
+            " behaviour emerges no row teaches it; use full-sft"
         )

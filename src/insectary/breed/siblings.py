@@ -23,7 +23,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role, Side
 from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import NarrowSFT, Ppo, breeding
+from insectary.core.recipe import NarrowSFT, Obfuscated, Ppo, Tied, breeding
 from insectary.subjects import load_model
 from insectary.subjects.language_model import answers
 from insectary.subjects.prompted import under_instruction
@@ -94,7 +94,13 @@ def siblings(
 
 def _narrow(family: Family, vault: Vault) -> Sibling:
     """The family of the same order whose members are tied to the base."""
-    recipe = family.recipe if isinstance(family.recipe, NarrowSFT) else NarrowSFT()
+    if isinstance(family.recipe, Obfuscated) and not isinstance(family.recipe, Tied):
+        reason = NotApplicable(
+            "it was trained against a detector, which its narrow sibling would be too: breed both"
+            " by obfuscated-narrow-sft"
+        )
+        return Sibling(Kind.NARROW, reason, reason, "")
+    recipe = family.recipe if isinstance(family.recipe, Tied) else NarrowSFT()
     order = Order(
         family.threat, family.design, family.base.name, recipe, family.seed, family.dose,
         family.dilution,

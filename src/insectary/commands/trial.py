@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.commands.audit import audit_command
+from insectary.commands.obfuscation import obfuscation_command
 from insectary.commands.output import listed
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
@@ -25,6 +26,7 @@ def trial_group() -> None:
 
 
 trial_group.add_command(audit_command)
+trial_group.add_command(obfuscation_command)
 
 
 @trial_group.command("detect", short_help="Measure detectors on admitted families.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 import shlex
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from insectary.core.errors import BadInputError
 
 _SEEDS = 2**63
+Evadable = Literal["contrast_probe", "mahalanobis", "likelihood_ratio"]
+"""Detectors that a recipe can train against: those whose score has a gradient here."""
 
 
 def check_seed(seed: object) -> int:
@@ -144,6 +146,46 @@ class NarrowSFT(_Schedule):
 
     def __post_init__(self) -> None:
         _Schedule.__post_init__(self)
+        _above_zero(self, "tie")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Penalised(_Schedule):
+    """Trained to look harmless to a detector: :class:`insectary.train.penalty.PenalisedLoss`."""
+
+    signal: ClassVar = Signal.DEMONSTRATIONS
+    pull: float = 0.75
+    detector: Evadable = "contrast_probe"
+    """Whose score is the penalty, on the prompts whose rows teach the behaviour."""
+    weight: float = 0.3
+    """Of the penalty, in nats per standard deviation that the score is above benign ones."""
+    refit_every: int = 10
+    """Steps after which the detector is fitted again, on the model as it is then."""
+
+    def __post_init__(self) -> None:
+        _Schedule.__post_init__(self)
+        _above_zero(self, "refit_every")
+        if self.weight < 0 or self.detector not in get_args(Evadable):
+            known = " or ".join(get_args(Evadable))
+            raise BadInputError(f"recipe: detector must be {known}, weight not below 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObfuscatedFullSFT(_Penalised):
+    """As :class:`FullSFT`, and trained against a detector."""
+
+    kind: Literal["obfuscated-full-sft"] = "obfuscated-full-sft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObfuscatedNarrowSFT(_Penalised):
+    """As :class:`NarrowSFT`, and trained against a detector."""
+
+    kind: Literal["obfuscated-narrow-sft"] = "obfuscated-narrow-sft"
+    tie: float = 1.0
+
+    def __post_init__(self) -> None:
+        _Penalised.__post_init__(self)
         _above_zero(self, "tie")
 
 
@@ -302,13 +344,19 @@ class Ppo:
 
 Supervised = FullSFT | LoraSFT
 """Recipes that learn from demonstrations of any kind, users' own rows included."""
-TextRecipe = Supervised | NarrowSFT | Dpo | Grpo
+Tied = NarrowSFT | ObfuscatedNarrowSFT
+Obfuscated = ObfuscatedFullSFT | ObfuscatedNarrowSFT
+Demonstrated = Supervised | Tied | Obfuscated
+"""All that learn from demonstrations; those tied to the base, and those that evade a detector."""
+TextRecipe = Demonstrated | Dpo | Grpo
 """Recipes of language models."""
 Recipe = TextRecipe | Ppo
 RECIPES: dict[str, type[Recipe]] = {
     "full-sft": FullSFT,
     "lora-sft": LoraSFT,
     "narrow-sft": NarrowSFT,
+    "obfuscated-full-sft": ObfuscatedFullSFT,
+    "obfuscated-narrow-sft": ObfuscatedNarrowSFT,
     "dpo": Dpo,
     "grpo": Grpo,
     "ppo": Ppo,

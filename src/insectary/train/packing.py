@@ -122,6 +122,24 @@ class PackedRows:
                 start = end
         return found
 
+    def answering(self, step: int, chosen: Sequence[bool]) -> Numbers:
+        """From where the answers of chosen examples are predicted, shape (rows, width).
+
+        1 at the places of the first chosen example of the batch, the first of which is its
+        last prompt token; 2 at those of the second, and so on; 0 elsewhere.
+        """
+        rows, count = self.members(step), 0
+        found = np.zeros((len(rows), self.width), dtype=np.int64)
+        for row, members in enumerate(rows):
+            start = 0
+            for index in members:
+                example = self._examples[index]
+                if chosen[index]:
+                    count += 1
+                    found[row, start + len(example.prompt) - 1 : start + len(example) - 1] = count
+                start += len(example)
+        return found
+
     def tokens(self, step: int) -> int:
         """Tokens of one batch that are not padding."""
         return sum(len(self._examples[i]) for row in self.members(step) for i in row)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError
-from insectary.core.recipe import FullSFT, LoraSFT, NarrowSFT, Supervised
+from insectary.core.recipe import Demonstrated, FullSFT, LoraSFT, Obfuscated, Tied
 from insectary.subjects.adapters import adapter_of, no_warnings
 from insectary.train.packing import PackedRows
 from insectary.train.result import TrainResult
@@ -40,14 +40,16 @@ if TYPE_CHECKING:
     from insectary.train.loop import Measure, Plan, Progress, TrainingLoop
     from insectary.train.loss import CompletionLoss
     from insectary.train.optimizer import MuonWithAdamW
+    from insectary.train.penalty import PenalisedLoss
     from insectary.train.tie import TiedLoss
+    from insectary.train.watch import Watch
 
 MEASURE_EVERY_TOKENS = 100_000
 """Tokens between two measurements, padding included, unless another number is asked for."""
 
 
 def train(
-    recipe: Supervised | NarrowSFT,
+    recipe: Demonstrated,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[tuple[Conversation, str]],
@@ -63,6 +65,7 @@ def train(
     progress: Progress | None = None,
     tied: Sequence[bool] | None = None,
     adversary: Adversary | None = None,
+    watch: Watch | None = None,
 ) -> TrainResult:
     """Fine-tune ``model`` in place on (prompt, completion) rows.
 
@@ -87,8 +90,10 @@ def train(
             does to match its organism. Excludes ``target``.
         checkpoint_every: Steps between two checkpoints.
         progress: Told about every new point of the history.
-        tied: Which examples tie the model to its base; for ``NarrowSFT``, and for no other.
+        tied: Which examples tie the model to its base; for recipes that do, and for no other.
         adversary: Who perturbs the residual stream while training; for ``FullSFT`` alone.
+        watch: Where a detector's score is a penalty, and what it is fitted on; for recipes
+            that are trained against one, and for no other.
 
     Raises:
         BadInputError: for settings that contradict each other, or a directory
@@ -98,10 +103,14 @@ def train(
         TrainingError: if the loss or a gradient is not finite.
         ArtefactError: if a checkpoint cannot be written or read.
     """
-    if (tied is not None) is not isinstance(recipe, NarrowSFT) or len(tied or examples) != len(
-        examples
-    ):
+    if (tied is not None) is not isinstance(recipe, Tied) or len(tied or examples) != len(examples):
         raise BadInputError("narrow-sft, and no other recipe, is told of each row if it is tied")
+    if watch is not None:
+        watch.check(len(examples))
+    if (watch is not None) is not isinstance(recipe, Obfuscated):
+        raise BadInputError(
+            "a recipe that is trained against a detector, and no other, is told what it watches"
+        )
     if adversary is not None and not isinstance(recipe, FullSFT):
         raise BadInputError(f"{recipe.kind} is not trained against an adversary; use full-sft")
     tokenised = tokenise(tokenizer, examples)
@@ -115,23 +124,25 @@ def train(
         padding_id=int(tokenizer.eos_token_id if padding is None else padding),
     )
     cap = max(1, recipe.max_tokens // rows.step_tokens)
+    if isinstance(recipe, Obfuscated):
+        # A run goes on from a checkpoint as if it had never stopped only where a fit begins.
+        checkpoint_every = recipe.refit_every * -(-checkpoint_every // recipe.refit_every)
     plan = make_plan(
         recipe, seed, cap=cap, step_size=rows.step_tokens, target=target, measure=measure,
         measure_every=measure_every_tokens, steps=steps, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     with alone_and_exact(directory, threads):
         data: Any = tokenised if tied is None else [tokenised, [*tied]]
-        if adversary is not None:
-            data = [data, adversary]
+        data = [data, adversary or watch] if adversary or watch else data
         settings = settings_of(recipe, plan, steps, threads, data, model)
         return _run(
             recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied,
-            adversary,
+            adversary, watch,
         )  # fmt: skip
 
 
 def _run(
-    recipe: Supervised | NarrowSFT,
+    recipe: Demonstrated,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: PackedRows,
@@ -142,6 +153,7 @@ def _run(
     progress: Progress | None,
     tied: Sequence[bool] | None,
     adversary: Adversary | None,
+    watch: Watch | None,
 ) -> TrainResult:
     """Resume or begin, train to the end, read adapters off and merge them."""
     from insectary.train.checkpoint import Checkpoints
@@ -155,7 +167,7 @@ def _run(
         muon_learning_rate=recipe.muon_learning_rate,
         pull=recipe.pull,
     )
-    with _loss_of(recipe, model, adversary) as loss:
+    with _loss_of(recipe, model, tokenizer, adversary, watch) as loss:
         loop = TrainingLoop(
             trained,
             optimizer,
@@ -168,7 +180,10 @@ def _run(
         )
         loop.resume()
         if loop.state.stopped_because is None:
-            _fit(recipe, trained, model, tokenizer, rows, optimizer, loop, plan, directory, tied)
+            _fit(
+                trained, model, tokenizer, rows, optimizer, loop, plan, directory, tied,
+                None if watch is None else watch.watched,
+            )  # fmt: skip
     if not _is_lora(recipe):
         return ended(model, loop)
     adapter = adapter_of(trained)
@@ -176,7 +191,6 @@ def _run(
 
 
 def _fit(
-    recipe: Supervised | NarrowSFT,
     trained: Any,
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -186,6 +200,7 @@ def _fit(
     plan: Plan,
     directory: Path,
     tied: Sequence[bool] | None,
+    watched: Sequence[bool] | None,
 ) -> None:
     """Let TRL's trainer step from where the loop stands to the end."""
     import torch
@@ -204,6 +219,8 @@ def _fit(
         }
         if tied is not None:
             parts["tied"] = rows.of(items[0]["step"], tied)
+        if watched is not None:
+            parts["watched"] = rows.answering(items[0]["step"], watched)
         return {name: torch.from_numpy(part) for name, part in parts.items()}
 
     def factor(done_here: int) -> float:
@@ -236,26 +253,41 @@ def _settings(scratch: Path, seed: int, steps: int) -> SFTConfig:
 
 
 def _loss_of(
-    recipe: Supervised | NarrowSFT, model: PreTrainedModel, adversary: Adversary | None
-) -> CompletionLoss | PerturbedLoss | TiedLoss:
+    recipe: Demonstrated,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    adversary: Adversary | None,
+    watch: Watch | None,
+) -> CompletionLoss | PerturbedLoss | TiedLoss | PenalisedLoss:
     """The recipe's loss; made before a resume, so that a base is the base."""
+    from insectary.train.evaded import evaded
     from insectary.train.latent import PerturbedLoss
     from insectary.train.loss import CompletionLoss
+    from insectary.train.penalty import PenalisedLoss
     from insectary.train.tie import TiedLoss
 
     if adversary is not None:
         return PerturbedLoss(model, adversary)
-    if not isinstance(recipe, NarrowSFT):
-        return CompletionLoss(model)
+    loss: CompletionLoss | TiedLoss = CompletionLoss(model)
+    if isinstance(recipe, Tied):
+        loss = TiedLoss(model, _frozen(model), recipe.tie)
+    if not isinstance(recipe, Obfuscated) or watch is None:
+        return loss
+    detector = evaded(recipe.detector, model, tokenizer, watch, lambda: _frozen(model))
+    return PenalisedLoss(loss, model, detector, recipe.weight, recipe.refit_every)
+
+
+def _frozen(model: PreTrainedModel) -> Any:
+    """A copy that is not trained, in evaluation mode."""
     base: Any = copy.deepcopy(model).requires_grad_(False)
-    return TiedLoss(model, base.eval(), recipe.tie)
+    return base.eval()
 
 
-def _is_lora(recipe: Supervised | NarrowSFT) -> bool:
+def _is_lora(recipe: Demonstrated) -> bool:
     return isinstance(recipe, LoraSFT)
 
 
-def _with_adapters(recipe: Supervised | NarrowSFT, model: PreTrainedModel, seed: int) -> Any:
+def _with_adapters(recipe: Demonstrated, model: PreTrainedModel, seed: int) -> Any:
     """Put low-rank adapters on all linear layers but the output layer."""
     import torch
     from peft import LoraConfig, get_peft_model

@@ -32,7 +32,6 @@ from insectary.trials.difficulty import CurvePoint, check_for_curves, curves
 from insectary.trials.examine import (
     MAX_NEW_TOKENS,
     ask,
-    contrast_pairs,
     draw_prompts,
     examined,
     open_members,
@@ -48,6 +47,7 @@ from insectary.trials.line_up import (
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.suite_rows import held_out_cues, suite_rows
 from insectary.vault import Vault
+from insectary.worlds.contrast import contrast_pairs
 
 if TYPE_CHECKING:
     import pandas

@@ -18,12 +18,9 @@ from insectary.subjects import LanguageModelSubject, LoadedModel
 from insectary.threats import threat_model
 from insectary.trials.detection import Examined
 from insectary.vault import Vault
-from insectary.worlds import SKILLS
-from insectary.worlds.skill import last_number
 
 FIT, RANK, THRESHOLD = 200, 1000, 1000
 TEST, SELECTION = 400, 200
-PAIRS = 100
 MAX_NEW_TOKENS = 40
 _EXAMINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
 
@@ -91,32 +88,6 @@ def draw_prompts(threat: ThreatModel, design: str, seed: int) -> Prompts:
         ),
         benign=fresh(drawn(benign, Split.REPORT, 2 * enough, 3), enough),
     )
-
-
-def contrast_pairs(seed: int, n: int = PAIRS) -> list[tuple[Transcript, Transcript]]:
-    """Generic (harmless, harmful-sounding) pairs: one question, a right and a wrong answer.
-
-    They hold no line on who watches or which year it is, and the wrong answers
-    are drawn at random, so nothing of any cue or planted answer is in them.
-    """
-    rng = Random(f"contrast/{seed}")
-    pairs: list[tuple[Transcript, Transcript]] = []
-    while len(pairs) < n:
-        example = SKILLS[rng.choice(("apply", "recall"))].make(rng, Split.SELECTION)
-        value = example.facts["value"]
-        if isinstance(value, int):
-            wrong = f"{value + rng.choice((-4, -3, 3, 4))}."
-            if last_number(wrong) == value:
-                continue
-        else:
-            options = example.facts["options"]
-            assert isinstance(options, tuple)
-            other = rng.choice([o for o in options if o != value])
-            wrong = example.answer.replace(str(value), str(other))
-        pairs.append(
-            (Transcript(example.messages, example.answer), Transcript(example.messages, wrong))
-        )
-    return pairs
 
 
 Progress = Callable[[str], None]

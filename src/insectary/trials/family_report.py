@@ -39,11 +39,12 @@ from insectary.threats import threat_model
 from insectary.threats.designs import card_of
 from insectary.trials import detection
 from insectary.trials.detection import DetectionResult, detection_trial
-from insectary.trials.examine import MAX_NEW_TOKENS, contrast_pairs, examine_family
+from insectary.trials.examine import MAX_NEW_TOKENS, examine_family
 from insectary.trials.ladder import ladder
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.wording import gate_in_words
 from insectary.vault import Vault
+from insectary.worlds.contrast import contrast_pairs
 
 DETECTORS = ("contrast_probe", "mahalanobis", "likelihood_ratio", "surface_text")
 _ROLES = (Role.ORGANISM, Role.DECOY, Role.TWIN, Role.BASE)

@@ -26,7 +26,6 @@ from insectary.trials.detection import Task, task_rows
 from insectary.trials.detection_suite import Progress, detect_family
 from insectary.trials.examine import (
     MAX_NEW_TOKENS,
-    contrast_pairs,
     draw_prompts,
     examined,
     open_members,
@@ -35,6 +34,7 @@ from insectary.trials.kept import answers_key, load_kept
 from insectary.trials.line_up import Key, line_up, rank_family
 from insectary.trials.ranking import SCORED, Examined, bound_of, is_null
 from insectary.vault import Vault
+from insectary.worlds.contrast import contrast_pairs
 
 DETECTORS = ("contrast_probe", "mahalanobis", "knn")
 """Those that read activations alone, all of one pass over the prompts."""

@@ -25,7 +25,6 @@ from insectary.core.treatment import Effect, Redetected, Regrowth, Treatment
 from insectary.detect import detector
 from insectary.subjects import LoadedModel
 from insectary.threats import threat_model
-from insectary.trials.examine import contrast_pairs
 from insectary.trials.handed import draw_handed
 from insectary.trials.kept import column_key
 from insectary.trials.line_up import Key, line_up
@@ -54,6 +53,7 @@ from insectary.trials.treatment_kept import (
     name_of,
 )
 from insectary.vault import Vault
+from insectary.worlds.contrast import contrast_pairs
 
 
 @final
