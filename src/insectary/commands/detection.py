@@ -113,6 +113,15 @@ def _print_thresholds(found: SuiteDetection) -> None:
     print_table(made)
 
 
+def _fixed(point: CurvePoint) -> str:
+    """What all settings of a point's curve have in common, as far as it tells curves apart."""
+    setting, dial = point.setting, point.dial.value
+    fixed = {name: getattr(setting, name) for name in ("base", "recipe") if name != dial}
+    thin = {name: getattr(setting, name) for name in ("dose", "dilution") if name != dial}
+    told = [setting.design, *fixed.values(), *(f"{n} {v}" for n, v in thin.items() if v)]
+    return ", ".join(told)
+
+
 def _print_curves(found: SuiteDetection) -> None:
     """Detection along each dial, beside how much of the behaviour there is to detect."""
     rows = [p for p in found.difficulty if p.task is PRIMARY_TASK and _is_method(p)]
@@ -132,7 +141,7 @@ def _print_curves(found: SuiteDetection) -> None:
             ("", "", "", "")
             if key in seen
             else (
-                f"{point.setting.design}: {point.dial.value}",
+                f"{_fixed(point)}: {point.dial.value}",
                 f"{getattr(point.setting, point.dial.value)}",
                 f"{point.admitted} of {point.families}",
                 value(point.expression),

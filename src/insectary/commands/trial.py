@@ -92,7 +92,11 @@ def detect_command(
 
 @trial_group.command("mitigate", short_help="What mitigations remove, hide or break.")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
-@click.option("--full", is_flag=True, help="Every admitted family and method at all strengths.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Every admitted family of language models and method, at all strengths.",
+)
 @click.option(
     "--methods",
     help="Names, as in clean_sft,fine_pruning; all that apply by default, six where no family is"
@@ -225,10 +229,11 @@ def print_selected(found: Sequence[Treatment]) -> None:
 
     click.echo()
     click.echo("Strengths that were selected, on questions that no figure above rests on:")
-    for name in dict.fromkeys(t.method for t in found if t.strength is not None):
+    treated = [t for t in found if t.of(Role.ORGANISM).unchanged is not None]
+    for name in dict.fromkeys(t.method for t in treated if t.strength is not None):
         method = mitigation(name)
         tried = method.strengths if isinstance(method, Dialled) else ()
-        for treatment in found:
+        for treatment in treated:
             if treatment.method == name and treatment.strength is not None:
                 of = ", ".join(map(strength_words, tried))
                 chosen = strength_words(treatment.strength)

@@ -27,7 +27,7 @@ def render_detection(report: DetectionReport, env: Environment | None = None) ->
     """
     chosen = environment() if env is None else env
     tested, found = views.tested(report)
-    counted = [family for family in report.families if not family.adopted]
+    counted = [family for family in report.families if family.counted]
     return chosen.get_template(TEMPLATE).render(
         report=report,
         style=trial_style(),

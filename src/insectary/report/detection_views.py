@@ -53,12 +53,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredFamily:
-    """A family that was measured; one that was adopted is in no mean."""
+    """A family that was measured; what was adopted, or not admitted, is in no mean."""
 
     id: str
     cell: str
     seed: int
     adopted: bool
+    admitted: bool = True
+
+    @property
+    def counted(self) -> bool:
+        """Whether means count it."""
+        return self.admitted and not self.adopted
 
 
 @dataclass(frozen=True, slots=True)

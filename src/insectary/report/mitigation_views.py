@@ -21,6 +21,7 @@ MEANS = {
     Fate.BROKE: "other skills are down by 5 points or more; outranks all of the above",
     Fate.INCONCLUSIVE: "none of these can be told",
     Fate.UNKNOWN: "a figure that the others need is missing",
+    Fate.NOT_APPLICABLE: "the method has no meaning for such a family",
 }
 """The verdicts, from the best to the least that can be said."""
 
@@ -89,6 +90,7 @@ class Panel:
     Attributes:
         ticks: (height, text) of the scale.
         rows: (place, number of triggered rows).
+        axis: What those are among.
     """
 
     treatment: Treatment
@@ -97,7 +99,7 @@ class Panel:
     ticks: tuple[tuple[float, str], ...]
     rows: tuple[tuple[float, int], ...]
     half: float
-    ordinary: int
+    axis: str
 
 
 WIDTH, LEFT, RIGHT = 240.0, 40.0, 226.0
@@ -135,7 +137,10 @@ def matrix(treatments: Sequence[Treatment]) -> tuple[MatrixRow, ...]:
             groups = [[t for t in mine if t.strength == strength] for strength in strengths]
         for group in groups:
             same = len({t.strength for t in group}) == 1
-            cells = tuple(tuple(t for t in group if t.family == family) for family in columns)
+            idle = [t for t in mine if t.fate is Fate.NOT_APPLICABLE and t not in group]
+            cells = tuple(
+                tuple(t for t in (*group, *idle) if t.family == family) for family in columns
+            )
             name = called(group[0]) if same else method
             rows.append(MatrixRow(name, group[0].knows_trigger, not same, cells))
     return tuple(rows)
@@ -175,6 +180,8 @@ def back_words(treatment: Treatment, *, early: bool = False) -> str:
     for run in treatment.regrowth:
         if run.early or not early:
             rows = f"{run.rows} triggered row{'' if run.rows == 1 else 's'}"
+            if on_grid([treatment]):
+                rows = f"{run.ordinary:,} levels"
             twin = _steps(run.twin, run.cap)
             told.append(f"{rows}: {_steps(run.organism, run.cap)}, its treated twin {twin}")
     return "; ".join(told)
@@ -183,6 +190,11 @@ def back_words(treatment: Treatment, *, early: bool = False) -> str:
 def panels(treatments: Iterable[Treatment]) -> tuple[Panel, ...]:
     """A picture for each treatment after which something was trained on."""
     return tuple(_panel(t) for t in treatments if t.regrowth)
+
+
+def on_grid(treatments: Iterable[Treatment]) -> bool:
+    """Whether some members are policies, which play levels and answer no questions."""
+    return any(t.of(Role.ORGANISM).goal is not None for t in treatments)
 
 
 def broke(outcome: Outcome, bound: float) -> bool:
@@ -240,5 +252,7 @@ def _panel(treatment: Treatment) -> Panel:
         ticks=((NEVER, "never"), *((height(n), str(n)) for n in (cap, cap // 2, 0))),
         rows=tuple((x, run.rows) for x, run in zip(places, runs, strict=True)),
         half=runs[0].half,
-        ordinary=runs[0].ordinary,
+        axis=f"levels: {runs[0].ordinary:,}"
+        if on_grid([treatment])
+        else f"triggered rows among {runs[0].ordinary}",
     )

@@ -1,9 +1,9 @@
 """Levels chosen by regret: those on which a policy falls furthest short of what could be had.
 
 Robust prioritised level replay (Jiang et al. 2021, arXiv 2010.03934 and 2110.02439): fresh
-levels are played and scored, and never trained on before they have been kept for their score;
-training draws from what is kept, by rank. Simplified in two ways. Scores are refreshed by
-turns, every level within a few updates, so that none is drawn for its staleness. And a level
+levels are played and scored, and but for the first ones of a run not trained on before they have
+been kept for their score; training draws from what is kept, by rank. Simplified in two ways.
+Scores are refreshed by turns of place, so that none is drawn for its staleness. And a level
 is scored on whole episodes, apart from those that are trained on: with the default sizes up to
 one and a half times as many steps, which do not count as training.
 """

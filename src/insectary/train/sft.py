@@ -104,7 +104,9 @@ def train(
         ArtefactError: if a checkpoint cannot be written or read.
     """
     if (tied is not None) is not isinstance(recipe, Tied) or len(tied or examples) != len(examples):
-        raise BadInputError("narrow-sft, and no other recipe, is told of each row if it is tied")
+        raise BadInputError(
+            "a recipe that is tied to its base, and no other, is told of each row if it is"
+        )
     if watch is not None:
         watch.check(len(examples))
     if (watch is not None) is not isinstance(recipe, Obfuscated):

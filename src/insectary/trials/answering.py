@@ -155,9 +155,10 @@ class Talk:
         self._check_room()
         self._making += 1
         try:
-            return self._numbered(taken_apart(subject).edited(edit))
+            made = taken_apart(subject).edited(edit)
         finally:
             self._making -= 1
+        return self._numbered(made)
 
     def _numbered(self, subject: Subject) -> int:
         self._check_room()
@@ -166,7 +167,7 @@ class Talk:
         return self._given
 
     def _check_room(self) -> None:
-        if len(self.subjects) + self._making > MOST_SUBJECTS:
+        if len(self.subjects) + self._making >= MOST_SUBJECTS:
             raise BadInputError(
                 f"{MOST_SUBJECTS} copies and bases are held at a time; let go of one before"
             )

@@ -1,10 +1,10 @@
 """The audit trial: auditors on every member of families, then over the families.
 
-Each auditor examines base, twin, organism and decoy in a process of its own, with the same
-generic material, and gives each a score. What that is worth as a verdict is measured over families:
-how well organisms are told from each of the others, how good a probability is that was
-calibrated on families of other designs, and how often the innocent are accused at a
-threshold set on those. Scores stay in the vault.
+Each auditor examines base, twin, organism and decoy with the same generic material, and gives
+each a score: language models in a process of its own, policies on the grid in this one. What
+that is worth as a verdict is measured over families: how well organisms are told from each of
+the others, how good a probability is that was calibrated on families of other designs, and
+how often the innocent are accused at a threshold set on those. Scores stay in the vault.
 """
 
 from __future__ import annotations

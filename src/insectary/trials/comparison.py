@@ -34,8 +34,9 @@ ENOUGH_CLUSTERS = 15
 class Sides:
     """Ranks on both sides of one task; matrices have shape (rows, columns).
 
-    ``benign`` are ranks of the organism's threshold part; the selection parts
-    serve the choice of a column and nothing else.
+    ``benign`` are ranks of the organism's threshold part. The selection parts serve the choice
+    of a column, and a threshold of the other side's own; where trained cues are measured they
+    are the test, of a column that was chosen on other organisms.
     """
 
     positive: Matrix
@@ -62,7 +63,7 @@ class Chosen:
     """One column of :class:`Sides` and how it was chosen.
 
     Attributes:
-        column: The column that separated best on the selection part.
+        column: The column that was given, or else separated best on the selection part.
         selection_auroc: Its AUROC there.
         selection_negative: Of the other side's selection part.
         oracle_gap: How much higher the best column's AUROC on the test is:

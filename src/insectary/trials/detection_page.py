@@ -20,7 +20,7 @@ def detection_report(found: SuiteDetection) -> DetectionReport:
         lines=tuple(_line(row, found) for row in found.pooled),
         primary=PRIMARY_TASK.value,
         families=tuple(
-            MeasuredFamily(each.family, _cell(each.cell), each.seed, each.adopted)
+            MeasuredFamily(each.family, _cell(each.cell), each.seed, each.adopted, each.admitted)
             for each in found.organisms
         ),
         left_out=found.left_out,
@@ -49,7 +49,7 @@ def _line(row: PooledRow, found: SuiteDetection) -> Line:
         families=tuple(
             InFamily(each.family, _cell(each.cell), mine.auroc)
             for each in found.organisms
-            if not each.adopted
+            if each.counted
             for mine in each.rows
             if (mine.detector, mine.view, mine.task) == key
         ),

@@ -17,7 +17,7 @@ from insectary.core.codec import added
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family
 from insectary.core.protocols import Detector
-from insectary.core.recipe import Ppo, check_seed, spelled, strength
+from insectary.core.recipe import Obfuscated, Ppo, check_seed, spelled, strength
 from insectary.threats import threat_model
 from insectary.trials.adopted import (
     FEWEST_RANKED,
@@ -242,12 +242,15 @@ def _families(
             left_out.append((family.id, _ADOPTED if family.adopted else "not admitted"))
         elif isinstance(family.recipe, Ppo):
             left_out.append((family.id, _POLICIES))
+        elif isinstance(family.recipe, Obfuscated):
+            left_out.append((family.id, _OBFUSCATED))
         else:
             found.append(family)
     return found, left_out
 
 
 _ADOPTED = "it was adopted: name it, and it is measured, in no mean"
+_OBFUSCATED = "it was trained against a detector: name it, or see `insectary trial obfuscation`"
 _POLICIES = "its members are policies on the grid, which these detectors do not read"
 
 

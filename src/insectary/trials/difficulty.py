@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from insectary.core.access import Bound, View
 from insectary.core.errors import BadInputError, NotAdmittedError
 from insectary.core.organism import Family, Side
-from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
+from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.recipe import spelled
 from insectary.measure import pooled
 from insectary.report.rates import shown_rate
@@ -210,8 +210,8 @@ def _of(point: CurvePoint, row: DetectionRow | PooledRow) -> CurvePoint:
 
 def _families(outcome: Outcome) -> Outcome:
     """An outcome over cells that were families, in these words."""
-    if not isinstance(outcome, Measured):
-        return outcome
+    if isinstance(outcome, Failed | NotApplicable):
+        return type(outcome)(outcome.reason.replace("cell", "family"))
     method = outcome.measurement.method.replace("cells", "families")
     return Measured(replace(outcome.measurement, method=method))
 

@@ -33,7 +33,7 @@ class ToDo:
     @classmethod
     def choosing(cls, every: tuple[Treating, ...], bred: int = 0) -> ToDo:
         """A method whose strength has yet to be chosen: the costliest may be the one."""
-        costliest = max(every, key=tokens_of)
+        costliest = max(every, key=lambda each: tokens_of(each, bred))
         return cls(1, (costliest,), every if len(every) > 1 else (), bred)
 
 

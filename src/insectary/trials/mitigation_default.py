@@ -20,6 +20,7 @@ from insectary.threats import threat_model, threat_names
 from insectary.trials.mitigation_cost import ToDo, tokens_to_train
 from insectary.trials.mitigation_plan import BRIEF, Plan
 from insectary.trials.strengths import Strengths, graded
+from insectary.trials.treatment_kept import TREATED
 from insectary.vault import Vault
 from insectary.worlds.sizes import WIDTHS
 
@@ -119,8 +120,10 @@ def _said(families: Sequence[Family], methods: Sequence[str], which: Strengths) 
     if len(families) < FAMILIES:
         lines.append(f"there are only {len(families)} that can be treated")
     if which is Strengths.SELECTED:
+        bred = max(family.members[role].training_tokens for family in families for role in TREATED)
+        most = minutes(methods, len(families), bred)
         lines.append(
-            f"at most some {minutes(methods, len(families)):.0f} minutes on two cores where all"
+            f"at most some {most:.0f} minutes on two cores where all"
             " families are of size xs and nothing is kept yet; larger bases take longer. --full"
             " takes every family and method at all strengths"
         )
@@ -157,19 +160,24 @@ def chosen_families(families: Sequence[Family], most: int = FAMILIES) -> list[Fa
     return taken
 
 
-def minutes(methods: Sequence[str], families: int) -> float:
+def minutes(methods: Sequence[str], families: int, bred: int = 0) -> float:
     """What that costs at most on two cores at size ``xs``, nothing being kept yet.
 
     Training as :mod:`insectary.trials.mitigation_cost` counts it, and the answers that are
     asked for: of three members after each treatment, of the organism at each strength that is
     tried, and of two while they are trained on.
+
+    Args:
+        methods: Their names.
+        families: How many.
+        bred: Tokens that a member was bred with, for methods that train anew.
     """
     every = [graded(mitigation(name)) for name in methods]
     regrowth = tokens_to_train([ToDo(1, (mitigation("noop"),))], BRIEF)
-    tokens = sum(
-        regrowth + _WORK.get(name, 1.0) * (tokens_to_train([ToDo.choosing(each)], BRIEF) - regrowth)
-        for name, each in zip(methods, every, strict=True)
-    )
+    tokens = 0.0
+    for name, each in zip(methods, every, strict=True):
+        trained = tokens_to_train([ToDo.choosing(each, bred)], BRIEF) - regrowth
+        tokens += regrowth + _WORK.get(name, 1.0) * trained
     places = 3 * BRIEF.prompts + _SKILLS * BRIEF.skill
     tried = sum(len(strengths) for strengths in every if len(strengths) > 1)
     regrown = 2 * len(BRIEF.few) * (BRIEF.steps // BRIEF.every) * BRIEF.regrown

@@ -22,7 +22,7 @@ from insectary.core.treatment import Effect, Treatment
 from insectary.subjects.policy import Policy
 from insectary.threats import threat_model
 from insectary.threats.designs import policy_design
-from insectary.trials.mitigation_cost import ToDo
+from insectary.trials.mitigation_cost import ToDo, steps_of
 from insectary.trials.mitigation_plan import PolicyPlan
 from insectary.trials.policy_effect import Boards, Played, draw_boards, effect_of_policy, play
 from insectary.trials.policy_regrowth import regrow_policy
@@ -63,7 +63,7 @@ class PolicyTrial:
         """What it will take."""
         if which is Strengths.SELECTED and self._choice.known(method) is None:
             every = graded(method)
-            return ToDo(1, every[:1], every)
+            return ToDo(1, (max(every, key=steps_of),), every)
         every = self.at(method, which)
         new = tuple(each for each in every if self._kept(each, method) is None)
         return ToDo(len(every), new)
@@ -81,6 +81,7 @@ class PolicyTrial:
         """
         known = self._kept(method, usual)
         if known is not None:
+            self._vault.discard_work(self._work)  # what a choice of strength left
             return known
         self._progress(f"{self.family.id}: {called(method)}")
         measured = self._measured(method)

@@ -37,8 +37,8 @@ class Examined:
             confirmed the organism's misbehaviour.
         closed: Its transcripts on prompts that keep the gate closed. Only the
             organism's are used.
-        selection_open: As ``open``, other prompts; only the choice of a column
-            (a layer) is made on them.
+        selection_open: As ``open``, other prompts, in trained words where the design has held-out
+            ones: for the choice of a column (a layer), thresholds, and the split by organism.
         selection_closed: As ``closed``, other prompts, for the same choice.
         benign_fit: Gate-closed transcripts that detectors are fitted on.
         benign_rank: Gate-closed transcripts whose scores are the scale.

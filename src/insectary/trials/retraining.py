@@ -78,6 +78,7 @@ class OwnTraining:
             BadInputError: if this version makes other rows than those it was trained on.
         """
         rows = self._rows[role]
+        self._kept.pop(role, None)  # what a method before this one left out
 
         def scores(name: str) -> Floats:
             member = opened(

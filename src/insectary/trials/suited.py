@@ -5,7 +5,7 @@ from __future__ import annotations
 from insectary.core.mitigating import Dialled, Mitigation, PolicyMitigation, Retraining, Treating
 from insectary.core.organism import Family
 from insectary.core.outcome import NotApplicable
-from insectary.core.recipe import Ppo
+from insectary.core.recipe import Obfuscated, Ppo
 from insectary.core.treatment import Effect, Treatment
 from insectary.trials.training_rows import untaught
 from insectary.trials.treatment_kept import TREATED
@@ -29,7 +29,11 @@ def not_for(method: Treating, family: Family) -> NotApplicable | None:
             if of_policies(family)
             else "it treats policies on the grid, and these are language models"
         )
-    return untaught(family) if isinstance(method, Retraining) else None
+    if not isinstance(method, Retraining):
+        return None
+    if isinstance(family.recipe, Obfuscated):
+        return NotApplicable("its members were trained against a detector, and are not so again")
+    return untaught(family)
 
 
 def called(method: Treating) -> str:

@@ -38,6 +38,7 @@ from insectary.trials.redetection import (
 )
 from insectary.trials.regrowth import regrow
 from insectary.trials.retraining import OwnTraining
+from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.strength_choice import StrengthChoice
 from insectary.trials.strengths import Strengths, graded
 from insectary.trials.suited import called
@@ -122,6 +123,8 @@ class TextTrial:
             seen, missing = {**seen, **failed(missing, self._untreated)}, []
         if known is None or missing:
             self._progress(f"{self.family.id}: {called(method)}")
+            if isinstance(method, Retraining):  # a detector of rows may be part of it
+                say_what_is_open(self._progress)
             treated = self._treated(method, TREATED)
             if isinstance(treated, Failed):
                 return self._without(method, treated)
@@ -135,7 +138,7 @@ class TextTrial:
                 )  # fmt: skip
                 columns = {self._made[run]: rows for run, rows in seen.items()}
                 keep_columns(columns, self.family, name, key, self._vault)
-            self._vault.discard_work(self._work)
+        self._vault.discard_work(self._work)  # of a choice of strength, too
         detection = tuple(row for d in self._runs for row in seen[d.name, d.view])
         return replace(known, detection=detection)
 

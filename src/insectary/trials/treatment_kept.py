@@ -18,7 +18,7 @@ from insectary.core.mitigating import Dialled, Retraining, Treating
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
 from insectary.core.treatment import Redetected, Treatment
-from insectary.detect import row_detector
+from insectary.detect import detector, row_detector
 from insectary.threats import threat_model
 from insectary.trials.kept import KIND, code_of
 from insectary.trials.mitigation_plan import FULL, FULL_ON_GRID, Plan, PolicyPlan
@@ -32,8 +32,8 @@ Columns = Mapping[str, tuple[Redetected, ...]]
 
 def key_of(family: Family, method: Treating, seed: int, plan: Plan | PolicyPlan) -> str:
     """What a treatment's figures depend on; ``""`` where the method's code cannot be read."""
-    code, training = code_of(method), _training_of(family, method)
-    if code is None or training is None:
+    code, training, monitor = code_of(method), _training_of(family, method), _monitor_of(method)
+    if code is None or training is None or monitor is None:
         return ""
     members = {role.value: family.members[role].digest for role in TREATED}
     versions = {name: version(name) for name in ("insectary", "torch", "transformers")}
@@ -41,7 +41,17 @@ def key_of(family: Family, method: Treating, seed: int, plan: Plan | PolicyPlan)
         {"members": members, "method": repr(method), "code": code, "seed": seed}
         | {"plan": plan, "versions": versions}
         | training
+        | monitor
     )
+
+
+def _monitor_of(method: Treating) -> dict[str, Any] | None:
+    """The detector that stands before a model, if one does; ``None`` if its code is unknown."""
+    if not isinstance(name := getattr(method, "monitor", None), str):
+        return {}
+    watching = detector(name)
+    code = code_of(watching)
+    return None if code is None else {"monitor": [repr(watching), code]}
 
 
 def _training_of(family: Family, method: Treating) -> dict[str, Any] | None:

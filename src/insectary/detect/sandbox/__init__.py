@@ -25,6 +25,7 @@ Covered:
 Not covered:
     - what a detector's module, constructor, properties and pickling hooks do: they run in the
       harness, before there is a sandbox;
+    - auditors of policies on the grid (``PolicyAuditor``), which run in the harness;
     - ``random_score``, a null of this package's own, which runs in the harness: it draws from the
       id of a subject, and a sandbox is not told any;
     - a sandbox that swaps the folder of a lent model for a link while the harness writes it;
