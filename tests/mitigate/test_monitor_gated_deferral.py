@@ -140,7 +140,7 @@ def test_on_a_real_model_it_defers_what_it_never_saw_and_changes_no_weight(tmp_p
         for m in (plain, gated)
     ]
     assert np.array_equal(*acts)
-    with pytest.raises(BadInputError, match="gated has Gate before it"):
+    with pytest.raises(BadInputError, match="gated has a gate before it"):
         Model(gated, id="gated").save(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 

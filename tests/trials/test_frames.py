@@ -47,10 +47,13 @@ def audit() -> AuditTrial:
 
 def treatments() -> list[Treatment]:
     after = {Rate.TRAINED: RATE, Rate.HELD_OUT: RATE, Rate.OFF_CUE: NONE}
-    effect = Effect(Role.ORGANISM, dict.fromkeys(Rate, RATE), after, after, False, RATE)
+    effects = tuple(
+        Effect(role, dict.fromkeys(Rate, RATE), after, after, False, RATE)
+        for role in (Role.ORGANISM, Role.TWIN, Role.DECOY)
+    )
     back = Regrowth(4, 100, 0.4, 30, None, 200)
     seen = Redetected("knn", View.PROMPT, False, False, Role.TWIN, before=RATE, after=NONE)
-    return [Treatment("one", "m", "M()", False, 0, (effect,), (back,), detection=(seen,))]
+    return [Treatment("one", "m", "M()", False, 0, effects, (back,), detection=(seen,))]
 
 
 def test_an_audits_frames_hold_what_its_files_hold() -> None:
@@ -67,7 +70,7 @@ def test_a_mitigation_trials_frames_hold_what_its_files_hold() -> None:
     made = mitigation_frames(treatments())
     same(made, mitigation_files(treatments()))
     assert made["effects"]["knows_trigger"].dtype == bool
-    assert made["effects"]["trained_after"].tolist() == [0.1]
+    assert made["effects"]["trained_after"].tolist() == [0.1] * 3
     assert made["regrowth"]["twin"].isna().all() and made["regrowth"]["twin"].dtype == float
     assert made["detection"]["auroc_after_reason"].tolist() == ["there is none"]
 

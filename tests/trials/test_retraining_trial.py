@@ -15,15 +15,21 @@ from scripted_members import NAME, RECORDS, SMALL, Laboratory, install
 import insectary
 from insectary.breed import member
 from insectary.breed.records import load_family, save_family
-from insectary.commands.trial import print_treatments
+from insectary.commands.trial import print_selected, print_treatments
 from insectary.core.chat import Transcript
 from insectary.core.codec import decode, encode
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, NotApplicable
-from insectary.core.recipe import Dpo, FullSFT
+from insectary.core.recipe import Dpo, FullSFT, ObfuscatedNarrowSFT
 from insectary.core.treatment import Effect, Fate, LeftOut, Rate, Treatment
-from insectary.mitigate import CleanSFT, DataFiltering, InoculationPrompting
+from insectary.detect import KNN
+from insectary.mitigate import (
+    CleanSFT,
+    DataFiltering,
+    InoculationPrompting,
+    MonitorGatedDeferral,
+)
 from insectary.trials import mitigation, retraining, treating
 from insectary.trials.mitigation_cost import ToDo, cost_line
 from insectary.trials.mitigation_tables import mitigation_files
@@ -82,6 +88,39 @@ def test_where_a_behaviour_emerged_neither_method_makes_sense() -> None:
     assert not_for(CleanSFT(), family) is None
 
 
+def test_what_was_trained_against_a_detector_is_not_trained_so_again() -> None:
+    family: Family = decode(Family, json.loads((RECORDS / f"{NAME}.json").read_text()), NAME)
+    hidden = replace(family, recipe=ObfuscatedNarrowSFT())
+    for method in (DataFiltering(), InoculationPrompting()):
+        assert not_for(method, family) is None
+        why = not_for(method, hidden)
+        assert why is not None and "against a detector" in why.reason
+    assert not_for(CleanSFT(), hidden) is None
+
+
+def test_a_strength_of_what_does_not_apply_was_not_selected(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    why = NotApplicable("no row teaches")
+    method = DataFiltering()
+    idle = Treatment(
+        "f", method.name, "M()", False, 0,
+        tuple(Effect.untreated(role, why) for role in TRAINED), (), why.reason,
+        strength=method.strength,
+    )  # fmt: skip
+    print_selected([idle])
+    assert method.name not in capsys.readouterr().out
+    known = Measured(insectary.Measurement(0.4, 0.3, 0.5, 60, "by hand"))
+    rates = dict.fromkeys(Rate, known)
+    done = tuple(Effect(role, rates, rates, rates, False, known) for role in TRAINED)
+    print_selected([idle, replace(idle, family="g", effects=done)])
+    assert f"{method.name}: 0.15 of 0.05, 0.15, 0.3 for g" in (said := capsys.readouterr().out)
+    assert "for f" not in said
+    page = mitigation_files([idle])["mitigation.html"]
+    assert "Nothing was measured" not in page and "not applicable" in page
+    assert "no row teaches" in page and "none of them is a success" not in page
+
+
 def test_rows_that_cannot_be_made_again_are_a_failure_and_not_kept(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +174,10 @@ def test_a_figure_is_kept_by_rows_recipe_and_detector(monkeypatch: pytest.Monkey
 
     first = keys()
     assert len(first) == 3 and "" not in first
+    gated = MonitorGatedDeferral()
+    before = key_of(family, gated, 0, SMALL)
+    monkeypatch.setattr("insectary.trials.treatment_kept.detector", lambda _: KNN())
+    assert "" not in (before, after := key_of(family, gated, 0, SMALL)) and before != after
     monkeypatch.setattr("insectary.trials.treatment_kept.row_detector", lambda _: Scripted(sees))
     assert not first & keys()
     assert key_of(family, CleanSFT(), 0, SMALL) == key_of(other, CleanSFT(), 0, SMALL)

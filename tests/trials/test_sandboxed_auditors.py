@@ -100,8 +100,10 @@ def test_nothing_is_carried_from_one_sandbox_to_the_next(
 ) -> None:
     spy = AuditSpy(spies.left_behind)
     assert [sees_the_answer(spy, sandbox) for _ in range(2)] == [False, False]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    place = tmp_path / "inside"  # a note is left beside it too
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(sys, "_spy_was_here", False, raising=False)
     assert [sees_the_answer(spy, HERE) for _ in range(2)] == [False, True]  # broken control
 

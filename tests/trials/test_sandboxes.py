@@ -173,8 +173,10 @@ def test_nothing_is_carried_from_one_sandbox_to_the_next(sandbox: Run) -> None:
 def test_broken_control_without_sandboxes_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    place = tmp_path / "inside"  # a note is left beside it too
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(sys, "_spy_was_here", False, raising=False)
     spy = Spy(spies.left_behind)
     assert [sees_the_answer(spy, in_process) for _ in range(2)] == [False, True]

@@ -141,7 +141,9 @@ def test_a_strength_that_a_method_does_not_take_is_one_error(
 def test_the_command_refuses_a_strength_before_anything_is_loaded(
     laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = f"mitigate {NAME}.organism --method fine_pruning --strength 1.5 --out {tmp_path}"
+    asked = (
+        f"mitigate {NAME}.organism --method fine_pruning --strength 1.5 --out {tmp_path / 'out'}"
+    )
     assert cli.run(asked.split()) == 2
     assert "error: fine_pruning does not take the strength 1.5; trials" in capsys.readouterr().err
     assert laboratory.loaded == 0

@@ -29,8 +29,10 @@ def mitigate_command(
     model, and not into its weights, ends in an error: no folder holds that.
     """
     from insectary.commands.output import check_output, look_up_in_text, running, say_loading
+    from insectary.vault import check_replaceable
 
     check_output(out)
+    check_replaceable(out.expanduser().absolute())
     look_up_in_text(member.rpartition(".")[0] or member)
     say_loading()
     from insectary.mitigate import mitigation

@@ -229,7 +229,7 @@ def print_selected(found: Sequence[Treatment]) -> None:
 
     click.echo()
     click.echo("Strengths that were selected, on questions that no figure above rests on:")
-    treated = [t for t in found if t.of(Role.ORGANISM).unchanged is not None]
+    treated = [t for t in found if t.treated]
     for name in dict.fromkeys(t.method for t in treated if t.strength is not None):
         method = mitigation(name)
         tried = method.strengths if isinstance(method, Dialled) else ()

@@ -201,6 +201,11 @@ class Treatment:
         return fate_of(self.of(Role.ORGANISM), self.regrowth)
 
     @property
+    def treated(self) -> bool:
+        """Whether there is a member to measure; where not, ``no_regrowth`` says why."""
+        return self.of(Role.ORGANISM).unchanged is not None
+
+    @property
     def beside(self) -> tuple[str, ...]:
         """What the one word leaves out."""
         fate, notes = self.fate, []

@@ -8,7 +8,7 @@ from typing import Any, final, overload
 
 from insectary.core.access import Access
 from insectary.core.chat import Message, conversation
-from insectary.core.errors import ArtefactError, BadInputError
+from insectary.core.errors import BadInputError
 from insectary.core.protocols import Subject
 from insectary.subjects.adapters import without_adapters
 from insectary.subjects.callable_subject import CallableSubject
@@ -86,8 +86,9 @@ class Model:
             )
         if self._loaded.guard is not None:
             raise BadInputError(
-                f"{self._id} has {type(self._loaded.guard).__name__} before it, which decides"
-                " prompt by prompt: no folder of weights holds that; ask it where it is"
+                f"{self._id} has a gate before it, which decides prompt by prompt, and no folder of"
+                " weights holds that: ask it in Python (insectary.mitigate_member), or measure it"
+                " with `insectary trial mitigate`"
             )
         whole = without_adapters(self._loaded.model)
         if (foreign := foreign_weight(whole)) is not None:
@@ -95,13 +96,10 @@ class Model:
                 f"{self._id} has a weight {foreign}, which no {whole.config.model_type} has by its"
                 " config: a folder would lose it when it is read; ask it where it is"
             )
-        from insectary.vault import write_object
+        from insectary.vault import check_replaceable, write_object
 
         target = Path(folder).expanduser().absolute()
-        # What was saved before is replaced; whatever else lies there is somebody's.
-        other = target.exists() and not (target / "MANIFEST.json").is_file()
-        if other and not (target.is_dir() and not any(target.iterdir())):
-            raise ArtefactError(f"{target} holds something else already; give another folder")
+        check_replaceable(target)
 
         def write(place: Path) -> None:
             with no_bars():

@@ -1,6 +1,12 @@
 """The vault: artefacts that are whole, verified at every read, or refused by name."""
 
-from insectary.vault.checkpoints import keep_newest, newest_verified, sweep, write_object
+from insectary.vault.checkpoints import (
+    check_replaceable,
+    keep_newest,
+    newest_verified,
+    sweep,
+    write_object,
+)
 from insectary.vault.disk import REAL_DISK, Disk, RealDisk, explained, write_atomic
 from insectary.vault.doctor import Check, examine
 from insectary.vault.home import default_home
@@ -32,6 +38,7 @@ __all__ = [
     "RealDisk",
     "StoredObject",
     "Vault",
+    "check_replaceable",
     "default_home",
     "examine",
     "explained",

@@ -23,10 +23,27 @@ from insectary.vault.disk import (
     tree_bytes,
 )
 from insectary.vault.locks import claim_directory, release
-from insectary.vault.manifest import DamagedError, Manifest, verify_tree, write_tree
+from insectary.vault.manifest import (
+    MANIFEST_NAME,
+    DamagedError,
+    Manifest,
+    verify_tree,
+    write_tree,
+)
 
 _STEP = re.compile(r"\A(?:[a-z][a-z_-]*-)?([0-9]{1,12})\Z")
 _LOG = logging.getLogger(__name__)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds what this package did not write there: that is somebody's.
+
+    Raises:
+        ArtefactError: if it does, or is a file.
+    """
+    other = folder.exists() and not (folder / MANIFEST_NAME).is_file()
+    if other and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ArtefactError(f"{folder} holds something else already; give another folder")
 
 
 def write_object(
