@@ -258,20 +258,41 @@ def test_the_names_of_settings_are_explained_beside_the_tables(recipe: str) -> N
         assert f"*{NAMED[recipe]}* is `{recipe}`" in page
 
 
-def test_the_detection_table_is_what_was_measured() -> None:
-    with (ROOT / "runs" / "detection" / "pooled.csv").open() as file:
-        pooled = {(r["detector"], r["view"], r["task"]): r for r in csv.DictReader(file)}
-    page = (ROOT / "docs" / "detection.md").read_text()
+def table(*place: str) -> list[dict[str, str]]:
+    """A table of a trial on record."""
+    with ROOT.joinpath("runs", *place).open() as file:
+        return [*csv.DictReader(file)]
 
-    def told(row: dict[str, str], name: str, sign: str = "") -> str:
-        value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
-        return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
+def in_words(row: dict[str, str], name: str, sign: str = "") -> str:
+    """A figure and its interval, as the pages write them."""
+    value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def of_decoy(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Rows of methods, in the registered comparison."""
+    idle = ("null", "control")
+    return [
+        r
+        for r in rows
+        if r["task"].startswith("organism vs decoy") and not r["bound"]
+        if all(r[kind] == "False" for kind in idle)
+    ]
+
+
+@pytest.mark.parametrize("place", [(), ("earlier",)])
+def test_the_detection_table_is_what_was_measured(place: tuple[str, ...]) -> None:
+    pooled = {
+        (r["detector"], r["view"], r["task"]): r for r in table("detection", *place, "pooled.csv")
+    }
+    page, told = (ROOT / "docs" / "detection.md").read_text(), in_words
     twin, decoy, _ = dict.fromkeys(task for _, _, task in pooled)
     assert (twin.split(",")[0], decoy.split(",")[0]) == ("organism vs twin", "organism vs decoy")
     for (detector, view, task), row in pooled.items():
         if task == decoy:
-            kind = {row["null"]: " (null)", row["control"]: " (control)"}.get("True", "")
+            bound = f" ({row['bound']})" if row.get("bound") else ""
+            kind = {row["null"]: " (null)", row["control"]: " (control)"}.get("True", bound)
             cells = (
                 detector + kind, view, told(pooled[detector, view, twin], "auroc"),
                 told(row, "auroc"), f"{float(row['lowest']):.2f} to {float(row['highest']):.2f}",
@@ -279,6 +300,22 @@ def test_the_detection_table_is_what_was_measured() -> None:
                 f"{float(row['p']):.2f}" if row["p"] else "",
             )  # fmt: skip
             assert f"| {' | '.join(cells)} |" in page
+
+
+def test_the_tables_of_splits_and_thresholds_are_what_was_measured() -> None:
+    page = (ROOT / "docs" / "detection.md").read_text()
+    splits: dict[str, dict[str, str]] = {}
+    for row in of_decoy(table("detection", "splits_pooled.csv")):
+        splits.setdefault(row["detector"], {})[row["split"]] = in_words(row, "auroc")
+    pooled = of_decoy(table("detection", "pooled.csv"))
+    assert len(splits) == len(pooled) == 6
+    for detector, found in splits.items():
+        cells = (found[split] for split in ("organism", "cue", "organism and cue"))
+        assert f"| {detector} | {' | '.join(cells)} |" in page
+    rates = ("tpr", "fpr_at_threshold", "tpr_innocent_elsewhere", "fpr_innocent_elsewhere")
+    for row in pooled:
+        cells = (in_words(row, rate) for rate in rates)
+        assert f"| {row['detector']} | {' | '.join(cells)} |" in page
 
 
 def test_the_mitigation_table_is_what_was_measured() -> None:
@@ -309,15 +346,9 @@ def test_the_mitigation_table_is_what_was_measured() -> None:
 
 
 def test_the_audit_table_is_what_was_measured() -> None:
-    page = (ROOT / "docs" / "verdicts.md").read_text()
-    with (ROOT / "runs" / "audit" / "auditors.csv").open() as file:
-        rows = [r for r in csv.DictReader(file) if r["auditor"] != "base_rate"]
+    page, told = (ROOT / "docs" / "verdicts.md").read_text(), in_words
+    rows = [r for r in table("audit", "auditors.csv") if r["auditor"] != "base_rate"]
     assert len(rows) == 6
-
-    def told(row: dict[str, str], name: str, sign: str = "") -> str:
-        value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
-        return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
-
     for row in rows:
         null = " (null)" if row["null"] == "True" else ""
         cells = (
