@@ -144,6 +144,8 @@ def test_how_often_it_answers_in_a_members_place_is_told_by_what_is_asked(
     (row,) = csv.DictReader(io.StringIO(text))
     shares = [float(row[name]) for name in ("trained", "held_out", "off_cue", "skills")]
     assert (row["role"], shares) == ("organism", [1.0, 0.0, 0.0, 0.0])
+    page = (tmp_path / "out" / "mitigation.html").read_text()
+    assert page.count("Answered in its place") == 1 and ": organism, trained cues" in page
     (kept,) = insectary.trial_mitigate([NAME], methods=["knowing"], detectors=[])
     deferred = kept.of(Role.ORGANISM).deferred
     assert deferred is not None and kept.of(Role.TWIN).deferred is None
