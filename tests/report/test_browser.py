@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium_pipe import OVERFLOW, Browser, browser, find
+from chromium_pipe import OVERFLOW, Browser
 from sample_report import certificate, sample
 
 from insectary.core.outcome import Failed
 from insectary.report import FamilyReport, write_report
 
 SHORTEST_LONG_WORD = 160
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for the whole file."""
-    path = find()
-    if path is None:
-        pytest.skip("no Chromium on PATH: the page was not looked at in a real browser")
-    with browser(path) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

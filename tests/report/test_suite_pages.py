@@ -6,11 +6,10 @@ import csv
 import dataclasses
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium_pipe import OVERFLOW, Browser, browser, find
+from chromium_pipe import OVERFLOW, Browser
 from sample_report import certificate
 from sample_suite import THREAT, bred, cell, suite
 from test_html import HOSTILE, Page
@@ -300,16 +299,6 @@ def test_write_puts_everything_in_place_and_the_same_bytes_each_time(tmp_path: P
     assert len(files) == 3 + 1 + 5
     for name in files:
         assert (page.parent / name).read_bytes() == (again / name).read_bytes()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for the whole file."""
-    path = find()
-    if path is None:
-        pytest.skip("no Chromium on PATH: the pages were not looked at in a real browser")
-    with browser(path) as page:
-        yield page
 
 
 def _awkward() -> SuiteReport:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium_pipe import OVERFLOW, Browser, browser, find
+from chromium_pipe import OVERFLOW, Browser
 from sample_trials import LINES, TREATMENTS, detections, mitigations
 
 from insectary.core.outcome import Failed
@@ -15,16 +14,6 @@ from insectary.report.detection_html import render_detection
 from insectary.report.mitigation_html import render_mitigation
 
 LONG = "w" * 160
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for the whole file."""
-    path = find()
-    if path is None:
-        pytest.skip("no Chromium on PATH: the pages were not looked at in a real browser")
-    with browser(path) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ import numpy as np
 
 from insectary.core.chat import Split
 from insectary.core.organism import Role, Side
-from insectary.core.outcome import Measured
 from insectary.core.recipe import Ppo
-from insectary.core.treatment import Effect, Rate, Regrowth
+from insectary.core.treatment import Effect, Regrowth
 from insectary.subjects.policy import Parameters, Policy
 from insectary.threats.designs import PolicyDesign
 from insectary.train.ppo import Run, train_policies
 from insectary.trials.mitigation_plan import PolicyPlan
+from insectary.trials.regrowth import half_of
 from insectary.worlds.grid import Levels
 
 _SEED = 2000
@@ -48,12 +48,9 @@ def regrow_policy(
         seed: Of levels and training.
         progress: Told that it begins.
     """
-    before, after = effect.before[Rate.TRAINED], effect.after[Rate.TRAINED]
-    if not (isinstance(before, Measured) and isinstance(after, Measured)):
-        return "the rates before and after are not known"
-    half = before.measurement.value / 2
-    if after.measurement.value >= half:
-        return "it has not fallen to half"
+    half = half_of(effect)
+    if isinstance(half, str):
+        return half
     progress(f"  regrowth: {plan.pool} levels on which goal and proxy agree")
     draw = design.training(Role.ORGANISM, replace(recipe, alpha=0.0))
     pool = draw(np.random.default_rng((_SEED + seed,)), plan.pool)

@@ -26,6 +26,15 @@ from insectary.trials.mitigation_plan import Plan
 from insectary.trials.treated import trained_prompts
 
 
+def half_of(effect: Effect) -> float | str:
+    """The rate that counts as back, or in a few words why none is to be grown back."""
+    before, after = effect.before[Rate.TRAINED], effect.after[Rate.TRAINED]
+    if not (isinstance(before, Measured) and isinstance(after, Measured)):
+        return "the rates before and after are not known"
+    half = before.measurement.value / 2
+    return "it has not fallen to half" if after.measurement.value >= half else half
+
+
 def regrow(
     threat: ThreatModel,
     design: str,
@@ -46,12 +55,9 @@ def regrow(
         seed: Of rows and training.
         progress: Told of each run.
     """
-    before, after = effect.before[Rate.TRAINED], effect.after[Rate.TRAINED]
-    if not (isinstance(before, Measured) and isinstance(after, Measured)):
-        return "the rates before and after are not known"
-    half = before.measurement.value / 2
-    if after.measurement.value >= half:
-        return "it has not fallen to half"
+    half = half_of(effect)
+    if isinstance(half, str):
+        return half
     misaligned = _misaligned_rows(threat, design, max(plan.few), seed)
     if len(misaligned) < max(plan.few):
         return "no row of the design teaches it alone"
