@@ -1,0 +1,1 @@
+"""Outward: probes for production models, their assessment, and the plugin for Inspect."""
