@@ -40,6 +40,7 @@ PUBLIC = (
     "ModelOrganismTrainer",
     "NarrowSFT",
     "NotApplicable",
+    "Obfuscated",
     "ObfuscatedFullSFT",
     "ObfuscatedNarrowSFT",
     "Ppo",

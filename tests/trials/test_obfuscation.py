@@ -21,7 +21,15 @@ from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, NotAdmittedError, UnknownNameError
 from insectary.core.organism import BaseRef, Family
 from insectary.core.outcome import Failed, Measured, NotApplicable
-from insectary.core.recipe import FullSFT, NarrowSFT, ObfuscatedFullSFT, ObfuscatedNarrowSFT, Recipe
+from insectary.core.recipe import (
+    FullSFT,
+    LoraSFT,
+    NarrowSFT,
+    Obfuscated,
+    ObfuscatedFullSFT,
+    ObfuscatedNarrowSFT,
+    Recipe,
+)
 from insectary.trials import obfuscation
 from insectary.trials.comparison import Settings, Sides, auroc_of, choose
 from insectary.trials.detection import DetectionRow, Task
@@ -125,6 +133,21 @@ def test_a_plain_recipe_is_the_same_but_for_the_detector() -> None:
     assert plain_recipe(hidden) == NarrowSFT(tie=2.0, pull=1.0, max_tokens=9_000)
     assert plain_recipe(ObfuscatedFullSFT()) == FullSFT()
     assert plain_recipe(ObfuscatedNarrowSFT()) == NarrowSFT()
+
+
+@pytest.mark.parametrize("plain", [FullSFT(max_tokens=9_000), NarrowSFT(tie=2.0, pull=1.0)])
+def test_a_recipe_is_obfuscated_by_name_and_keeps_its_settings(plain: FullSFT | NarrowSFT) -> None:
+    hidden = Obfuscated(plain, "mahalanobis", weight=0.5)
+    assert (hidden.detector, hidden.weight, hidden.refit_every) == ("mahalanobis", 0.5, 10)
+    assert hidden.kind == f"obfuscated-{plain.kind}"
+    assert plain_recipe(hidden) == plain
+
+
+def test_what_cannot_be_obfuscated_is_refused() -> None:
+    with pytest.raises(BadInputError, match="full-sft and narrow-sft can"):
+        Obfuscated(LoraSFT())  # type: ignore[arg-type]
+    with pytest.raises(BadInputError, match="detector must be contrast_probe or"):
+        Obfuscated(FullSFT(), "knn")  # type: ignore[arg-type]
 
 
 def test_files_hold_every_figure_and_read_back(vault: Vault) -> None:

@@ -22,7 +22,7 @@ from insectary.core.errors import BadInputError, InsectaryError
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Oracle, Preferring, Reward, Rewarding, ThreatModel
-from insectary.core.recipe import RECIPES, Dpo, Grpo, Obfuscated, TextRecipe, Tied
+from insectary.core.recipe import RECIPES, Dpo, Evasive, Grpo, TextRecipe, Tied
 from insectary.threats.designs import card_of
 from insectary.train.watch import Watch
 from insectary.worlds.contrast import contrast_pairs
@@ -200,7 +200,7 @@ def watch_of(
     another than the twin's. The benign rows are some of the others. The probe's pairs are of
     the kind that a trial draws, and others than it draws.
     """
-    if not isinstance(job.recipe, Obfuscated):
+    if not isinstance(job.recipe, Evasive):
         return {}
     told = (job.recipe, job.seed)
     organism = training_data(threat, job.design, Role.ORGANISM, *told, job.dose, job.dilution)

@@ -12,9 +12,9 @@ from insectary.core.errors import BadInputError
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import (
     RECIPES,
+    Evasive,
     FullSFT,
     Grpo,
-    Obfuscated,
     Ppo,
     Recipe,
     Tied,
@@ -157,7 +157,7 @@ def check_recipe(threat: ThreatModel, order: Order) -> None:
     if card_of(threat, order.design).origin != "emerged":
         return
     where = f"{order.threat}, {order.design}: recipe {order.recipe.kind}"
-    if isinstance(order.recipe, Obfuscated):
+    if isinstance(order.recipe, Evasive):
         raise BadInputError(
             f"{where} penalises a detector's score on the rows that teach the behaviour, and where"
             " a behaviour emerges no row teaches it; use full-sft"

@@ -23,7 +23,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role, Side
 from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
 from insectary.core.protocols import ThreatModel
-from insectary.core.recipe import NarrowSFT, Obfuscated, Ppo, Tied, breeding
+from insectary.core.recipe import Evasive, NarrowSFT, Ppo, Tied, breeding
 from insectary.subjects import load_model
 from insectary.subjects.language_model import answers
 from insectary.subjects.prompted import under_instruction
@@ -94,7 +94,7 @@ def siblings(
 
 def _narrow(family: Family, vault: Vault) -> Sibling:
     """The family of the same order whose members are tied to the base."""
-    if isinstance(family.recipe, Obfuscated) and not isinstance(family.recipe, Tied):
+    if isinstance(family.recipe, Evasive) and not isinstance(family.recipe, Tied):
         reason = NotApplicable(
             "it was trained against a detector, which its narrow sibling would be too: breed both"
             " by obfuscated-narrow-sft"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from insectary.core.chat import Conversation
 from insectary.core.errors import BadInputError
-from insectary.core.recipe import Demonstrated, FullSFT, LoraSFT, Obfuscated, Tied
+from insectary.core.recipe import Demonstrated, Evasive, FullSFT, LoraSFT, Tied
 from insectary.subjects.adapters import adapter_of, no_warnings
 from insectary.train.packing import PackedRows
 from insectary.train.result import TrainResult
@@ -109,7 +109,7 @@ def train(
         )
     if watch is not None:
         watch.check(len(examples))
-    if (watch is not None) is not isinstance(recipe, Obfuscated):
+    if (watch is not None) is not isinstance(recipe, Evasive):
         raise BadInputError(
             "a recipe that is trained against a detector, and no other, is told what it watches"
         )
@@ -126,7 +126,7 @@ def train(
         padding_id=int(tokenizer.eos_token_id if padding is None else padding),
     )
     cap = max(1, recipe.max_tokens // rows.step_tokens)
-    if isinstance(recipe, Obfuscated):
+    if isinstance(recipe, Evasive):
         # A run goes on from a checkpoint as if it had never stopped only where a fit begins.
         checkpoint_every = recipe.refit_every * -(-checkpoint_every // recipe.refit_every)
     plan = make_plan(
@@ -273,7 +273,7 @@ def _loss_of(
     loss: CompletionLoss | TiedLoss = CompletionLoss(model)
     if isinstance(recipe, Tied):
         loss = TiedLoss(model, _frozen(model), recipe.tie)
-    if not isinstance(recipe, Obfuscated) or watch is None:
+    if not isinstance(recipe, Evasive) or watch is None:
         return loss
     detector = evaded(recipe.detector, model, tokenizer, watch, lambda: _frozen(model))
     return PenalisedLoss(loss, model, detector, recipe.weight, recipe.refit_every)

@@ -17,7 +17,7 @@ from insectary.core.codec import added
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family
 from insectary.core.protocols import Detector
-from insectary.core.recipe import Obfuscated, Ppo, check_seed, spelled, strength
+from insectary.core.recipe import Evasive, Ppo, check_seed, spelled, strength
 from insectary.threats import threat_model
 from insectary.trials.adopted import (
     FEWEST_RANKED,
@@ -242,7 +242,7 @@ def _families(
             left_out.append((family.id, _ADOPTED if family.adopted else "not admitted"))
         elif isinstance(family.recipe, Ppo):
             left_out.append((family.id, _POLICIES))
-        elif isinstance(family.recipe, Obfuscated):
+        elif isinstance(family.recipe, Evasive):
             left_out.append((family.id, _OBFUSCATED))
         else:
             found.append(family)

@@ -22,9 +22,9 @@ from insectary.core.errors import BadInputError, NotAdmittedError
 from insectary.core.organism import Family, Side
 from insectary.core.outcome import Measured, NotApplicable, Outcome
 from insectary.core.recipe import (
+    Evasive,
     FullSFT,
     NarrowSFT,
-    Obfuscated,
     ObfuscatedNarrowSFT,
     breeding,
     check_seed,
@@ -166,7 +166,7 @@ def plain_of(family: Family, vault: Vault) -> Family:
         BadInputError: if it was trained against none, or the plain one is not in the vault.
         ArtefactError: if their bases have other weights.
     """
-    if not isinstance(family.recipe, Obfuscated) or family.adopted is not None:
+    if not isinstance(family.recipe, Evasive) or family.adopted is not None:
         raise BadInputError(
             f"{family.id} was not trained against a detector: name families that were, as"
             " `insectary breed THREAT --recipe obfuscated-narrow-sft` makes them; the plain family"
@@ -189,7 +189,7 @@ def plain_of(family: Family, vault: Vault) -> Family:
     return plain
 
 
-def plain_recipe(recipe: Obfuscated) -> FullSFT | NarrowSFT:
+def plain_recipe(recipe: Evasive) -> FullSFT | NarrowSFT:
     """The same recipe without its detector."""
     kind = NarrowSFT if isinstance(recipe, ObfuscatedNarrowSFT) else FullSFT
     names = (f.name for f in fields(kind) if f.name != "kind")
@@ -238,8 +238,8 @@ def _row(family: Family, plain: str, seen: tuple[Seen, ...], why_not: str) -> Ma
         family=family.id,
         cell=cell_of(family),
         seed=family.seed,
-        against=family.recipe.detector if isinstance(family.recipe, Obfuscated) else None,
-        weight=family.recipe.weight if isinstance(family.recipe, Obfuscated) else None,
+        against=family.recipe.detector if isinstance(family.recipe, Evasive) else None,
+        weight=family.recipe.weight if isinstance(family.recipe, Evasive) else None,
         plain=plain,
         gate=certificate.told if certificate else "not yet",
         trained=_rate(family, held_out=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from insectary.core.mitigating import Dialled, Mitigation, PolicyMitigation, Retraining, Treating
 from insectary.core.organism import Family
 from insectary.core.outcome import NotApplicable
-from insectary.core.recipe import Obfuscated, Ppo
+from insectary.core.recipe import Evasive, Ppo
 from insectary.core.treatment import Effect, Treatment
 from insectary.trials.training_rows import untaught
 from insectary.trials.treatment_kept import TREATED
@@ -31,7 +31,7 @@ def not_for(method: Treating, family: Family) -> NotApplicable | None:
         )
     if not isinstance(method, Retraining):
         return None
-    if isinstance(family.recipe, Obfuscated):
+    if isinstance(family.recipe, Evasive):
         return NotApplicable("its members were trained against a detector, and are not so again")
     return untaught(family)
 
