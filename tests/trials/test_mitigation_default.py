@@ -42,7 +42,7 @@ def of(threat: str, design: str, base: str, seed: int, like: Family) -> Family:
     return replace(like, id=name, threat=threat, design=design, base=BaseRef(base, ""), seed=seed)
 
 
-def test_threats_come_first_then_designs_then_small_bases_then_names(
+def test_small_bases_come_first_then_designs_then_threats_then_names(
     recorded: list[Family],
 ) -> None:
     like = recorded[0]
@@ -55,7 +55,9 @@ def test_threats_come_first_then_designs_then_small_bases_then_names(
         of("b", "four", "xs", 0, like),
     ]
     told = [f.id for f in chosen_families(made)]
-    assert told == ["a-one-xs-0", "b-four-xs-0", "a-two-xs-0", "b-three-s-0"]
+    assert told == ["a-one-xs-0", "b-four-xs-0", "a-two-xs-0", "b-four-xs-1"]
+    # A larger base, where there is no other.
+    assert [f.id for f in chosen_families([made[0], made[3]])] == ["a-one-xs-0", "b-three-s-0"]
     # A second of a design, where there is no other.
     assert [f.id for f in chosen_families(made[:2])] == ["a-one-xs-0", "a-one-xs-1"]
     assert [f.id for f in chosen_families(made[::-1])] == told
@@ -73,8 +75,9 @@ def test_only_what_can_be_treated_is_taken(recorded: list[Family]) -> None:
         f.admitted and isinstance(f.recipe, Ppo) for f in recorded
     )
     asked = asked_for([])
-    assert len(asked.families) == 4
-    assert len({f.threat for f in taken if f.id in asked.families}) == 4
+    chosen = [f for f in taken if f.id in asked.families]
+    assert len(chosen) == 4 and {f.base.name for f in chosen} == {"xs"}
+    assert len({f.design for f in chosen}) == 4 and len({f.threat for f in chosen}) > 1
     assert asked.methods == METHODS and len(METHODS) == 6
     assert (asked.strengths, asked.plan, asked.detectors) == (Strengths.SELECTED, BRIEF, ())
     assert any("minutes on two cores" in line for line in asked.said)

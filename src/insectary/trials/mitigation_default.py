@@ -1,7 +1,7 @@
 """What the command takes for a mitigation trial where families or methods are not named.
 
-Four families, of as many threats and then designs as there are; six methods, one of each
-kind; of each method the strength that does best on the selection split; and a shorter plan
+Four families of the smallest base, of as many designs and then threats as there are; six
+methods, one of each kind; of each method the strength that does best on the selection split; and a shorter plan
 than that of a trial whose families are named. Fixed so that an hour on two cores is enough
 where the families are of size ``xs``, by :func:`minutes`.
 """
@@ -36,9 +36,9 @@ METHODS = (
 """What measuring alone gives, rounding, editing, ordinary training (the baseline that others
 are measured beyond), pruning, and preferences; the cheapest of each kind."""
 RULE = (
-    f"{FAMILIES} admitted families: one of each design, those of threats that have fewest yet"
-    " first, then the smallest base, then the first name; a second of a design only where there"
-    " are no others"
+    f"{FAMILIES} admitted families: those of the smallest base first, since a larger one alone"
+    " can take the hour; of these one of each design, those of threats that have fewest yet first,"
+    " then the first name; a second of a design, or a larger base, only where there are no others"
 )
 
 _TOKENS_A_MINUTE = 1_000_000
@@ -190,7 +190,7 @@ def _place(family: Family, taken: Sequence[Family]) -> tuple[int, int, int, str]
     threat = sum(f.threat == family.threat for f in taken)
     sizes = list(WIDTHS)
     size = sizes.index(family.base.name) if family.base.name in sizes else len(sizes)
-    return same, threat, size, family.id
+    return size, same, threat, family.id
 
 
 def _has_trained_cue(family: Family) -> bool:
