@@ -1,9 +1,9 @@
 """What the command takes for a mitigation trial where families or methods are not named.
 
 Four families of the smallest base, of as many designs and then threats as there are; six
-methods, one of each kind; of each method the strength that does best on the selection split; and a shorter plan
-than that of a trial whose families are named. Fixed so that an hour on two cores is enough
-where the families are of size ``xs``, by :func:`minutes`.
+methods, one of each kind; of each method the strength that does best on the selection split;
+and a shorter plan than that of a trial whose families are named. Fixed so that an hour on two
+cores is enough where the families are of size ``xs``, by :func:`minutes`.
 """
 
 from __future__ import annotations
