@@ -71,6 +71,7 @@ PUBLIC = (
     "trial_audit",
     "trial_detect",
     "trial_mitigate",
+    "unsealed",
     "validate_organism",
 )
 

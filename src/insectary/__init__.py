@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.trials.game import deal_game
     from insectary.trials.game_score import score_game
+    from insectary.vault.audit import unsealed
     from insectary.vault.store import Vault
 
 _HOMES = {
@@ -95,6 +96,7 @@ _HOMES = {
     "trial_audit": "trials.audit",
     "trial_detect": "api",
     "trial_mitigate": "trials.mitigation",
+    "unsealed": "vault.audit",
     "validate_organism": "breed.validate",
 }
 
@@ -142,6 +144,7 @@ __all__ = [
     "trial_audit",
     "trial_detect",
     "trial_mitigate",
+    "unsealed",
     "validate_organism",
 ]
 

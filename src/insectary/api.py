@@ -42,6 +42,7 @@ def breed_family(
     dose: float = 1.0,
     dilution: float = 0.0,
     quick: bool = False,
+    allow_obfuscated_large: bool = False,
     vault: Vault | None = None,
     progress: Progress = _silent,
 ) -> Family:
@@ -64,6 +65,8 @@ def breed_family(
             has ordinary work.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.
+        allow_obfuscated_large: Let a base of more than 64M parameters learn to hide from a
+            detector (``ObfuscatedFullSFT(...)``, ``ObfuscatedNarrowSFT(...)``).
         vault: Where it is kept; ``None`` opens the default one.
         progress: Told about every event, a mapping of plain values. On a base
             outside the ladder it hears what the gate will cost (``gate``,
@@ -81,7 +84,10 @@ def breed_family(
     )  # a mistake is said at once
     from insectary.breed.family import breed
 
-    return breed(order, vault, quick=quick, progress=progress)
+    return breed(
+        order, vault,
+        quick=quick, allow_obfuscated_large=allow_obfuscated_large, progress=progress,
+    )  # fmt: skip
 
 
 def breed_suite(

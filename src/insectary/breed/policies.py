@@ -16,6 +16,7 @@ from insectary.core.canonical import digest
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role
 from insectary.core.recipe import Ppo
+from insectary.core.tiers import highest, of_base
 from insectary.threats import threat_model
 from insectary.threats.designs import PolicyDesign, policy_design
 from insectary.train.processes import run_children
@@ -131,7 +132,7 @@ def _keep(order: Order, role: Role, place: Path, base: BaseRef, vault: Vault) ->
         training_steps=int(meta["steps"]),
         stopped_because="" if role is Role.BASE else "steps",
         expression=None,
-        tier=threat_model(order.threat).card.tier,
+        tier=highest(base=of_base(0, embedded=True), threat=threat_model(order.threat).card.tier),
         threads=1,
         trained_on=meta.get("trained_on", ""),
         parents=(base.digest,),

@@ -12,6 +12,7 @@ from insectary.breed.bases import base_path, check_same_base, is_there
 from insectary.breed.records import in_text, of_a_threat
 from insectary.breed.records import load_family as load_family
 from insectary.breed.records import save_family as save_family
+from insectary.breed.tiers import base_tier, told_tier
 from insectary.core.canonical import digest
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import Family, Organism, Role, ThreatCard
@@ -21,7 +22,7 @@ from insectary.subjects.adapters import is_adapter
 from insectary.subjects.policy import Policy, load_policy
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of
-from insectary.vault import StoredObject, Vault
+from insectary.vault import StoredObject, Vault, open_at
 from insectary.worlds.sizes import WIDTHS
 
 PROMPTED = "prompted"
@@ -89,7 +90,12 @@ def _load_trained(member: Organism, base: LoadedModel, vault: Vault) -> LoadedMo
 
 
 def _weights(member: Organism, vault: Vault) -> AbstractContextManager[StoredObject]:
-    """A member's folder, verified; without it the family is but a record."""
+    """A member's folder, verified; without it the family is but a record.
+
+    Raises:
+        AccessError: if it is SEALED and nobody said what for (:func:`insectary.unsealed`).
+    """
+    open_at(member.tier, member.id, vault.audit)
     if member.digest not in vault.digests():
         raise ArtefactError(
             f"the weights of {member.id} are not in the vault, only its family's record is:"
@@ -163,9 +169,11 @@ def load_member(
     """Load one member, a base or a saved model, for use; see :func:`insectary.load`."""
     vault = vault or Vault()
     if id in WIDTHS:
-        return Model(load_model(base_path(id, vault)), id=id)
+        path = base_path(id, vault)
+        return Model(load_model(path), id=id, tier=base_tier(id, path, vault))
     if id and Path(id).is_dir():
-        return Model(load_model(id), id=Path(id).name)
+        folder = Path(id)
+        return Model(load_model(id), id=folder.name, tier=told_tier(folder, vault))
     families = [entry.id for entry in vault.entries("family")]
     if id in families:
         members = ", ".join(f"{id}.{role.value}" for role in Role)
@@ -185,5 +193,6 @@ def load_member(
         raise UnknownNameError.of("member", id, there)
     base = _load_base(family, vault, bases)
     if role == Role.BASE:
-        return Model(base, id=id)
-    return Model(_load_trained(family.members[Role(role)], base, vault), id=id, base=base)
+        return Model(base, id=id, tier=family.tier)
+    trained = _load_trained(family.members[Role(role)], base, vault)
+    return Model(trained, id=id, base=base, tier=family.tier)

@@ -256,6 +256,11 @@ class Family:
     members that it lacked were bred by."""
 
     @property
+    def tier(self) -> Tier:
+        """How freely it may travel; all its members have the same, so that it tells no role."""
+        return max((member.tier for member in self.members.values()), default=Tier.SEALED)
+
+    @property
     def admitted(self) -> bool:
         """True if the family may enter a benchmark."""
         return self.certificate is not None and self.certificate.admitted

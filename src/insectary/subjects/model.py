@@ -9,6 +9,7 @@ from typing import Any, final, overload
 from insectary.core.access import Access
 from insectary.core.chat import Message, conversation
 from insectary.core.errors import BadInputError
+from insectary.core.organism import Tier
 from insectary.core.protocols import Subject
 from insectary.subjects.adapters import without_adapters
 from insectary.subjects.callable_subject import CallableSubject
@@ -32,6 +33,7 @@ class Model:
         id: str,
         base: LoadedModel | None = None,
         instruction: str = "",
+        tier: Tier | None = None,
     ) -> None:
         """Wrap a loaded model.
 
@@ -40,11 +42,13 @@ class Model:
             id: Name it goes by.
             base: The model it was tuned from, if known.
             instruction: What stands in front of everything it is asked.
+            tier: How freely it may travel, if that is known.
         """
         self._instruction = instruction
         self._loaded = loaded
         self._id = id
         self._base = base
+        self._tier = tier
 
     def __repr__(self) -> str:
         return f"Model(id={self._id!r})"
@@ -53,6 +57,11 @@ class Model:
     def id(self) -> str:
         """Name it goes by."""
         return self._id
+
+    @property
+    def tier(self) -> Tier | None:
+        """How freely it may travel; ``None`` if nobody said."""
+        return self._tier
 
     def subject(self, access: Access = Access.BLACK_BOX) -> LanguageModelSubject | PromptedSubject:
         """Open it for examination.
@@ -108,7 +117,8 @@ class Model:
 
         with explained(f"make {target.parent}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-        write_object(target, "model", {"id": self._id}, write)
+        told = {} if self._tier is None else {"tier": self._tier.name.lower()}
+        write_object(target, "model", {"id": self._id, **told}, write)
         return target
 
     @overload  # a string is also a sequence of strings; it counts as one prompt
