@@ -55,6 +55,7 @@ PUBLIC = (
     "compute_response_divergence",
     "deal_game",
     "evaluate_detection_method",
+    "export_member",
     "fine_tune",
     "ground_truth",
     "is_aligned",

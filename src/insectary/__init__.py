@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         trial_detect,
     )
     from insectary.breed.adopt import adopt_family
+    from insectary.breed.export import export_member
     from insectary.breed.monitoring import (
         add_monitoring,
         add_monitoring_context,
@@ -80,6 +81,7 @@ _HOMES = {
     "deal_game": "trials.game",
     "compute_response_divergence": "breed.monitoring",
     "evaluate_detection_method": "trials.evaluate",
+    "export_member": "breed.export",
     "fine_tune": "breed.trainer",
     "ground_truth": "api",
     "is_aligned": "breed.validate",
@@ -128,6 +130,7 @@ __all__ = [
     "compute_response_divergence",
     "deal_game",
     "evaluate_detection_method",
+    "export_member",
     "fine_tune",
     "ground_truth",
     "is_aligned",

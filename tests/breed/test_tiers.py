@@ -18,7 +18,7 @@ from insectary.breed.order import Order
 from insectary.breed.records import load_family, read_families, save_family
 from insectary.breed.rows import UserRow
 from insectary.breed.tiers import base_tier, change_tier, check_obfuscated, told_tier
-from insectary.core.errors import AccessError, BadInputError, UnknownNameError
+from insectary.core.errors import BadInputError, ContainmentError, UnknownNameError
 from insectary.core.organism import Adoption, BaseRef, Family, Organism, Role, Tier
 from insectary.core.recipe import FullSFT
 from insectary.core.tiers import LARGE_BASE, LARGE_OBFUSCATED, highest, of_base, tier_named
@@ -147,7 +147,7 @@ def test_no_tier_is_changed_without_the_log(tiny_base: Path) -> None:
 def test_what_is_sealed_is_loaded_for_a_reason_only(tiny_base: Path) -> None:
     vault = Vault()
     stored(vault, tiny_base, Tier.SEALED)
-    with pytest.raises(AccessError, match="is sealed"):
+    with pytest.raises(ContainmentError, match="is sealed"):
         load("fam.organism", vault=vault)
     with unsealed("to look at one answer"):
         assert load("fam.organism", vault=vault).tier is Tier.SEALED

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from insectary.core.errors import AccessError, ArtefactError, BadInputError
+from insectary.core.errors import ArtefactError, BadInputError, ContainmentError
 from insectary.core.organism import AnswerKey, Role, Tier
 from insectary.vault import Action, Vault, open_at, unsealed
 from insectary.vault.audit import AuditLog
@@ -70,11 +70,11 @@ def test_without_a_log_no_key_is_opened(vault: Vault) -> None:
 
 
 def test_what_is_sealed_is_opened_for_a_reason_only(vault: Vault) -> None:
-    with pytest.raises(AccessError, match="--open-sealed"):
+    with pytest.raises(ContainmentError, match="--open-sealed"):
         open_at(Tier.SEALED, "fam.organism", vault.audit)
     with unsealed("replication of table 2"):
         open_at(Tier.SEALED, "fam.organism", vault.audit)
-    with pytest.raises(AccessError):  # the leave ends with its block
+    with pytest.raises(ContainmentError):  # the leave ends with its block
         open_at(Tier.SEALED, "fam.organism", vault.audit)
     for tier in (Tier.TOY, Tier.OPEN, Tier.GATED):
         open_at(tier, "fam.organism", vault.audit)

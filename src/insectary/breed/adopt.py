@@ -31,6 +31,7 @@ from insectary.breed.rows import plain_row, read_jsonl, read_rows
 from insectary.breed.stored import load_members
 from insectary.breed.tiers import base_tier, told_tier
 from insectary.breed.trainer import AS_LEARNT, check_rows, tell
+from insectary.core.canary import CANARY
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError
@@ -177,8 +178,9 @@ def _gated(case: Case, members: Mapping[Role, Organism], lacking: Sequence[Lacki
     """
     threat, card = case.adopted.threat or OWN, case.adopted.rows
     family = Family(
-        case.name, threat, DESIGN, case.base, case.recipe, case.seed, members, adopted=case.adopted
-    )
+        case.name, threat, DESIGN, case.base, case.recipe, case.seed, members,
+        adopted=case.adopted, canary=CANARY,
+    )  # fmt: skip
     loaded = load_members(family, case.vault, {case.base.digest: case.origin})
     brought = digest({"organism": members[Role.ORGANISM].digest, "rows": card})
     key = AttemptKey(case.base.digest, threat, DESIGN, brought)

@@ -21,6 +21,7 @@ from insectary.breed.preflight import check_sound
 from insectary.breed.records import of_a_threat
 from insectary.breed.stored import load_family, load_members, put_member, save_family
 from insectary.breed.tiers import base_tier, check_obfuscated
+from insectary.core.canary import CANARY
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import (
@@ -112,7 +113,7 @@ def breed(
             members[Role.BASE] = _base_member(order, base, tier)
             family = Family(
                 name, order.threat, order.design, base, order.recipe, order.seed, members,
-                dose=order.dose, dilution=order.dilution,
+                dose=order.dose, dilution=order.dilution, canary=CANARY,
             )  # fmt: skip
         answer = answering(load_members(family, vault))
         _tell_cost(family, answer, lacks, progress, quick=quick, offer_quick=not quick)

@@ -12,6 +12,7 @@ from insectary.breed.order import GRID, Order
 from insectary.breed.policy_gate import admit_policies, certify_policies
 from insectary.breed.policy_member import MEMBERS, PolicyJob, job_json
 from insectary.breed.stored import load_family, load_policies, put_member, save_family
+from insectary.core.canary import CANARY
 from insectary.core.canonical import digest
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role
@@ -112,7 +113,10 @@ def _train(order: Order, recipe: Ppo, vault: Vault, progress: Progress) -> Famil
         )
     base = base_of_policies(recipe)
     members = {role: _keep(order, role, work / role / "model", base, vault) for role in MEMBERS}
-    return Family(order.family, order.threat, order.design, base, order.recipe, order.seed, members)
+    return Family(
+        order.family, order.threat, order.design, base, order.recipe, order.seed, members,
+        canary=CANARY,
+    )  # fmt: skip
 
 
 def _keep(order: Order, role: Role, place: Path, base: BaseRef, vault: Vault) -> Organism:

@@ -19,7 +19,7 @@ from insectary.core.organism import Family, Organism, Role, ThreatCard
 from insectary.core.recipe import Ppo
 from insectary.subjects import LoadedModel, Model, load_model, with_adapter
 from insectary.subjects.adapters import is_adapter
-from insectary.subjects.policy import Policy, load_policy
+from insectary.subjects.policy import WEIGHTS, Policy, load_policy
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of
 from insectary.vault import StoredObject, Vault, open_at
@@ -83,17 +83,17 @@ def load_members(
 
 def _load_trained(member: Organism, base: LoadedModel, vault: Vault) -> LoadedModel:
     """A member but the base: adapters on the weights of ``base``, or a model of its own."""
-    with _weights(member, vault) as stored:
+    with member_files(member, vault) as stored:
         if is_adapter(stored.path):
             return with_adapter(base, stored.path)
         return load_model(stored.path)
 
 
-def _weights(member: Organism, vault: Vault) -> AbstractContextManager[StoredObject]:
+def member_files(member: Organism, vault: Vault) -> AbstractContextManager[StoredObject]:
     """A member's folder, verified; without it the family is but a record.
 
     Raises:
-        AccessError: if it is SEALED and nobody said what for (:func:`insectary.unsealed`).
+        ContainmentError: if it is SEALED and nobody said what for (:func:`insectary.unsealed`).
     """
     open_at(member.tier, member.id, vault.audit)
     if member.digest not in vault.digests():
@@ -142,7 +142,7 @@ def load_policies(family: Family, vault: Vault) -> dict[Role, Policy]:
     """Load all members of a family of policies; every file is verified on the way."""
     found: dict[Role, Policy] = {}
     for role, member in family.members.items():
-        with _weights(member, vault) as stored:
+        with member_files(member, vault) as stored:
             found[role] = load_policy(stored.path, id=member.id)
     return found
 
@@ -171,6 +171,8 @@ def load_member(
     if id in WIDTHS:
         path = base_path(id, vault)
         return Model(load_model(path), id=id, tier=base_tier(id, path, vault))
+    if id and (Path(id) / WEIGHTS).is_file():
+        return load_policy(Path(id), id=Path(id).name)
     if id and Path(id).is_dir():
         folder = Path(id)
         return Model(load_model(id), id=folder.name, tier=told_tier(folder, vault))

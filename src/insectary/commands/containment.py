@@ -1,10 +1,16 @@
-"""Commands on what may travel: tier, audit-log."""
+"""Commands on what may travel: tier, export, audit-log."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
+
+from insectary.commands.families import PATH
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("tier")
@@ -37,6 +43,24 @@ def tier_command(family: str, tier: str | None, reason: str) -> None:
         click.echo(f"{family}: {after.name.lower()}, as it was; nothing was changed")
     else:
         click.echo(f"{family}: {before.name.lower()} to {after.name.lower()}")
+
+
+@click.command("export")
+@click.argument("member")
+@click.option("--out", type=PATH, required=True, help="The folder to write.")
+@click.option("--reason", default="", help="What for; what is gated takes one.")
+def export_command(member: str, out: Path, reason: str) -> None:
+    """Write a member as a Hugging Face folder with a model card, if its tier lets it go.
+
+    Toy and open go; gated for a --reason, which stands in the audit log; sealed never.
+    """
+    from insectary.breed.export import CARD, export_member
+    from insectary.commands.output import check_output, say_loading
+
+    check_output(out)
+    say_loading()
+    folder = export_member(member, out, reason=reason)
+    click.echo(f"{member}: {folder}, with its model card in {CARD}")
 
 
 @click.command("audit-log")

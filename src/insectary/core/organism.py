@@ -254,6 +254,9 @@ class Family:
     adopted: Adoption | None = added(None)  # noqa: RUF009 (frozen, like all that is added)
     """Where its organism came from, if somebody else trained it. ``recipe`` is then what the
     members that it lacked were bred by."""
+    canary: str = added("")
+    """The string that stands in the metadata of its data and in no training text
+    (:mod:`insectary.core.canary`); empty in records from before there was one."""
 
     @property
     def tier(self) -> Tier:

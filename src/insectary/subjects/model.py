@@ -72,7 +72,18 @@ class Model:
         plain = LanguageModelSubject(self._loaded, id=self._id, access=access, base=self._base)
         return PromptedSubject(plain, self._instruction) if self._instruction else plain
 
-    def save(self, folder: str | Path) -> Path:
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers its weights are, adapters among them; tied ones count once."""
+        return sum(p.numel() for p in self._loaded.model.parameters())
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        beside: Mapping[str, str] | None = None,
+        told: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Write weights and tokenizer as an ordinary Hugging Face folder.
 
         transformers reads it, and so do ``insectary.load`` and ``--base``. Adapters are
@@ -80,6 +91,8 @@ class Model:
 
         Args:
             folder: Appears whole or not at all, sealed by a manifest of digests.
+            beside: Texts to put beside the model, by the names of their files.
+            told: What the manifest says besides its name and tier.
 
         Returns:
             The folder.
@@ -114,11 +127,13 @@ class Model:
             with no_bars():
                 whole.save_pretrained(place)
             self._loaded.tokenizer.save_pretrained(place)
+            for name, text in (beside or {}).items():
+                (place / name).write_text(text, encoding="utf-8")
 
         with explained(f"make {target.parent}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-        told = {} if self._tier is None else {"tier": self._tier.name.lower()}
-        write_object(target, "model", {"id": self._id, **told}, write)
+        tier = {} if self._tier is None else {"tier": self._tier.name.lower()}
+        write_object(target, "model", {"id": self._id, **tier, **(told or {})}, write)
         return target
 
     @overload  # a string is also a sequence of strings; it counts as one prompt

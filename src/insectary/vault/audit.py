@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, final
 
 from insectary.core.canonical import canonical_json
-from insectary.core.errors import AccessError, BadInputError, InsectaryError
+from insectary.core.errors import BadInputError, ContainmentError, InsectaryError
 from insectary.core.organism import Tier
 from insectary.vault.chain import RECOVERED, Chain, head_of
 from insectary.vault.disk import Disk
@@ -171,14 +171,14 @@ def open_at(tier: Tier, subject: str, log: AuditLog) -> None:
     """Ask leave to read the weights of something; below SEALED anyone with the vault has it.
 
     Raises:
-        AccessError: if it is SEALED and nobody said what for.
+        ContainmentError: if it is SEALED and nobody said what for.
         ArtefactError: if the log cannot be written.
     """
     if tier is not Tier.SEALED:
         return
     reason = _UNSEALED.get()
     if not reason:
-        raise AccessError(
+        raise ContainmentError(
             f"{subject} is sealed: say what for, with `insectary --open-sealed REASON ...` or"
             " `with insectary.unsealed(REASON):`; it goes into the audit log"
         )
