@@ -293,9 +293,11 @@ def report_family(
     """
     from insectary.report import write_report
     from insectary.trials.family_report import family_report
+    from insectary.vault import Vault
 
+    vault = vault or Vault()
     content = family_report(family, vault, seed=seed, progress=progress)
-    return write_report(content, directory)
+    return write_report(content, directory, log=vault.audit.told())
 
 
 def report_suite(
@@ -324,8 +326,13 @@ def report_suite(
     """
     from insectary.report import write_suite_report
     from insectary.trials.suite_report import suite_report
+    from insectary.vault import Vault
 
-    return write_suite_report(suite_report(records, vault, directory=directory), directory)
+    if records is not None:  # then no vault is looked at
+        return write_suite_report(suite_report(records, vault, directory=directory), directory)
+    vault = vault or Vault()
+    content = suite_report(None, vault, directory=directory)
+    return write_suite_report(content, directory, log=vault.audit.told())
 
 
 def trial_detect(
