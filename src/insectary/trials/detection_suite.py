@@ -37,6 +37,7 @@ from insectary.trials.examine import (
     open_members,
 )
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.line_up import (
     MINIMUM_BENIGN,
     Ranked,
@@ -128,6 +129,7 @@ def detect_suite(
             " so detectors that have a choice will have no figure"
         )
     asked, ranked = [*found, *rejected], {}
+    open_keys(asked, f"detection trial, seed {seed}", vault)
     for number, family in enumerate(asked, 1):
         progress(f"{number} of {len(asked)}: {family.id}")
         try:
@@ -195,6 +197,7 @@ def detect_family(
         raise BadInputError(f"name is one family's id, and not {type(name).__name__}")
     runs = line_up([detect.as_detector(given) for given in several(detectors)])
     (family,), _ = _families([name], vault)
+    open_keys([family], f"detection trial, seed {seed}", vault)
     ranked = _ranked(family, runs, seed, vault, progress)
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
