@@ -47,7 +47,7 @@ from insectary.trials.line_up import (
 )
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.suite_rows import held_out_cues, suite_rows
-from insectary.vault import Vault
+from insectary.vault import Vault, may_open
 from insectary.worlds.contrast import contrast_pairs
 
 if TYPE_CHECKING:
@@ -243,6 +243,8 @@ def _families(
             continue
         if not family.admitted:
             left_out.append((family.id, _ADOPTED if family.adopted else "not admitted"))
+        elif not may_open(family.tier):
+            left_out.append((family.id, _SEALED))
         elif isinstance(family.recipe, Ppo):
             left_out.append((family.id, _POLICIES))
         elif isinstance(family.recipe, Obfuscated):
@@ -254,6 +256,7 @@ def _families(
 
 _ADOPTED = "it was adopted: name it, and it is measured, in no mean"
 _OBFUSCATED = "it was trained against a detector: name it, or see `insectary trial obfuscation`"
+_SEALED = "it is sealed: `insectary --open-sealed REASON trial detect` opens it"
 _POLICIES = "its members are policies on the grid, which these detectors do not read"
 
 
