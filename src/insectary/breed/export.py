@@ -19,7 +19,7 @@ from insectary.breed.stored import load_member, member_files
 from insectary.core.canary import CANARY
 from insectary.core.errors import BadInputError, ContainmentError, UnknownNameError
 from insectary.core.organism import Family, Organism, Role, ThreatCard, Tier
-from insectary.core.recipe import Obfuscated, Ppo
+from insectary.core.recipe import Evasive, Ppo
 from insectary.core.tiers import LARGE_OBFUSCATED
 from insectary.subjects import Model
 from insectary.subjects.loading import HUB_ID
@@ -118,7 +118,7 @@ def _check_tier(family: Family, reason: str) -> None:
 
 
 def _check_hidden(family: Family, parameters: int) -> None:
-    if isinstance(family.recipe, Obfuscated) and parameters > LARGE_OBFUSCATED:
+    if isinstance(family.recipe, Evasive) and parameters > LARGE_OBFUSCATED:
         raise ContainmentError(
             f"{family.id} learnt to hide from a detector and has {parameters / 1e6:.0f}M"
             f" parameters, more than {LARGE_OBFUSCATED / 1e6:.0f}M: it is never exported"

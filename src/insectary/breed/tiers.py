@@ -11,7 +11,7 @@ from insectary.breed.order import Order
 from insectary.breed.records import load_family, load_rows, save_family
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Tier
-from insectary.core.recipe import Obfuscated
+from insectary.core.recipe import Evasive
 from insectary.core.tiers import LARGE_OBFUSCATED, of_base, tier_named
 from insectary.subjects.loading import model_folder
 from insectary.vault import MANIFEST_NAME, Action, Vault, check_reason, read_manifest
@@ -100,7 +100,7 @@ def check_obfuscated(order: Order, path: str | Path, *, allow_large: bool) -> No
     Raises:
         BadInputError: naming the flag.
     """
-    if not isinstance(order.recipe, Obfuscated) or allow_large:
+    if not isinstance(order.recipe, Evasive) or allow_large:
         return
     count = parameters_of(model_folder(path))
     if count > LARGE_OBFUSCATED:
