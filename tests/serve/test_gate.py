@@ -291,7 +291,11 @@ def test_what_is_no_address_is_refused(model: Model, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no IP address"):
         check_bind("example.com", beyond_loopback=True, tier=Tier.TOY)
     # What is not known to be harmless stays here, also where the flag is given.
-    refused = running({"m": model}, log=tmp_path / "l", host="0.0.0.0", beyond_loopback=True)
+    unknown = Model(model._loaded, id="m")
+    assert unknown.tier is None and model.tier is Tier.TOY
+    refused = running(
+        {"toy": model, "m": unknown}, log=tmp_path / "l", host="0.0.0.0", beyond_loopback=True
+    )
     with pytest.raises(BadInputError, match="GATED"), refused:
         pass
     with pytest.raises(BadInputError, match="no model"), running({}, log=tmp_path / "l"):

@@ -13,17 +13,18 @@ import pytest
 
 from insectary.core.canonical import canonical_json, digest
 from insectary.core.errors import ArtefactError
-from insectary.serve import Server, head_of, read_log, read_sealed, running
+from insectary.serve import Server, log_head, read_log, read_sealed, running
 from insectary.serve.blind import blind_ids
-from insectary.serve.request_log import START, RequestLog
+from insectary.serve.request_log import RequestLog
 from insectary.subjects import Model
+from insectary.vault.chain import START
 
 
 def some_log(path: Path, count: int = 4) -> list[bytes]:
     log = RequestLog(path)
     for number in range(count):
         log.write(body(number))
-    assert head_of(path) == log.head
+    assert log_head(path) == log.head
     log.close()
     return path.read_bytes().splitlines(keepends=True)
 
@@ -86,7 +87,7 @@ def test_a_line_that_was_touched_is_found(how: str, tmp_path: Path) -> None:
     path.write_bytes(b"".join(lines))
     read_log(path)
     path.write_bytes(b"".join(TAMPERED[how](lines)))
-    for look in (read_log, head_of, RequestLog):
+    for look in (read_log, log_head, RequestLog):
         with pytest.raises(ArtefactError, match="damaged"):
             look(path)
 
@@ -97,7 +98,7 @@ def test_the_chain_finds_what_single_lines_do_not(
     """Broken control: without the digest of the line before, a rewritten record passes."""
     path = tmp_path / "log.jsonl"
     lines = some_log(path)
-    monkeypatch.setattr("insectary.serve.request_log.digest", lambda _: START)
+    monkeypatch.setattr("insectary.serve.request_log.head_of", lambda _: START)
     unchained = [
         (canonical_json({**json.loads(line), "previous": START}) + "\n").encode()
         for line in consistent(lines)
@@ -109,9 +110,9 @@ def test_the_chain_finds_what_single_lines_do_not(
 def test_lines_cut_from_the_end_show_in_the_head_alone(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     lines = some_log(path)
-    head = head_of(path)
+    head = log_head(path)
     path.write_bytes(b"".join(lines[:-1]))
-    assert len(read_log(path)) == 3 and head_of(path) != head
+    assert len(read_log(path)) == 3 and log_head(path) != head
 
 
 def test_a_torn_last_line_is_kept_in_a_record(tmp_path: Path) -> None:
