@@ -13,6 +13,7 @@ from insectary.core.organism import Tier
 from insectary.core.protocols import Subject
 from insectary.subjects.adapters import without_adapters
 from insectary.subjects.callable_subject import CallableSubject
+from insectary.subjects.engine import Engine
 from insectary.subjects.language_model import LanguageModelSubject, answers
 from insectary.subjects.loading import LoadedModel, no_bars
 from insectary.subjects.prompted import PromptedSubject, under_instruction
@@ -71,6 +72,14 @@ class Model:
         """
         plain = LanguageModelSubject(self._loaded, id=self._id, access=access, base=self._base)
         return PromptedSubject(plain, self._instruction) if self._instruction else plain
+
+    def engine(self) -> Engine:
+        """What a server drives it by, token by token.
+
+        Raises:
+            BadInputError: it has a gate before it, or other state than keys and values.
+        """
+        return Engine(self._loaded, self._instruction)
 
     @property
     def parameter_count(self) -> int:
