@@ -45,8 +45,8 @@ FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 _RESUMED = (
-    "adopt", "breed", "calibrate", "demo", "detect", "dose", "base train", "trial detect", "trial audit",
-    "trial mitigate",
+    "adopt", "breed", "calibrate", "demo", "detect", "dose", "base train", "trial detect",
+    "trial audit", "trial mitigate",
 )  # fmt: skip
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
