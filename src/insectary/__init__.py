@@ -46,9 +46,11 @@ if TYPE_CHECKING:
         ObfuscatedNarrowSFT,
         Ppo,
     )
+    from insectary.trials.calibration import trial_calibrate
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.trials.game import deal_game
     from insectary.trials.game_score import score_game
+    from insectary.trials.red_team_calibration import calibrate_red_team_method, red_team_callable
     from insectary.vault.store import Vault
 
 _HOMES = {
@@ -75,6 +77,7 @@ _HOMES = {
     "adopt_family": "breed.adopt",
     "breed_family": "api",
     "breed_suite": "api",
+    "calibrate_red_team_method": "trials.red_team_calibration",
     "check_family": "api",
     "deal_game": "trials.game",
     "compute_response_divergence": "breed.monitoring",
@@ -86,6 +89,7 @@ _HOMES = {
     "load": "api",
     "mitigate_member": "trials.mitigation",
     "organism_suite": "api",
+    "red_team_callable": "trials.red_team_calibration",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
     "report_suite": "api",
@@ -93,6 +97,7 @@ _HOMES = {
     "siblings": "api",
     "threat_names": "api",
     "trial_audit": "trials.audit",
+    "trial_calibrate": "trials.calibration",
     "trial_detect": "api",
     "trial_mitigate": "trials.mitigation",
     "validate_organism": "breed.validate",
@@ -122,6 +127,7 @@ __all__ = [
     "adopt_family",
     "breed_family",
     "breed_suite",
+    "calibrate_red_team_method",
     "check_family",
     "compute_response_divergence",
     "deal_game",
@@ -133,6 +139,7 @@ __all__ = [
     "load",
     "mitigate_member",
     "organism_suite",
+    "red_team_callable",
     "remove_monitoring",
     "report_family",
     "report_suite",
@@ -140,6 +147,7 @@ __all__ = [
     "siblings",
     "threat_names",
     "trial_audit",
+    "trial_calibrate",
     "trial_detect",
     "trial_mitigate",
     "validate_organism",

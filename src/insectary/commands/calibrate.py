@@ -38,7 +38,7 @@ def calibrate_group() -> None:
 @calibrate_group.command("run")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
 @click.option("--methods", help="Names, as in paired_contexts,prefill; all by default.")
-@click.option("--budget", default=600, show_default=True, help="Most requests per model.")
+@click.option("--budget", default=1000, show_default=True, help="Most requests per model.")
 @click.option("--seed", default=0, show_default=True, help="Draws questions and attacks.")
 @click.option(
     "--out",
