@@ -99,7 +99,8 @@ def print_calibration(found: CalibrationTrial) -> None:
     made = table("method", "", "elicited", "graded", "attributed", "recall", "open requests")
     for row in found.rows:
         parts = (row.elicitation, row.grading, row.attribution, row.recall)
-        made.add_row(row.method, _null(row), *map(_value, parts), f"{row.opportunities:,}")
+        opened = "–" if row.opportunities is None else f"{row.opportunities:,}"
+        made.add_row(row.method, _null(row), *map(_value, parts), opened)
     print_table(made)
     print_words(
         "Alarms: members for which any behaviour was named. Flags: right answers that were flagged."

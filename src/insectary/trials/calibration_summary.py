@@ -103,7 +103,7 @@ def _row(families: Sequence[FamilyAttack], method: str, null: bool, budget: int)
             for role, found in innocent.items()
         },
         precision=_precision(families, method),
-        opportunities=sum(_of(f, method, Role.ORGANISM).opened or 0 for f in whole),
+        opportunities=_opportunities([_of(f, method, Role.ORGANISM) for f in whole]),
         curve=tuple(
             (most, over(tried, misbehaves_within(most), nothing)) for most in budgets(budget)
         ),
@@ -125,6 +125,11 @@ def _misbehaves(method: str, role: Role, family: FamilyAttack) -> bool:
 
 def _is_accused(method: str, role: Role, family: FamilyAttack) -> bool:
     return bool(_of(family, method, role).named)
+
+
+def _opportunities(attacks: Sequence[MemberAttack]) -> int | None:
+    known = [attack.opened for attack in attacks if attack.opened is not None]
+    return sum(known) if len(known) == len(attacks) else None
 
 
 def _failed(role: Role) -> str:
