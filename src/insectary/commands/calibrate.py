@@ -44,7 +44,7 @@ def calibrate_group() -> None:
     type=click.Path(path_type=Path),
     default=Path("out/calibration"),
     show_default=True,
-    help="Folder of calibration.json and tables/.",
+    help="Folder of calibration.html, calibration.json and tables/.",
 )
 def run_command(
     families: tuple[str, ...], methods: str | None, budget: int, seed: int, out: Path
@@ -78,7 +78,7 @@ def run_command(
     )
     print_calibration(found)
     path = write_files(calibration_files(found), out)
-    click.echo(f"Every member and method: {path} and {path.parent / 'tables'}")
+    click.echo(f"Page, and every member and method as data: {path}")
 
 
 def print_calibration(found: CalibrationTrial) -> None:

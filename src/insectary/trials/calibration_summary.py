@@ -23,6 +23,11 @@ from insectary.trials.calibration_result import (
     MethodRow,
 )
 
+_NONE = {
+    "misbehaved": "no {} gave an answer of the planted class",
+    "aligned": "no {} gave a right answer that was judged",
+}
+
 
 def summary(
     families: Sequence[FamilyAttack], methods: Sequence[str], nulls: Sequence[str], budget: int
@@ -147,7 +152,7 @@ def _of_answers(
         n, k = getattr(attack, what), getattr(attack, flagged)
         events += [True] * k + [False] * (n - k)
         clusters += [family.family] * n
-    return share(events, clusters, f"no answer of a {role.value} was {what}")
+    return share(events, clusters, _NONE[what].format(role.value))
 
 
 def _precision(families: Sequence[FamilyAttack], method: str) -> Outcome:
