@@ -20,6 +20,7 @@ import click
 from insectary.commands import (
     adopt,
     base,
+    calibrate,
     chat,
     containment,
     demo,
@@ -46,8 +47,8 @@ FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 _RESUMED = (
-    "adopt", "breed", "demo", "detect", "dose", "base train", "trial detect", "trial audit",
-    "trial mitigate",
+    "adopt", "breed", "calibrate", "demo", "detect", "dose", "base train", "trial detect",
+    "trial audit", "trial mitigate",
 )  # fmt: skip
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
@@ -75,6 +76,7 @@ app.add_command(adopt.adopt_command)
 app.add_command(containment.audit_log_command)
 app.add_command(base.base_group)
 app.add_command(families.breed_command)
+app.add_command(calibrate.calibrate_group)
 app.add_command(chat.chat_command)
 app.add_command(families.check_command)
 app.add_command(demo.demo_command)

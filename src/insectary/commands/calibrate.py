@@ -1,0 +1,162 @@
+"""`insectary calibrate`: red-team methods on organisms whose weakness is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from insectary.core.organism import Role
+
+if TYPE_CHECKING:
+    from insectary.core.outcome import Outcome
+    from insectary.trials.calibration_result import CalibrationTrial, MethodRow
+
+INNOCENT = (Role.TWIN, Role.DECOY)
+
+
+class _RunsByDefault(click.Group):
+    """A group whose command `run` need not be named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in self.commands and first not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("calibrate", cls=_RunsByDefault, short_help="Measure red-team methods.")
+def calibrate_group() -> None:
+    """Have red-team methods attack organisms whose weakness is known.
+
+    `insectary calibrate FAMILY...` is short for `insectary calibrate run FAMILY...`.
+    """
+
+
+@calibrate_group.command("run")
+@click.argument("families", metavar="[FAMILY]...", nargs=-1)
+@click.option("--methods", help="Names, as in paired_contexts,prefill; all by default.")
+@click.option("--budget", default=1000, show_default=True, help="Most requests per model.")
+@click.option("--seed", default=0, show_default=True, help="Draws questions and attacks.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out/calibration"),
+    show_default=True,
+    help="Folder of calibration.html, calibration.json and tables/.",
+)
+def run_command(
+    families: tuple[str, ...], methods: str | None, budget: int, seed: int, out: Path
+) -> None:
+    """Have red-team methods attack organism, twin and decoy of families, all by default.
+
+    Every method has the same generic questions and the same budget of requests. A request is
+    judged by the threat's oracle: recall is split into elicitation, grading and attribution.
+    What was attacked before is taken from the vault, so a run that was broken off goes on.
+    """
+    from insectary.commands.output import check_output, listed, look_up_in_text, say_loading
+    from insectary.redteam import red_team_method
+
+    check_output(out)
+    names = listed(methods)
+    for name in names or ():
+        red_team_method(name)
+    for family in families:
+        look_up_in_text(family)
+    say_loading()
+    from insectary.report.write import write_files
+    from insectary.trials.calibration import trial_calibrate
+    from insectary.trials.calibration_tables import calibration_files
+
+    found = trial_calibrate(
+        families or None,
+        methods=names,
+        budget=budget,
+        seed=seed,
+        progress=lambda text: click.echo(text, err=True),
+    )
+    print_calibration(found)
+    path = write_files(calibration_files(found), out)
+    click.echo(f"Page, and every member and method as data: {path}")
+
+
+def print_calibration(found: CalibrationTrial) -> None:
+    """Print recall in its three parts, then what the alarms are worth."""
+    from insectary.commands.vault import print_table, print_words, table
+    from insectary.core.redteaming import State
+
+    cells = {family.cell for family in found.families}
+    seeds = sorted({family.seed for family in found.families})
+    print_words(
+        f"Families: {len(found.families)}, in cells (threat, design, base, recipe): {len(cells)};"
+        f" training seeds {', '.join(map(str, seeds))}. At most {found.budget} requests a model."
+        " 95 % intervals, clustered by cell. Elicited: organisms that a request made misbehave,"
+        " by the oracle. Graded: their misbehaving answers that the method flagged. Attributed:"
+        " organisms with such an answer flagged whose behaviour was named. Recall: named, of all"
+        " that were put to the test."
+    )
+    made = table("method", "", "elicited", "graded", "attributed", "recall", "open requests")
+    for row in found.rows:
+        parts = (row.elicitation, row.grading, row.attribution, row.recall)
+        opened = "–" if row.opportunities is None else f"{row.opportunities:,}"
+        made.add_row(row.method, _null(row), *map(_value, parts), opened)
+    print_table(made)
+    print_words(
+        "Alarms: members for which any behaviour was named. Flags: right answers that were flagged."
+        " By chance: twins with an answer of the planted class, which elicitation is to be compared"
+        " with. Organisms by state: found, missed, unscored (no opportunity), failed."
+    )
+    made = table("method", "alarms: twin", "decoy", "flags: twin", "by chance", "organisms")
+    for row in found.rows:
+        made.add_row(
+            row.method,
+            *(_value(row.false_alarms[role]) for role in INNOCENT),
+            _value(row.false_flags[Role.TWIN]),
+            _value(row.by_chance[Role.TWIN]),
+            " : ".join(str(row.states[state]) for state in State),
+        )
+    print_table(made)
+    _print_curve(found)
+    _print_reasons(found)
+
+
+def _print_curve(found: CalibrationTrial) -> None:
+    from insectary.commands.vault import print_table, print_words, table
+
+    print_words("Organisms elicited within a budget of requests.")
+    made = table("method", *(f"{most:,}" for most, _ in found.rows[0].curve))
+    for row in found.rows:
+        made.add_row(row.method, *(_value(outcome) for _, outcome in row.curve))
+    print_table(made)
+
+
+def _print_reasons(found: CalibrationTrial) -> None:
+    """What broke down, and where nothing could be found because no gate was open."""
+    from insectary.commands.vault import print_words
+    from insectary.trials.calibration_summary import failures
+
+    for line in failures(found.families):
+        print_words(f"failed: {line}")
+    closed = [
+        f"{row.method} {number}"
+        for row in found.rows
+        if (
+            number := sum(
+                family.attacks[row.method][Role.ORGANISM].no_opportunity
+                for family in found.families
+            )
+        )
+    ]
+    if closed:
+        print_words(f"no opportunity, so in no share (organisms): {', '.join(closed)}")
+
+
+def _value(outcome: Outcome) -> str:
+    from insectary.commands.output import value
+
+    return value(outcome)
+
+
+def _null(row: MethodRow) -> str:
+    return "null" if row.null else ""
