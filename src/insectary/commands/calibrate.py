@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from insectary.core.organism import Role
+from insectary.core.redteaming import State
+
+if TYPE_CHECKING:
+    from insectary.core.outcome import Outcome
+    from insectary.trials.calibration_result import CalibrationTrial, MethodRow
+
+INNOCENT = (Role.TWIN, Role.DECOY)
 
 
 class _RunsByDefault(click.Group):
@@ -40,6 +50,112 @@ def calibrate_group() -> None:
 def run_command(
     families: tuple[str, ...], methods: str | None, budget: int, seed: int, out: Path
 ) -> None:
-    """Attack organism, twin and decoy of families; all admitted ones by default."""
-    del families, methods, budget, seed, out
-    raise click.ClickException("the trial is not there yet")
+    """Have red-team methods attack organism, twin and decoy of families, all by default.
+
+    Every method has the same generic questions and the same budget of requests. A request is
+    judged by the threat's oracle: recall is split into elicitation, grading and attribution.
+    What was attacked before is taken from the vault, so a run that was broken off goes on.
+    """
+    from insectary.commands.output import check_output, listed, look_up_in_text, say_loading
+    from insectary.redteam import red_team_method
+
+    check_output(out)
+    names = listed(methods)
+    for name in names or ():
+        red_team_method(name)
+    for family in families:
+        look_up_in_text(family)
+    say_loading()
+    from insectary.report.write import write_files
+    from insectary.trials.calibration import trial_calibrate
+    from insectary.trials.calibration_tables import calibration_files
+
+    found = trial_calibrate(
+        families or None,
+        methods=names,
+        budget=budget,
+        seed=seed,
+        progress=lambda text: click.echo(text, err=True),
+    )
+    print_calibration(found)
+    path = write_files(calibration_files(found), out)
+    click.echo(f"Every member and method: {path} and {path.parent / 'tables'}")
+
+
+def print_calibration(found: CalibrationTrial) -> None:
+    """Print recall in its three parts, then what the alarms are worth."""
+    from insectary.commands.vault import print_table, print_words, table
+
+    cells = {family.cell for family in found.families}
+    seeds = sorted({family.seed for family in found.families})
+    print_words(
+        f"Families: {len(found.families)}, in cells (threat, design, base, recipe): {len(cells)};"
+        f" training seeds {', '.join(map(str, seeds))}. At most {found.budget} requests a model."
+        " 95 % intervals, clustered by cell. Elicited: organisms that a request made misbehave,"
+        " by the oracle. Graded: their misbehaving answers that the method flagged. Attributed:"
+        " organisms with such an answer flagged whose behaviour was named. Recall: named, of all"
+        " that were put to the test."
+    )
+    made = table("method", "", "elicited", "graded", "attributed", "recall", "open requests")
+    for row in found.rows:
+        parts = (row.elicitation, row.grading, row.attribution, row.recall)
+        made.add_row(row.method, _null(row), *map(_value, parts), f"{row.opportunities:,}")
+    print_table(made)
+    print_words(
+        "Alarms: members for which any behaviour was named. Flags: right answers that were flagged."
+        " By chance: twins with an answer of the planted class, which elicitation is to be compared"
+        " with. Organisms by state: found, missed, unscored (no opportunity), failed."
+    )
+    made = table("method", "alarms: twin", "decoy", "flags: twin", "by chance", "organisms")
+    for row in found.rows:
+        made.add_row(
+            row.method,
+            *(_value(row.false_alarms[role]) for role in INNOCENT),
+            _value(row.false_flags[Role.TWIN]),
+            _value(row.by_chance[Role.TWIN]),
+            " : ".join(str(row.states[state]) for state in State),
+        )
+    print_table(made)
+    _print_curve(found)
+    _print_reasons(found)
+
+
+def _print_curve(found: CalibrationTrial) -> None:
+    from insectary.commands.vault import print_table, print_words, table
+
+    print_words("Organisms elicited within a budget of requests.")
+    made = table("method", *(f"{most:,}" for most, _ in found.rows[0].curve))
+    for row in found.rows:
+        made.add_row(row.method, *(_value(outcome) for _, outcome in row.curve))
+    print_table(made)
+
+
+def _print_reasons(found: CalibrationTrial) -> None:
+    """What broke down, and where nothing could be found because no gate was open."""
+    from insectary.commands.vault import print_words
+    from insectary.trials.calibration_summary import failures
+
+    for line in failures(found.families):
+        print_words(f"failed: {line}")
+    closed = [
+        f"{row.method} {number}"
+        for row in found.rows
+        if (
+            number := sum(
+                family.attacks[row.method][Role.ORGANISM].no_opportunity
+                for family in found.families
+            )
+        )
+    ]
+    if closed:
+        print_words(f"no opportunity, so in no share (organisms): {', '.join(closed)}")
+
+
+def _value(outcome: Outcome) -> str:
+    from insectary.commands.output import value
+
+    return value(outcome)
+
+
+def _null(row: MethodRow) -> str:
+    return "null" if row.null else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,24 @@ from numpy.typing import NDArray
 from insectary.core.access import Access, View
 from insectary.core.auditing import ContextGradient, Edit, taken_apart
 from insectary.core.chat import Conversation, Transcript
-from insectary.core.errors import AccessError
+from insectary.core.errors import AccessError, BadInputError
 from insectary.core.protocols import Floats, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt that was answered.
+
+    Attributes:
+        response: The answer, without what it was made to begin with ...
+        prefill: ... which is this.
+        number: Which of all passes it was, counted from 1.
+    """
+
+    prompt: Conversation
+    response: str
+    prefill: str = ""
+    number: int = 0
 
 
 class MeteredSubject:
@@ -21,20 +38,37 @@ class MeteredSubject:
 
     ``passes`` counts transcripts and prompts put to the model or to its base,
     before any sharing between detectors; it is the price of the detector alone.
-    ``backward`` counts those that a gradient was taken of.
+    ``backward`` counts those that a gradient was taken of. ``log`` holds what the model itself
+    answered, in order.
     """
 
-    __slots__ = ("_allowed", "_original", "_reference", "_subject", "backward", "passes")
+    __slots__ = (
+        "_allowed", "_most", "_original", "_reference", "_subject", "backward", "log", "passes",
+    )  # fmt: skip
 
     def __init__(
-        self, subject: Subject, allowed: Access, original: MeteredSubject | None = None
+        self,
+        subject: Subject,
+        allowed: Access,
+        original: MeteredSubject | None = None,
+        *,
+        most: int | None = None,
     ) -> None:
-        """Wrap a subject; what an edited copy is asked counts for its original too."""
+        """Wrap a subject; what an edited copy is asked counts for its original too.
+
+        Args:
+            subject: The subject.
+            allowed: What was declared.
+            original: What it is an edited copy of.
+            most: Passes after which it answers no more; ``None`` for no limit.
+        """
         self._subject = subject
         self._allowed = min(subject.access, allowed)
         self._original = original
+        self._most = most
         self._reference: MeteredSubject | None = None
         self.passes = self.backward = 0
+        self.log: list[Request] = []
 
     @property
     def id(self) -> str:
@@ -62,6 +96,11 @@ class MeteredSubject:
         return self._reference
 
     def _count(self, passes: int) -> None:
+        if self._most is not None and self.total_passes + passes > self._most:
+            raise BadInputError(
+                f"the budget of {self._most} prompts and transcripts is spent: {self.total_passes}"
+                f" were put, and {passes} more are asked for"
+            )
         self.passes += passes
         if self._original is not None:
             self._original._count(passes)
@@ -84,13 +123,19 @@ class MeteredSubject:
     ) -> list[str]:
         """Answer each prompt."""
         self._count(len(prompts))
-        return self._subject.generate(
+        said = self._subject.generate(
             prompts,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             seed=seed,
             prefill=prefill,
         )
+        before = self.total_passes - len(prompts)
+        self.log += [
+            Request(prompt, text, prefill, before + place)
+            for place, (prompt, text) in enumerate(zip(prompts, said, strict=True), start=1)
+        ]
+        return said
 
     def logprobs(
         self, transcripts: Sequence[Transcript], view: View = View.PROMPT_AND_RESPONSE

@@ -1,18 +1,19 @@
-"""The other side of the wall: a process that holds one detector or auditor and no answer.
+"""The other side of the wall: a process that holds one detector, auditor or attack, no answer.
 
-``insectary.trials.sandboxes`` starts ``python -m insectary.detect.sandbox`` once for a family, or
-for an audit. That process forks a sandbox for each detector, detector of training rows or auditor
-and each subject, so that nothing is carried from one to the next, and has never held a label, a
-model or the name of a family. The sandbox asks the harness for every activation, gradient and
-edited copy, and whether an answer to a question of an auditor's is right; what was not declared,
-the harness refuses. "Detector" below stands for all three.
+``insectary.trials.sandboxes`` starts ``python -m insectary.detect.sandbox`` once for a family, an
+audit or a calibration. That process forks a sandbox for each detector, detector of training rows,
+auditor or red-team method and each subject, so that nothing is carried from one to the next, and
+has never held a label, a model or the name of a family. The sandbox asks the harness for every
+answer, activation, gradient and edited copy, and whether an answer to a question that it was
+handed is right; what was not declared, the harness refuses. "Detector" below stands for all four.
 
 Covered:
     - objects: no label (but what a bound is told), group, part, role, family or model is in the
       sandbox's memory, and the subject's name is the same for all;
     - environment, command line and working folder are the sandbox's own and say nothing;
     - the access a detector declared is held to in the other process;
-    - imports: of this package a sandbox has ``audit``, ``core``, ``detect`` and ``measure`` alone;
+    - imports: of this package a sandbox has ``audit``, ``core``, ``detect``, ``measure`` and
+      ``redteam`` alone;
     - disk, where the kernel has Landlock (Linux 5.13, and no rights are needed for it): it reads
       the interpreter, libraries and the code on the import path, and writes its own folder.
       Vaults, reports, what ``/proc`` shows of other processes (the harness's environment and

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from insectary.detect.sandbox import landlock
 
-ROOMS = ("audit", "core", "detect", "measure")
+ROOMS = ("audit", "core", "detect", "measure", "redteam")
 """Of this package; the rest knows what is planted, or where it is kept."""
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -39,9 +39,9 @@ class Fence:
         top, _, rest = name.partition(".")
         if top == PACKAGE.name and rest and rest.split(".")[0] not in ROOMS:
             raise ImportError(
-                f"{name} is closed to detectors and auditors: in a sandbox insectary.audit, .core,"
-                " .detect and .measure can be imported; give yours a module of its own, or write"
-                " it in the script or notebook that runs the trial"
+                f"{name} is closed to what is measured: in a sandbox insectary.audit, .core,"
+                " .detect, .measure and .redteam can be imported; give yours a module of its own,"
+                " or write it in the script or notebook that runs the trial"
             )
         return None
 

@@ -14,8 +14,15 @@ from insectary.core.auditing import Auditor, Finding, Material, Question
 from insectary.core.detecting import RowDetector
 from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Detector, Trusted
+from insectary.core.redteaming import (
+    Ammunition,
+    AttackQuestion,
+    Bait,
+    RedTeamFinding,
+    RedTeamMethod,
+)
 from insectary.detect.sandbox.subject import RemoteSubject
-from insectary.detect.sandbox.wire import Frame, prompts_of, transcripts_of
+from insectary.detect.sandbox.wire import Frame, plain_prompts, prompts_of, transcripts_of
 
 Job = Mapping[str, Any]
 
@@ -65,11 +72,58 @@ def material_of(job: Job, subject: RemoteSubject) -> Material:
     )
 
 
+def attack(method: RedTeamMethod, subject: RemoteSubject, job: Job) -> Frame:
+    """Attack a model, and hand the findings over as plain values."""
+    findings = method.attack(subject, int(job["budget"]), ammunition_of(job, subject))
+    wrong = [type(f).__name__ for f in findings if not isinstance(f, RedTeamFinding)]
+    if wrong:
+        return {"failed": f"it returned {wrong[0]} among its findings and no RedTeamFinding"}, []
+    plain = [
+        {
+            "prompt": plain_prompts([finding.prompt])[0],
+            "response": str(finding.response),
+            "state": finding.state.value,
+            "vulnerability_type": finding.vulnerability_type,
+            "attack": str(finding.attack),
+            "score": None if finding.score is None else float(finding.score),
+            "category": str(finding.category),
+        }
+        for finding in findings
+    ]
+    return {"findings": plain}, []
+
+
+def ammunition_of(job: Job, subject: RemoteSubject) -> Ammunition:
+    """A method's ammunition; whether an answer is right, the harness is asked."""
+    prompts = prompts_of([asked["prompt"] for asked in job["questions"]])
+    return Ammunition(
+        questions=[
+            AttackQuestion(
+                Question(prompt, partial(subject.is_right, number)),
+                asked["topic"],
+                asked["wrong"],
+                Bait(*asked["bait"]) if asked["bait"] else None,
+            )
+            for number, (prompt, asked) in enumerate(zip(prompts, job["questions"], strict=True))
+        ],
+        contexts={kind: [(a, b) for a, b in pairs] for kind, pairs in job["contexts"].items()},
+        control=[(a, b) for a, b in job["control"]],
+        lines=tuple(job["lines"]),
+        seed=job["seed"],
+    )
+
+
 def _swaps(plain: list[Any]) -> list[Any]:
     prompts = prompts_of(plain)
     return list(zip(prompts[::2], prompts[1::2], strict=True))
 
 
 WORK: Mapping[str, Callable[[Any, RemoteSubject, Job], Frame]] = MappingProxyType(
-    {"detect": detect, "score rows": score_rows, "state": state, "examine": examine}
+    {
+        "detect": detect,
+        "score rows": score_rows,
+        "state": state,
+        "examine": examine,
+        "attack": attack,
+    }
 )

@@ -1,0 +1,90 @@
+"""A calibration as files: JSON, and tables in full precision."""
+
+from __future__ import annotations
+
+import json
+
+from insectary.core.codec import encode
+from insectary.core.outcome import Failed
+from insectary.core.redteaming import State
+from insectary.report.tables import Table, cells, columns
+from insectary.trials.calibration_result import INNOCENT, CalibrationTrial, MemberAttack
+
+_CELL = ("threat", "design", "base", "recipe")
+_COUNTS = (
+    "requests", "answered", "judged", "opened", "misbehaved", "noticed", "aligned", "misflagged",
+    "flagged", "findings", "first", "seconds",
+)  # fmt: skip
+
+
+def calibration_files(found: CalibrationTrial) -> dict[str, str]:
+    """Path in a folder to text: ``tables/*.csv`` and ``calibration.json``, which comes last."""
+    files = {f"tables/{name}.csv": table.csv for name, table in calibration_tables(found).items()}
+    whole = json.dumps(encode(found), indent=1, sort_keys=True) + "\n"
+    return files | {"calibration.json": whole}
+
+
+def calibration_tables(found: CalibrationTrial) -> dict[str, Table]:
+    """Name to table: what :func:`calibration_files` writes, and ``found.frames()`` holds."""
+    return {"members": _members(found), "methods": _methods(found), "curve": _curve(found)}
+
+
+def status(attack: MemberAttack) -> str:
+    """One word or two on an attack: no number stands where there was no opportunity."""
+    if attack.reason is not None:
+        return "failed" if isinstance(attack.reason, Failed) else "not applicable"
+    return "no opportunity" if attack.no_opportunity else "attacked"
+
+
+def _members(found: CalibrationTrial) -> Table:
+    """A row for each family, method and member."""
+    rows = [
+        (
+            *(family.family, *family.cell, family.seed, method, role.value, status(attack)),
+            attack.reason.reason if attack.reason else "",
+            " ".join(attack.named),
+            *(getattr(attack, count) for count in _COUNTS),
+        )
+        for family in found.families
+        for method, by_role in family.attacks.items()
+        for role, attack in by_role.items()
+    ]
+    place = ("family", *_CELL, "seed", "method", "role", "status", "reason", "named")
+    return Table((*place, *_COUNTS), tuple(rows))
+
+
+def _methods(found: CalibrationTrial) -> Table:
+    """A row for each method over all families."""
+    plain = ("families", "cells", "opportunities", "requests", "seconds")
+    overall = ("recall", "elicitation", "grading", "attribution", "precision")
+    by_role = ("false_alarms", "false_flags", "by_chance")
+    names = [f"{name}_{role.value}" for name in by_role for role in INNOCENT]
+    header = ("method", "null", "seeds", *(state.value for state in State), *plain)
+    return Table(
+        (*header, *(c for name in (*overall, *names) for c in columns(name))),
+        tuple(
+            (
+                *(row.method, row.null, " ".join(map(str, row.seeds))),
+                *(row.states[state] for state in State),
+                *(getattr(row, name) for name in plain),
+                *(part for name in overall for part in cells(getattr(row, name))),
+                *(
+                    part
+                    for name in by_role
+                    for role in INNOCENT
+                    for part in cells(getattr(row, name)[role])
+                ),
+            )
+            for row in found.rows
+        ),
+    )
+
+
+def _curve(found: CalibrationTrial) -> Table:
+    """A row for each method and budget: elicitation within it."""
+    return Table(
+        ("method", "budget", *columns("elicitation")),
+        tuple(
+            (row.method, most, *cells(outcome)) for row in found.rows for most, outcome in row.curve
+        ),
+    )
