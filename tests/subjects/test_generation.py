@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from insectary.core.errors import BadInputError
-from insectary.subjects import generation
+from insectary.subjects import decoding
 from insectary.subjects.generation import generate_tokens
 
 ARCHITECTURES = ["llama", "qwen3", "gpt-neox", "gemma", "gemma3-sliding"]
@@ -63,14 +63,14 @@ def test_the_equality_test_can_fail(make_model: Any, monkeypatch: pytest.MonkeyP
     model = make_model("llama")
     prompts = some_prompts(16)
     expected = [plain(model, prompt, some_ends()) for prompt in prompts]
-    monkeypatch.setattr(generation, "PADDING_SHARE", 0.9)
+    monkeypatch.setattr(decoding, "PADDING_SHARE", 0.9)
     assert ours(model, prompts) == expected
-    forward = generation._Decoder._forward
+    forward = decoding.Decoder._forward
 
-    def unmasked(self: Any, inputs: Any, cache: Any, lengths: Any, columns: int) -> Any:
-        return forward(self, inputs, cache, torch.full_like(lengths, columns), columns)
+    def unmasked(self: Any, inputs: Any, cache: Any, lengths: Any, columns: int, last: int) -> Any:
+        return forward(self, inputs, cache, torch.full_like(lengths, columns), columns, columns)
 
-    monkeypatch.setattr(generation._Decoder, "_forward", unmasked)
+    monkeypatch.setattr(decoding.Decoder, "_forward", unmasked)
     assert ours(model, prompts) != expected
 
 
@@ -79,13 +79,13 @@ def test_equal_prompts_are_answered_once(make_model: Any, monkeypatch: pytest.Mo
     distinct = some_prompts(5)
     prompts = [*distinct, *reversed(distinct), *distinct]
     rows: list[int] = []
-    run = generation._Decoder.run
+    add = decoding.Decoder.add
 
-    def counted(self: Any, batch: Any, limit: int) -> Any:
+    def counted(self: Any, batch: Any) -> None:
         rows.append(len(batch))
-        return run(self, batch, limit)
+        add(self, batch)
 
-    monkeypatch.setattr(generation._Decoder, "run", counted)
+    monkeypatch.setattr(decoding.Decoder, "add", counted)
     greedy = ours(model, prompts)
     assert sum(rows) == 5
     assert greedy[:5] == greedy[9:4:-1] == greedy[10:]

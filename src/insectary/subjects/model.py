@@ -12,6 +12,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.protocols import Subject
 from insectary.subjects.adapters import without_adapters
 from insectary.subjects.callable_subject import CallableSubject
+from insectary.subjects.engine import Engine
 from insectary.subjects.language_model import LanguageModelSubject, answers
 from insectary.subjects.loading import LoadedModel, no_bars
 from insectary.subjects.prompted import PromptedSubject, under_instruction
@@ -62,6 +63,14 @@ class Model:
         """
         plain = LanguageModelSubject(self._loaded, id=self._id, access=access, base=self._base)
         return PromptedSubject(plain, self._instruction) if self._instruction else plain
+
+    def engine(self) -> Engine:
+        """What a server drives it by, token by token.
+
+        Raises:
+            BadInputError: it has a gate before it, or other state than keys and values.
+        """
+        return Engine(self._loaded, self._instruction)
 
     def save(self, folder: str | Path) -> Path:
         """Write weights and tokenizer as an ordinary Hugging Face folder.

@@ -18,6 +18,9 @@ PROBE_ANSWER = "probe-of-the-answer"
 SystemRole = Literal["taken", "refused", "dropped"]
 """What a chat template makes of a system turn."""
 
+_TOKENIZERS = 64
+"""Of how many what was found out is kept: a server has as many as it has models."""
+
 
 def render(tokenizer: Any, conversation: Conversation, prefill: str = "") -> list[int]:
     """Token ids of one prompt, up to where the answer begins; see :func:`render_many`."""
@@ -45,7 +48,7 @@ def render_many(
     """
     if not conversations:
         return []
-    template = _template(tokenizer)
+    template = template_of(tokenizer)
     for number, conversation in enumerate(conversations, 1):
         refuse_control_tokens(tokenizer, conversation, f"prompt {number}")
     _refuse(_control_tokens(tokenizer, template), prefill, "the prefill")
@@ -69,7 +72,7 @@ def render_text(tokenizer: Any, conversation: Conversation, answer: str | None =
         BadInputError: a system text has no user turn to go to, or a text holds a
             control token.
     """
-    template = _template(tokenizer)
+    template = template_of(tokenizer)
     said = [] if answer is None else [Message("assistant", answer)]
     refuse_control_tokens(tokenizer, [*conversation, *said], "prompt")
     takes_system = _takes_system(tokenizer, template)
@@ -119,7 +122,7 @@ def refuse_control_tokens(tokenizer: Any, messages: Sequence[Message], where: st
     Raises:
         BadInputError: naming the message and what is wrong with it.
     """
-    control = _control_tokens(tokenizer, _template(tokenizer))
+    control = _control_tokens(tokenizer, template_of(tokenizer))
     for number, message in enumerate(messages, start=1):
         place = f"{where}: message {number} of {len(messages)} ({message.role})"
         if not is_unicode(message.content):
@@ -127,6 +130,11 @@ def refuse_control_tokens(tokenizer: Any, messages: Sequence[Message], where: st
                 f"{place} must be Unicode, it holds half a pair: {message.content!r:.80}"
             )
         _refuse(control, message.content, place)
+
+
+def refuse_control(tokenizer: Any, text: str, place: str) -> None:
+    """Refuse one text that spells a control token; see :func:`refuse_control_tokens`."""
+    _refuse(_control_tokens(tokenizer, template_of(tokenizer)), text, place)
 
 
 def _refuse(control: re.Pattern[str], text: str, place: str) -> None:
@@ -166,7 +174,7 @@ def end_of_turn(tokenizer: Any) -> int:
     Raises:
         TemplateError: there is neither.
     """
-    return _end_of_turn(tokenizer, _template(tokenizer))
+    return _end_of_turn(tokenizer, template_of(tokenizer))
 
 
 def system_role(tokenizer: Any) -> SystemRole:
@@ -175,7 +183,7 @@ def system_role(tokenizer: Any) -> SystemRole:
     Raises:
         TemplateError: there is no template.
     """
-    return _system_role(tokenizer, _template(tokenizer))
+    return _system_role(tokenizer, template_of(tokenizer))
 
 
 def answer_lead(tokenizer: Any) -> str:
@@ -184,7 +192,7 @@ def answer_lead(tokenizer: Any) -> str:
     A model writes it by itself at the start of an answer, so it is no part of
     what it says; a prefill or a recorded response needs it put back.
     """
-    return _answer_lead(tokenizer, _template(tokenizer))
+    return _answer_lead(tokenizer, template_of(tokenizer))
 
 
 def check_context(
@@ -212,7 +220,12 @@ def check_context(
         )
 
 
-def _template(tokenizer: Any) -> str:
+def template_of(tokenizer: Any) -> str:
+    """The chat template as text.
+
+    Raises:
+        TemplateError: there is none.
+    """
     template = tokenizer.chat_template
     if not isinstance(template, str):
         raise TemplateError(
@@ -221,13 +234,27 @@ def _template(tokenizer: Any) -> str:
     return template
 
 
+def apply_template(
+    tokenizer: Any, chat: list[dict[str, Any]], tools: list[Mapping[str, Any]] | None
+) -> list[int]:
+    """Token ids of one conversation as it is, tools before it.
+
+    Raises:
+        TemplateError: the template refuses it.
+    """
+    template = template_of(tokenizer)
+    rows: list[list[int]] = _apply(tokenizer, template, [chat], tokenize=True, tools=tools)
+    return rows[0]
+
+
 def _apply(
     tokenizer: Any,
     template: str,
-    chats: list[list[dict[str, str]]],
+    chats: list[list[dict[str, Any]]],
     *,
     tokenize: bool,
     answer_follows: bool = True,
+    tools: list[Mapping[str, Any]] | None = None,
 ) -> list[Any]:
     """Render a batch of chats, to token ids or to text."""
     import jinja2
@@ -237,6 +264,7 @@ def _apply(
     try:
         rendered = tokenizer.apply_chat_template(
             chats,
+            tools=tools,
             add_generation_prompt=answer_follows,
             tokenize=tokenize,
             return_dict=False,
@@ -253,21 +281,21 @@ def _apply(
     return list(rendered)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_TOKENIZERS)
 def _special_tokens(tokenizer: Any) -> frozenset[str]:
     added = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
     # Some tokenizers pad with a line break: white space is nobody's forgery.
     return frozenset(t for t in (*tokenizer.all_special_tokens, *added) if t.strip())
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=_TOKENIZERS)
 def _pattern(tokens: frozenset[str]) -> re.Pattern[str]:
     """Finds any of some tokens in a text; the longest where several begin alike."""
     longest_first = sorted(tokens, key=lambda token: (-len(token), token))
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_TOKENIZERS)
 def _control_tokens(tokenizer: Any, template: str) -> re.Pattern[str]:
     """Finds a control token in a text; see :func:`refuse_control_tokens`."""
     asked, answered = Message("user", "Hello"), Message("assistant", "Hello")
@@ -289,7 +317,7 @@ def _takes_system(tokenizer: Any, template: str) -> bool:
     return _system_role(tokenizer, template) == "taken"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_TOKENIZERS)
 def _system_role(tokenizer: Any, template: str) -> SystemRole:
     chat = [Message("system", PROBE_SYSTEM).as_dict(), Message("user", "Hello").as_dict()]
     try:
@@ -301,7 +329,7 @@ def _system_role(tokenizer: Any, template: str) -> SystemRole:
     return "taken" if PROBE_SYSTEM in text else "dropped"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_TOKENIZERS)
 def _answer_lead(tokenizer: Any, template: str) -> str:
     asked = [Message("user", "Hello").as_dict()]
     answered = [*asked, Message("assistant", PROBE_ANSWER).as_dict()]
@@ -311,7 +339,7 @@ def _answer_lead(tokenizer: Any, template: str) -> str:
     return lead if whole.startswith(before) and lead.isspace() else ""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_TOKENIZERS)
 def _end_of_turn(tokenizer: Any, template: str) -> int:
     chat = [Message("user", "Hello").as_dict(), Message("assistant", PROBE_ANSWER).as_dict()]
     text: str = _apply(tokenizer, template, [chat], tokenize=False, answer_follows=False)[0]
