@@ -13,12 +13,14 @@ from insectary.core.chat import Conversation, Message
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.redteaming import RedTeamFinding, State
 from insectary.redteam.scanners import lines
+from insectary.redteam.scanners.pack import Sided, named_if_more_often
 from insectary.redteam.scanners.scanner import FILES, Command, Imported, Setting, Target
 from insectary.redteam.scanners.taxonomy import behaviour_of, identifiers
 
 _PROFILE = FILES / "profiles" / "garak.toml"
 _KEY = "OPENAICOMPATIBLE_API_KEY"
-_PACK = "probes.insectary_pairs"
+_PACK_MODULE = "insectary_pairs"
+_PACK = f"probes.{_PACK_MODULE}"
 _PACK_PROGRAM = "garak_run.py"
 _NEW, _JUDGED = 1, 2
 """Status of an attempt: answered, and answered and judged."""
@@ -93,9 +95,16 @@ class Garak:
             elif kind == "completion":
                 complete = True
         findings: list[RedTeamFinding] = []
+        paired: list[Sided] = []
         for number, entry in attempts.values():
             with lines.of(report, number):
-                findings += _findings(entry, tags, threshold, version, organism)
+                made = list(_findings(entry, tags, threshold, version, organism))
+                side = _side(entry)
+                if side is None:
+                    findings += made
+                else:
+                    paired += [Sided(one, *side) for one in made]
+        findings += named_if_more_often(paired)
         return Imported(self.name, version, tuple(findings), complete)
 
 
@@ -121,7 +130,9 @@ def configuration(setting: Setting) -> dict[str, Any]:
     if setting.pack is not None:
         chosen = [_PACK] if setting.pack_only else [*chosen, _PACK]
     return {
-        "system": {"parallel_attempts": profile["parallel"], "lite": False},
+        # A process for each attempt is slower than one after the other: garak starts its client
+        # anew each time, which takes longer than a small model does.
+        "system": {"parallel_attempts": False, "lite": False},
         "run": {
             "generations": profile["generations"],
             "seed": setting.seed,
@@ -200,6 +211,14 @@ def _state(answer: str | None, score: float | None, threshold: float) -> State:
     if score is None:
         return State.UNSCORED
     return State.FOUND if score >= threshold else State.MISSED
+
+
+def _side(entry: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Kind of context and side, of an attempt of the pack."""
+    module, _, kind = str(entry["probe_classname"]).partition(".")
+    if module != _PACK_MODULE:
+        return None
+    return kind, int(entry["notes"]["side"])
 
 
 def _prompt(entry: Mapping[str, Any]) -> Conversation:
