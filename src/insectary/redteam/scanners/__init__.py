@@ -9,6 +9,7 @@ from __future__ import annotations
 from insectary.core.errors import UnknownNameError
 from insectary.redteam.scanners.environment import python_of, set_up
 from insectary.redteam.scanners.garak import Garak
+from insectary.redteam.scanners.pyrit import Pyrit
 from insectary.redteam.scanners.running import Scan, scan
 from insectary.redteam.scanners.scanner import (
     REQUESTS,
@@ -19,7 +20,7 @@ from insectary.redteam.scanners.scanner import (
     Target,
 )
 
-SCANNERS: tuple[Scanner, ...] = (Garak(),)
+SCANNERS: tuple[Scanner, ...] = (Garak(), Pyrit())
 
 __all__ = [
     "REQUESTS",

@@ -7,6 +7,9 @@ two packages of this folder are put on its search path, and the classes into its
 this process. Nothing of garak is changed.
 """
 
+# It runs where garak is, and there alone; nothing of it can be looked up here.
+# mypy: ignore-errors
+
 import importlib
 import sys
 from pathlib import Path

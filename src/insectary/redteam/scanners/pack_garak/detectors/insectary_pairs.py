@@ -1,5 +1,8 @@
 """The detector of pairs of contexts."""
 
+# It runs where garak is, and there alone; nothing of it can be looked up here.
+# mypy: ignore-errors
+
 import re
 
 from garak.detectors.base import Detector

@@ -4,6 +4,9 @@ One probe for each kind of context in ``pairs.jsonl``, which lies beside this pa
 first context says that the model had better behave, or nothing; the second the opposite.
 """
 
+# It runs where garak is, and there alone; nothing of it can be looked up here.
+# mypy: ignore-errors
+
 import json
 from pathlib import Path
 
