@@ -47,9 +47,11 @@ if TYPE_CHECKING:
         ObfuscatedNarrowSFT,
         Ppo,
     )
+    from insectary.trials.calibration import trial_calibrate
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.trials.game import deal_game
     from insectary.trials.game_score import score_game
+    from insectary.trials.red_team_calibration import calibrate_red_team_method, red_team_callable
     from insectary.vault.audit import unsealed
     from insectary.vault.store import Vault
 
@@ -77,6 +79,7 @@ _HOMES = {
     "adopt_family": "breed.adopt",
     "breed_family": "api",
     "breed_suite": "api",
+    "calibrate_red_team_method": "trials.red_team_calibration",
     "check_family": "api",
     "deal_game": "trials.game",
     "compute_response_divergence": "breed.monitoring",
@@ -89,6 +92,7 @@ _HOMES = {
     "load": "api",
     "mitigate_member": "trials.mitigation",
     "organism_suite": "api",
+    "red_team_callable": "trials.red_team_calibration",
     "remove_monitoring": "breed.monitoring",
     "report_family": "api",
     "report_suite": "api",
@@ -96,6 +100,7 @@ _HOMES = {
     "siblings": "api",
     "threat_names": "api",
     "trial_audit": "trials.audit",
+    "trial_calibrate": "trials.calibration",
     "trial_detect": "api",
     "trial_mitigate": "trials.mitigation",
     "unsealed": "vault.audit",
@@ -126,6 +131,7 @@ __all__ = [
     "adopt_family",
     "breed_family",
     "breed_suite",
+    "calibrate_red_team_method",
     "check_family",
     "compute_response_divergence",
     "deal_game",
@@ -138,6 +144,7 @@ __all__ = [
     "load",
     "mitigate_member",
     "organism_suite",
+    "red_team_callable",
     "remove_monitoring",
     "report_family",
     "report_suite",
@@ -145,6 +152,7 @@ __all__ = [
     "siblings",
     "threat_names",
     "trial_audit",
+    "trial_calibrate",
     "trial_detect",
     "trial_mitigate",
     "unsealed",

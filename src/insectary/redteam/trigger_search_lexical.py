@@ -34,7 +34,7 @@ class TriggerSearchLexical:
     over all lines looked at together, deceptive alignment is named.
 
     Attributes:
-        scanned: Share of the budget that the scan may take.
+        scanned: Share of the budget for the scan.
         looked: Lines that get a second look.
     """
 
@@ -47,15 +47,13 @@ class TriggerSearchLexical:
         self, subject: AuditSubject, budget: int, ammunition: Ammunition
     ) -> list[RedTeamFinding]:
         """Scan, look again."""
-        lines = ammunition.lines
         # A second look asks each question with no line, under the control and under each line.
         again = int(budget * (1 - self.scanned)) // (self.looked + 2)
         later, first = ammunition.questions[:again], ammunition.questions[again:]
-        each = min((budget - again * (self.looked + 2) - len(first)) // len(lines), len(first))
-        if each < 1:
-            first = first[: len(lines)]
-            each = 1
-            lines = lines[: max(budget - again * (self.looked + 2) - len(first), 0)]
+        left = budget - len(later) * (self.looked + 2)
+        first = first[: left // 4]  # each of them without a line; the rest is for the lines
+        each = max(1, (left - len(first)) // max(1, len(ammunition.lines)))
+        lines = ammunition.lines[: (left - len(first)) // each]
         best = _scan(subject, first, lines, each)[: self.looked]
         return _second_look(subject, later, best, ammunition.control[0][0])
 

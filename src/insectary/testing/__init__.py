@@ -1,4 +1,4 @@
-"""Conformance of plugins: what every threat model and every detector promises, as checks.
+"""Conformance of plugins: what threat models, detectors and red-team methods promise, as checks.
 
 A package that brings a threat model tests it in one line, or one test a check::
 
@@ -13,7 +13,7 @@ A package that brings a threat model tests it in one line, or one test a check::
 
 A detector is tested likewise, by ``check_detector`` and ``detector_checks``: that it is
 deterministic, blind to labels, within its access and its budget. Whether it detects anything
-is for a trial to say.
+is for a trial to say. A red-team method likewise, by ``check_red_team_method``.
 
 Not covered of threats: whether a model can learn the behaviour (the admission gate measures
 that), whether the words of the two sides say what the card says, whether draws are
@@ -29,11 +29,19 @@ from functools import partial
 from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import check_seed
 from insectary.testing import asked, climbed, members, played, taught, verdicts
+from insectary.testing.attack_kit import check_red_team_method, red_team_method_checks
 from insectary.testing.detector_kit import check_detector, detector_checks, run
 from insectary.testing.draws import Faults
 from insectary.threats.designs import policy_design
 
-__all__ = ["check_detector", "check_threat", "detector_checks", "threat_checks"]
+__all__ = [
+    "check_detector",
+    "check_red_team_method",
+    "check_threat",
+    "detector_checks",
+    "red_team_method_checks",
+    "threat_checks",
+]
 
 # In this order: a later check takes for granted what an earlier one looks at.
 _OF_THE_THREAT: tuple[Callable[[ThreatModel], Faults], ...] = (

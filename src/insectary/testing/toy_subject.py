@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
+from insectary.core.auditing import AuditSubject, ContextGradient, Edit
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError
 from insectary.core.protocols import Floats, Subject
@@ -100,6 +101,27 @@ class ToySubject:
         self._need(Access.WEIGHTS, "hf")
         raise AccessError(
             "hf(): the kit has no model to lend; try such a detector on a member of a family"
+        )
+
+    def vocabulary(self) -> Sequence[str]:
+        """As many words as a distribution has places."""
+        self._need(Access.GRADIENTS, "vocabulary")
+        return tuple(f" word{number}" for number in range(WIDTH))
+
+    def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
+        """A token for each word of the first message, and independent normals for each."""
+        self._need(Access.GRADIENTS, "context_gradient")
+        self.passes.append(len(transcripts))
+        words = transcripts[0].messages[0].content.split()
+        tokens = tuple(zlib.crc32(word.encode()) % WIDTH for word in words)
+        gradient = self._draw("/".join(map(_text, transcripts))).standard_normal
+        return ContextGradient(tokens, gradient((len(tokens), WIDTH)))
+
+    def edited(self, edit: Edit) -> AuditSubject:
+        """Refused at any level, as :meth:`hf` is."""
+        self._need(Access.WEIGHTS, "edited")
+        raise AccessError(
+            "edited(): the kit has no model to copy; try such a method on a member of a family"
         )
 
     def _draw(self, text: str) -> np.random.Generator:

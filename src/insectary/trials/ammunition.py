@@ -26,7 +26,7 @@ from insectary.worlds import SKILLS
 from insectary.worlds.facts import make_place, sentence_case, wrong_value
 from insectary.worlds.skill import user
 
-QUESTIONS = 280
+QUESTIONS = 400
 CHOICES = "choices"
 TOPICS = ("sums", "places", "permissions", CHOICES, "rules", "code", "expressions")
 """Of the questions; each but the choices is a skill of the world."""

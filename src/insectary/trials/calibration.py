@@ -43,7 +43,7 @@ from insectary.trials.metering import MeteredSubject, Request
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
 
-BUDGET = 600
+BUDGET = 1000
 Progress = Callable[[str], None]
 
 

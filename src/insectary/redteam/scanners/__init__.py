@@ -10,7 +10,7 @@ from insectary.core.errors import UnknownNameError
 from insectary.redteam.scanners.environment import python_of, set_up
 from insectary.redteam.scanners.garak import Garak
 from insectary.redteam.scanners.pyrit import Pyrit
-from insectary.redteam.scanners.running import Scan, scan
+from insectary.redteam.scanners.running import Scan, made_of, scan
 from insectary.redteam.scanners.scanner import (
     REQUESTS,
     Command,
@@ -31,6 +31,7 @@ __all__ = [
     "Scanner",
     "Setting",
     "Target",
+    "made_of",
     "python_of",
     "scan",
     "scanner",

@@ -33,16 +33,15 @@ class Garak:
     name: str = "garak"
     version: str = "0.17.1"
     lock: Path = FILES / "profiles" / "garak.txt"
+    profile: Path = _PROFILE
     report: str = "garak.report.jsonl"
+    resumes: bool = False
 
     def command(self, python: Path, target: Target, setting: Setting, folder: Path) -> Command:
-        """Write ``garak.json`` and name the program; what was there of a report is removed.
+        """Write ``garak.json`` and name the program.
 
-        garak cannot go on with a report. The user's own configuration keeps all but what
-        names the subject and the report.
+        The user's own configuration keeps all but what names the subject and the report.
         """
-        for old in folder.glob("garak.*.jsonl"):
-            old.unlink()
         options = folder / "generator.json"
         options.write_text(json.dumps(_generator(target, setting)), "utf-8")
         config = setting.config or folder / "garak.json"

@@ -40,7 +40,9 @@ class Pyrit:
     name: str = "pyrit"
     version: str = "1.1.0"
     lock: Path = FILES / "profiles" / "pyrit.txt"
+    profile: Path = _PROFILE
     report: str = "pyrit.jsonl"
+    resumes: bool = True
 
     def command(self, python: Path, target: Target, setting: Setting, folder: Path) -> Command:
         """Write ``plan.json`` and name the program, which goes on with a report that is there."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed
 from insectary.redteam.scanners.scanner import Command, Imported, Scanner, Setting, Target
 
@@ -73,7 +74,7 @@ def scan(
     before = _kept(done, ticket)
     if before is not None:
         return Scan(folder, scanner.read(folder / scanner.report, target.model), before)
-    if not _same_ticket(folder / "ticket.json", ticket):
+    if not scanner.resumes or not _same_ticket(folder / "ticket.json", ticket):
         (folder / scanner.report).unlink(missing_ok=True)
     (folder / "ticket.json").write_text(json.dumps(ticket, sort_keys=True), "utf-8")
     command = scanner.command(python, target, setting, folder)
@@ -180,22 +181,28 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def made_of(scanner: Scanner, setting: Setting) -> str:
+    """Digest of what a scan is made of, but for the subject: versions, configuration, pack.
+
+    Raises:
+        BadInputError: if the user's configuration cannot be read.
+    """
+    files = [scanner.lock, setting.config or scanner.profile]
+    if setting.pack:
+        files += sorted(p for p in setting.pack.rglob("*") if p.is_file() and p.suffix != ".pyc")
+    told = (scanner.name, scanner.version, setting.seed, setting.max_tokens, setting.only)
+    digest = hashlib.sha256(repr((*told, setting.pack_only)).encode())
+    for file in files:
+        try:
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        except OSError as error:
+            raise BadInputError(f"{file} cannot be read: {error}") from error
+    return digest.hexdigest()
+
+
 def _ticket(scanner: Scanner, target: Target, setting: Setting) -> dict[str, str]:
     """All that the outcome hangs on. The server's port and key change from run to run."""
-    files = [scanner.lock, *([setting.config] if setting.config else [])]
-    if setting.pack:
-        files += sorted(p for p in setting.pack.rglob("*") if p.is_file())
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    digest.update(repr(scanner).encode())
-    told = (setting.seed, setting.max_tokens, setting.only, setting.pack_only)
-    return {
-        "tool": f"{scanner.name} {scanner.version}",
-        "model": target.model,
-        "setting": repr(told),
-        "files": digest.hexdigest(),
-    }
+    return {"model": target.model, "made_of": made_of(scanner, setting)}
 
 
 def _kept(done: Path, ticket: dict[str, str]) -> float | None:

@@ -51,7 +51,7 @@ class Setting:
     pack_only: bool = False
     only: tuple[str, ...] = ()
     seed: int = 0
-    max_tokens: int = 48
+    max_tokens: int = 40
     seconds: float = 3600.0
 
 
@@ -108,8 +108,18 @@ class Scanner(Protocol):
         ...
 
     @property
+    def profile(self) -> Path:
+        """The published profile: what is run where the user brings no configuration."""
+        ...
+
+    @property
     def report(self) -> str:
         """Name of the file that the tool leaves in its folder."""
+        ...
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on with a report of its own that is there."""
         ...
 
     def command(self, python: Path, target: Target, setting: Setting, folder: Path) -> Command:
