@@ -56,7 +56,7 @@ def set_up(scanner: Scanner, home: Path, say: Callable[[str], None] = print) -> 
     python = folder / "bin" / "python"
     install = (
         str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
-        "--no-deps", "--prefer-binary", "--requirement", str(scanner.lock),
+        "--no-deps", "--no-compile", "--prefer-binary", "--requirement", str(scanner.lock),
     )  # fmt: skip
     for argv in ((sys.executable, "-m", "venv", str(folder)), install):
         _call(argv, log, scanner)

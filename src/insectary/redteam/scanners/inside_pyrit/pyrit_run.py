@@ -196,6 +196,8 @@ async def attack(item, gate, write):
         row |= {"result": dumped(result), "sent": sent(result.conversation_id)}
     else:
         ((_, error),) = found.incomplete_objectives
+        while error.__cause__ is not None:
+            error = error.__cause__
         told = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         row |= {"error": told, "objective": item["objective"],
                 "harm_categories": item["fields"]["targeted_harm_categories"]}  # fmt: skip
