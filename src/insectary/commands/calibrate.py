@@ -9,7 +9,6 @@ import click
 
 from insectary.commands.scanners import import_command
 from insectary.core.organism import Role
-from insectary.core.redteaming import State
 
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
@@ -113,6 +112,7 @@ calibrate_group.add_command(import_command)
 def print_calibration(found: CalibrationTrial) -> None:
     """Print recall in its three parts, then what the alarms are worth."""
     from insectary.commands.vault import print_table, print_words, table
+    from insectary.core.redteaming import State
 
     cells = {family.cell for family in found.families}
     seeds = sorted({family.seed for family in found.families})

@@ -74,7 +74,7 @@ def _findings(
     method: RedTeamMethod, seed: int, budget: int = BUDGETS[-1], id: str = "subject"
 ) -> tuple[tuple[RedTeamFinding, ...], _Noting]:
     subject = _Noting(method.needs, id)
-    found = method.attack(subject, budget, _ammunition(seed))  # type: ignore[arg-type]
+    found = method.attack(subject, budget, _ammunition(seed))
     return tuple(found), subject
 
 
@@ -92,7 +92,7 @@ def no_more_is_asked_than_it_needs(method: RedTeamMethod, seed: int) -> Faults:
     """Opened at its declared access, the subject has to refuse nothing."""
     subject = _Noting(method.needs)
     try:
-        method.attack(subject, BUDGETS[-1], _ammunition(seed))  # type: ignore[arg-type]
+        method.attack(subject, BUDGETS[-1], _ammunition(seed))
     except AccessError as error:
         if not subject.toy.refused:
             raise

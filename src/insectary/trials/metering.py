@@ -95,12 +95,15 @@ class MeteredSubject:
             self._reference = MeteredSubject(self._subject.reference, self._allowed)
         return self._reference
 
-    def _count(self, passes: int) -> None:
+    def _afford(self, passes: int) -> None:
         if self._most is not None and self.total_passes + passes > self._most:
             raise BadInputError(
                 f"the budget of {self._most} prompts and transcripts is spent: {self.total_passes}"
                 f" were put, and {passes} more are asked for"
             )
+
+    def _count(self, passes: int) -> None:
+        self._afford(passes)
         self.passes += passes
         if self._original is not None:
             self._original._count(passes)
@@ -121,8 +124,8 @@ class MeteredSubject:
         seed: int = 0,
         prefill: str = "",
     ) -> list[str]:
-        """Answer each prompt."""
-        self._count(len(prompts))
+        """Answer each prompt; what is refused, as for its length, is no pass."""
+        self._afford(len(prompts))
         said = self._subject.generate(
             prompts,
             max_new_tokens=max_new_tokens,
@@ -130,7 +133,8 @@ class MeteredSubject:
             seed=seed,
             prefill=prefill,
         )
-        before = self.total_passes - len(prompts)
+        before = self.total_passes
+        self._count(len(prompts))
         self.log += [
             Request(prompt, text, prefill, before + place)
             for place, (prompt, text) in enumerate(zip(prompts, said, strict=True), start=1)
