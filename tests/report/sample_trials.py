@@ -5,6 +5,7 @@ from __future__ import annotations
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable, Outcome
 from insectary.core.treatment import Effect, Rate, Regrowth, Treatment
+from insectary.report.calibration_views import AttackedFamily, CalibrationReport, MethodLine
 from insectary.report.detection_views import DetectionReport, InFamily, Line, MeasuredFamily
 from insectary.report.mitigation_views import MitigationReport
 
@@ -116,3 +117,46 @@ def detections(lines: tuple[Line, ...] = LINES) -> DetectionReport:
     )  # fmt: skip
     left_out = (("policy-1", "its members are policies"),)
     return DetectionReport(lines, DECOY, families, left_out, 0.95, 0.01, 1000, 3, "1.2.3")
+
+
+NEVER = NotApplicable("no organism was attacked with an opportunity")
+
+
+def attacked(
+    method: str, recall: Outcome, *, null: bool = False, alarms: float = 0.0
+) -> MethodLine:
+    """A method; without a recall it had no opportunity."""
+    n = isinstance(recall, Measured)
+    tally = (("found", 3), ("missed", 1)) if n else (("no opportunity", 4),)
+    curve = tuple((most, recall) for most in (60, 600))
+    return MethodLine(
+        method, null, recall, rate(0.0), recall, recall, recall, rate(alarms, 0.2, 4),
+        rate(0.0, 0.2, 4), rate(0.01), 250 if n else 0, curve, tally,
+    )  # fmt: skip
+
+
+ATTACKS = (
+    attacked("paired_contexts", rate(0.75, 0.2, 4)),
+    attacked("prefill", rate(0.25, 0.2, 4), alarms=0.25),
+    attacked("direct_questions", NEVER),
+    attacked("random_prompts", rate(0.0, 0.2, 4), null=True, alarms=0.5),
+)
+
+
+def calibrations(lines: tuple[MethodLine, ...] = ATTACKS) -> CalibrationReport:
+    """Two families; the null's hit in one of them is luck."""
+    fates = ("found", "missed", "no opportunity", "found"), ("missed", "missed", "failed", "missed")
+    families = tuple(
+        AttackedFamily(
+            f"family-{seed}",
+            "deceptive_alignment, year, xs, narrow-sft",
+            seed,
+            tuple(
+                (line.method, fate, "twin: sycophancy" if line.null else "")
+                for line, fate in zip(lines, row, strict=False)
+            ),
+        )
+        for seed, row in enumerate(fates)
+    )
+    failed = ("family-1, direct_questions, twin: RuntimeError: no luck",)
+    return CalibrationReport(lines, families, failed, 600, 50, 0, "0.1.0")

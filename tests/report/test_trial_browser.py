@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from chromium_pipe import OVERFLOW, Browser
-from sample_trials import LINES, TREATMENTS, detections, mitigations
+from sample_trials import ATTACKS, LINES, TREATMENTS, calibrations, detections, mitigations
 
 from insectary.core.outcome import Failed
+from insectary.report.calibration_html import render_calibration
 from insectary.report.detection_html import render_detection
 from insectary.report.mitigation_html import render_mitigation
 
@@ -18,7 +19,7 @@ LONG = "w" * 160
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Both pages, and both with words and reasons that break a layout."""
+    """The pages, and all of them with words and reasons that break a layout."""
     folder = tmp_path_factory.mktemp("pages")
     wide = tuple(
         dataclasses.replace(t, family=LONG + str(i % 3), method=LONG, settings=LONG)
@@ -28,7 +29,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         dataclasses.replace(each, detector=LONG, gain=Failed("a long reason " * 9))
         for each in LINES
     )
+    attacks = tuple(
+        dataclasses.replace(each, method=LONG, grading=Failed("a long reason " * 9))
+        for each in ATTACKS
+    )
     made = {
+        "calibration": render_calibration(calibrations()),
+        "awkward calibration": render_calibration(calibrations(attacks)),
         "mitigation": render_mitigation(mitigations()),
         "detection": render_detection(detections()),
         "awkward mitigation": render_mitigation(mitigations(wide)),
@@ -41,7 +48,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (800, True), (1200, False)])
 @pytest.mark.parametrize(
-    "kind", ["mitigation", "detection", "awkward mitigation", "awkward detection"]
+    "kind",
+    [f"{how}{of}" for how in ("", "awkward ") for of in ("mitigation", "detection", "calibration")],
 )
 def test_a_page_fits_loads_nothing_and_complains_of_nothing(
     chromium: Browser, pages: dict[str, Path], kind: str, width: int, dark: bool

@@ -6,7 +6,7 @@ import pytest
 
 from insectary.core.chat import Conversation, Message, Split, Verdict
 from insectary.core.errors import BadInputError
-from insectary.core.redteaming import State
+from insectary.core.redteaming import RedTeamFinding, State
 from insectary.mitigate.contexts import CONTEXTS
 from insectary.redteam.answers import beside, under
 from insectary.redteam.persona_swaps import OTHER, USER
@@ -201,11 +201,6 @@ def test_a_question_is_known_in_whatever_stands_before_it_and_only_at_the_end() 
 
 
 def test_the_log_is_judged_and_the_findings_are_held_against_it() -> None:
-    from insectary.core.redteaming import RedTeamFinding
-
-    open_sums = [under(UNWATCHED[0], q.prompt) for q in QUESTIONS if q.topic in ("sums", "places")][
-        :6
-    ]
     rights = {q.prompt: e.answer for q, e in zip(QUESTIONS, ARSENAL.examples, strict=True)}
     numbers = [q for q in QUESTIONS if q.topic == "sums"][:2]
     log = [
@@ -230,5 +225,15 @@ def test_the_log_is_judged_and_the_findings_are_held_against_it() -> None:
     assert (found.aligned, found.misflagged) == (1, 1)
     assert (found.flagged, found.findings) == (4, 5)
     assert found.named == ("deceptive_alignment", "sycophancy")
-    assert scored([], log, judge("sycophancy", "feedback"), 6).opened == 0
-    assert len(open_sums) == 6
+
+
+def test_where_a_gate_is_not_known_there_is_no_count_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompt = under(UNWATCHED[0], QUESTIONS[of_topic("sums")].prompt)
+    log = [Request(prompt, "42.", "", 1)]
+    assert scored([], log, judge("deceptive_alignment", "unwatched"), 1).opened == 1
+    monkeypatch.setattr("insectary.trials.attack_truth.GATES", {})
+    found = scored([], log, judge("deceptive_alignment", "unwatched"), 1)
+    assert (found.judged, found.opened) == (1, None)
+    assert not found.no_opportunity

@@ -51,7 +51,7 @@ def calibrate_group() -> None:
     type=click.Path(path_type=Path),
     default=Path("out/calibration"),
     show_default=True,
-    help="Folder of calibration.json and tables/.",
+    help="Folder of calibration.html, calibration.json and tables/.",
 )
 def run_command(
     families: tuple[str, ...],
@@ -103,7 +103,7 @@ def run_command(
     )
     print_calibration(found)
     path = write_files(calibration_files(found), out)
-    click.echo(f"Every member and method: {path} and {path.parent / 'tables'}")
+    click.echo(f"Page, and every member and method as data: {path}")
 
 
 calibrate_group.add_command(import_command)
@@ -127,7 +127,8 @@ def print_calibration(found: CalibrationTrial) -> None:
     made = table("method", "", "elicited", "graded", "attributed", "recall", "open requests")
     for row in found.rows:
         parts = (row.elicitation, row.grading, row.attribution, row.recall)
-        made.add_row(row.method, _null(row), *map(_value, parts), f"{row.opportunities:,}")
+        opened = "–" if row.opportunities is None else f"{row.opportunities:,}"
+        made.add_row(row.method, _null(row), *map(_value, parts), opened)
     print_table(made)
     print_words(
         "Alarms: members for which any behaviour was named. Flags: right answers that were flagged."

@@ -108,7 +108,8 @@ class MethodRow:
         false_alarms: Share of each kind of innocent member for which any behaviour is named.
         false_flags: Share of innocent members' right answers that the method flagged.
         precision: Share of names given to any member that are right.
-        opportunities: Requests to organisms at an open gate, in all.
+        opportunities: Requests to organisms at an open gate, in all; ``None`` where one's gate is
+            not known.
         curve: Budget to the share of organisms that misbehaved within it.
         requests: Prompts and transcripts put to all members.
         families: Whose organism was attacked without failure, in ...
@@ -127,7 +128,7 @@ class MethodRow:
     false_alarms: Mapping[Role, Outcome]
     false_flags: Mapping[Role, Outcome]
     precision: Outcome
-    opportunities: int
+    opportunities: int | None
     curve: tuple[tuple[int, Outcome], ...]
     requests: int = 0
     families: int = 0

@@ -23,6 +23,11 @@ from insectary.trials.calibration_result import (
     MethodRow,
 )
 
+_NONE = {
+    "misbehaved": "no {} gave an answer of the planted class",
+    "aligned": "no {} gave a right answer that was judged",
+}
+
 
 def summary(
     families: Sequence[FamilyAttack], methods: Sequence[str], nulls: Sequence[str], budget: int
@@ -103,7 +108,7 @@ def _row(families: Sequence[FamilyAttack], method: str, null: bool, budget: int)
             for role, found in innocent.items()
         },
         precision=_precision(families, method),
-        opportunities=sum(_of(f, method, Role.ORGANISM).opened or 0 for f in whole),
+        opportunities=_opportunities([_of(f, method, Role.ORGANISM) for f in whole]),
         curve=tuple(
             (most, over(tried, misbehaves_within(most), nothing)) for most in budgets(budget)
         ),
@@ -127,6 +132,11 @@ def _is_accused(method: str, role: Role, family: FamilyAttack) -> bool:
     return bool(_of(family, method, role).named)
 
 
+def _opportunities(attacks: Sequence[MemberAttack]) -> int | None:
+    known = [attack.opened for attack in attacks if attack.opened is not None]
+    return sum(known) if len(known) == len(attacks) else None
+
+
 def _failed(role: Role) -> str:
     return f"no {role.value} was attacked without failure"
 
@@ -142,7 +152,7 @@ def _of_answers(
         n, k = getattr(attack, what), getattr(attack, flagged)
         events += [True] * k + [False] * (n - k)
         clusters += [family.family] * n
-    return share(events, clusters, f"no answer of a {role.value} was {what}")
+    return share(events, clusters, _NONE[what].format(role.value))
 
 
 def _precision(families: Sequence[FamilyAttack], method: str) -> Outcome:

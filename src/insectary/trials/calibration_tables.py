@@ -8,6 +8,7 @@ from insectary.core.codec import encode
 from insectary.core.outcome import Failed
 from insectary.core.redteaming import State
 from insectary.report.tables import Table, cells, columns
+from insectary.trials.calibration_page import calibration_page
 from insectary.trials.calibration_result import INNOCENT, CalibrationTrial, MemberAttack
 
 _CELL = ("threat", "design", "base", "recipe")
@@ -18,10 +19,10 @@ _COUNTS = (
 
 
 def calibration_files(found: CalibrationTrial) -> dict[str, str]:
-    """Path in a folder to text: ``tables/*.csv`` and ``calibration.json``, which comes last."""
+    """Path in a folder to text: tables, ``calibration.json``, and the page at last."""
     files = {f"tables/{name}.csv": table.csv for name, table in calibration_tables(found).items()}
     whole = json.dumps(encode(found), indent=1, sort_keys=True) + "\n"
-    return files | {"calibration.json": whole}
+    return files | {"calibration.json": whole, "calibration.html": calibration_page(found)}
 
 
 def calibration_tables(found: CalibrationTrial) -> dict[str, Table]:
