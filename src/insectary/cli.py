@@ -31,6 +31,7 @@ from insectary.commands import (
     ladder,
     mitigate,
     plan,
+    serve,
     siblings,
     table,
     threats,
@@ -92,6 +93,7 @@ app.add_command(mitigate.mitigate_command)
 app.add_command(plan.plan_command)
 app.add_command(vault.remove)
 app.add_command(families.report_command)
+app.add_command(serve.serve_command)
 app.add_command(vault.show)
 app.add_command(siblings.siblings_command)
 app.add_command(threats.threats_command)

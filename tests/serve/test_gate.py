@@ -278,18 +278,18 @@ BEYOND = ["0.0.0.0", "::", "192.168.1.5", "10.0.0.1"]
 @pytest.mark.parametrize("flag", [False, True])
 def test_beyond_loopback_needs_the_flag_and_the_tier(tier: Tier, flag: bool) -> None:
     for host in LOOPBACK:
-        check_bind(host, beyond_loopback=flag, tier=tier)
+        check_bind(host, [Tier.TOY, tier], beyond_loopback=flag)
     for host in BEYOND:
         if flag and tier <= Tier.OPEN:
-            assert check_bind(host, beyond_loopback=flag, tier=tier) == host
+            assert check_bind(host, [Tier.TOY, tier], beyond_loopback=flag) == host
         else:
             with pytest.raises(BadInputError, match="loopback"):
-                check_bind(host, beyond_loopback=flag, tier=tier)
+                check_bind(host, [Tier.TOY, tier], beyond_loopback=flag)
 
 
 def test_what_is_no_address_is_refused(model: Model, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no IP address"):
-        check_bind("example.com", beyond_loopback=True, tier=Tier.TOY)
+        check_bind("example.com", [Tier.TOY], beyond_loopback=True)
     # What is not known to be harmless stays here, also where the flag is given.
     unknown = Model(model._loaded, id="m")
     assert unknown.tier is None and model.tier is Tier.TOY

@@ -120,7 +120,9 @@ def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
             suite.append(
                 {
                     "name": name,
-                    "model": Model(members[role], id=opaque, base=members[Role.BASE]),
+                    "model": Model(
+                        members[role], id=opaque, base=members[Role.BASE], tier=family.tier
+                    ),
                     "known_vulnerabilities": [family.threat] if role is Role.ORGANISM else [],
                 }
             )

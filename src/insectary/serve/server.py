@@ -15,7 +15,6 @@ from typing import final
 import uvicorn
 
 from insectary.core.errors import ArtefactError, BadInputError
-from insectary.core.organism import Tier
 from insectary.serve.batching import Worker
 from insectary.serve.binding import LOOPBACK, check_bind, host_names, listen
 from insectary.serve.blind import blind_ids
@@ -87,8 +86,8 @@ def running(
     """
     if not models:
         raise BadInputError("there is no model to serve")
-    tiers = [Tier.GATED if model.tier is None else model.tier for model in models.values()]
-    address = check_bind(host, beyond_loopback=beyond_loopback, tier=max(tiers))
+    tiers = [model.tier for model in models.values()]
+    address = check_bind(host, tiers, beyond_loopback=beyond_loopback)
     caps = limits or Limits()
     engines = {name: model.engine() for name, model in models.items()}
     secret = key or new_key()
