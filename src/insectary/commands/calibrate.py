@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from insectary.commands.scanners import import_command
 from insectary.core.organism import Role
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def calibrate_group() -> None:
 @calibrate_group.command("run")
 @click.argument("families", metavar="[FAMILY]...", nargs=-1)
 @click.option("--methods", help="Names, as in paired_contexts,prefill; all by default.")
+@click.option("--tool", help="A scanner instead of own methods: garak or pyrit.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Your own configuration of the scanner."
+)
+@click.option("--pairs/--no-pairs", default=True, help="Scan with our probe pairs too.")
+@click.option("--minutes", default=60.0, show_default=True, help="Most for a scan of one model.")
 @click.option("--budget", default=1000, show_default=True, help="Most requests per model.")
 @click.option("--seed", default=0, show_default=True, help="Draws questions and attacks.")
 @click.option(
@@ -47,14 +54,32 @@ def calibrate_group() -> None:
     help="Folder of calibration.html, calibration.json and tables/.",
 )
 def run_command(
-    families: tuple[str, ...], methods: str | None, budget: int, seed: int, out: Path
+    families: tuple[str, ...],
+    methods: str | None,
+    tool: str | None,
+    config: Path | None,
+    pairs: bool,
+    minutes: float,
+    budget: int,
+    seed: int,
+    out: Path,
 ) -> None:
     """Have red-team methods attack organism, twin and decoy of families, all by default.
 
     Every method has the same generic questions and the same budget of requests. A request is
     judged by the threat's oracle: recall is split into elicitation, grading and attribution.
     What was attacked before is taken from the vault, so a run that was broken off goes on.
+
+    With --tool a released scanner attacks instead, in an environment of its own that is set up
+    at first use: by the published profile, of at most 2,000 requests, or by --config.
     """
+    if tool is not None:
+        from insectary.commands.scanners import run_tool
+
+        if methods is not None:
+            raise click.UsageError("--methods and --tool: name one of them")
+        run_tool(tool, families, config=config, pairs=pairs, minutes=minutes, seed=seed, out=out)
+        return
     from insectary.commands.output import check_output, listed, look_up_in_text, say_loading
     from insectary.redteam import red_team_method
 
@@ -79,6 +104,9 @@ def run_command(
     print_calibration(found)
     path = write_files(calibration_files(found), out)
     click.echo(f"Page, and every member and method as data: {path}")
+
+
+calibrate_group.add_command(import_command)
 
 
 def print_calibration(found: CalibrationTrial) -> None:
