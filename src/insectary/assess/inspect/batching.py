@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast, final
+from typing import Generic, TypeVar, final
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
+from insectary.core.errors import BadInputError
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Ticket(Generic[Q, A]):
-    """One request that waits, and its answer once there is one."""
+    """One request that waits, and where its answer goes."""
 
     request: Q
-    answer: A | Exception | None = None
+    answer: asyncio.Future[A]
 
 
 @final
@@ -33,43 +32,48 @@ class Batcher(Generic[Q, A]):
     def __init__(self, answer_all: Callable[[Sequence[Q]], Sequence[A | Exception]]) -> None:
         """Batch for ``answer_all``: requests to answers or errors, in their order."""
         self._answer_all = answer_all
-        self._loop: object = None
-        self._turn: anyio.Lock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._working: asyncio.Task[None] | None = None
         self._waiting: list[_Ticket[Q, A]] = []
         self.sizes: list[int] = []
         """How many requests each batch had."""
 
     async def answer(self, request: Q) -> A:
         """Wait for the answer to one request; its error is raised."""
-        self._settle()
-        ticket: _Ticket[Q, A] = _Ticket(request)
+        loop = _running_loop()
+        if loop is not self._loop:  # Inspect starts one for each evaluation
+            self._loop, self._working, self._waiting = loop, None, []
+        ticket: _Ticket[Q, A] = _Ticket(request, loop.create_future())
         self._waiting.append(ticket)
-        try:
-            async with self._turn:
-                if ticket.answer is None:
-                    await self._next_batch()
-        except BaseException:
-            if ticket in self._waiting:  # whoever asked has gone: nobody need answer
-                self._waiting.remove(ticket)
-            raise
-        if isinstance(ticket.answer, Exception):
-            raise ticket.answer
-        return cast(A, ticket.answer)
+        if self._working is None or self._working.done():
+            self._working = loop.create_task(self._work(loop))
+        return await ticket.answer
 
-    def _settle(self) -> None:
-        """A lock belongs to one event loop, and Inspect starts one for each evaluation."""
-        loop = anyio.lowlevel.current_token()
-        if self._loop != loop:
-            self._loop, self._turn, self._waiting = loop, anyio.Lock(), []
+    async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while batch := [t for t in self._waiting if not t.answer.done()]:  # who left is not there
+            self._waiting = []
+            self.sizes.append(len(batch))
+            requests = [ticket.request for ticket in batch]
+            answers: Sequence[A | Exception]
+            try:
+                answers = await loop.run_in_executor(None, self._answer_all, requests)
+            except Exception as error:
+                answers = [error] * len(batch)
+            for ticket, answer in zip(batch, answers, strict=True):
+                if ticket.answer.done():
+                    continue
+                if isinstance(answer, Exception):
+                    ticket.answer.set_exception(answer)
+                else:
+                    ticket.answer.set_result(answer)
+        self._waiting = []
 
-    async def _next_batch(self) -> None:
-        batch, self._waiting = self._waiting, []
-        self.sizes.append(len(batch))
-        try:
-            answers = await anyio.to_thread.run_sync(
-                self._answer_all, [ticket.request for ticket in batch]
-            )
-        except Exception as error:
-            answers = [error] * len(batch)
-        for ticket, answer in zip(batch, answers, strict=True):
-            ticket.answer = answer
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise BadInputError(
+            "models of Insectary are asked on Inspect's usual event loop: unset"
+            " INSPECT_ASYNC_BACKEND"
+        ) from error
