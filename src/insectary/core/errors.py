@@ -70,6 +70,10 @@ class ArtefactError(InsectaryError, OSError):
     """A stored artefact is missing, damaged, foreign or cannot be written."""
 
 
+class MissingExtraError(InsectaryError, ImportError):
+    """A part needs a package that comes with one of the extras of Insectary."""
+
+
 class NotAdmittedError(InsectaryError, ValueError):
     """A family without a full, passing certificate was offered to a benchmark."""
 

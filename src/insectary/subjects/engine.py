@@ -18,7 +18,7 @@ from insectary.subjects.generation import uniform_draws
 from insectary.subjects.language_model import end_tokens
 from insectary.subjects.loading import LoadedModel
 from insectary.subjects.prompted import under_instruction
-from insectary.subjects.rendering import answer_lead, render
+from insectary.subjects.rendering import answer_lead, encode, render
 from insectary.subjects.tools import render_with_tools, takes_tools, writes_tool_calls
 
 _TOKEN_TEXTS = 65_536
@@ -58,6 +58,11 @@ class Engine:
         return digest([self._loaded.digest, self._instruction])
 
     @property
+    def weights(self) -> str:
+        """Digest of the model's files alone, by which the vault knows them."""
+        return self._loaded.digest
+
+    @property
     def context(self) -> int:
         """Longest sequence in tokens, prompt and answer together."""
         return self._loaded.context
@@ -77,8 +82,12 @@ class Engine:
         """Whether its chat template has calls as JSON between ``<tool_call>`` marks."""
         return writes_tool_calls(self._loaded.tokenizer)
 
-    def chat(self, prompt: Conversation) -> list[int]:
+    def chat(self, prompt: Conversation, prefill: str = "") -> list[int]:
         """Token ids of a conversation, up to where the answer begins.
+
+        Args:
+            prompt: The conversation.
+            prefill: Text that the answer is made to begin with.
 
         Raises:
             TemplateError: the template does not take these roles.
@@ -86,7 +95,7 @@ class Engine:
         """
         if self._instruction:
             prompt = under_instruction(prompt, self._instruction)
-        return render(self._loaded.tokenizer, prompt)
+        return render(self._loaded.tokenizer, prompt, prefill)
 
     def chat_with_tools(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
@@ -105,6 +114,10 @@ class Engine:
     def raw(self, text: str) -> list[int]:
         """Token ids of plain text, as the tokenizer reads it: special tokens are special here."""
         return list(self._loaded.tokenizer(text)["input_ids"])
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of plain text, without the tokens that open or close a sequence."""
+        return encode(self._loaded.tokenizer, text)
 
     def continuation(
         self,

@@ -1,0 +1,120 @@
+"""Inspect over a model of Insectary: samples per second, against a constant and against ``hf``.
+
+Usage: python benchmarks/inspect_throughput.py [--samples 240] [--rounds 3] [--hf-samples 64]
+
+All arms run the same task of the plugin (``insectary/sycophancy``) in one process and take
+turns, so that noise of the machine hits them alike; ratios are medians over the rounds. A
+sample's time has everything in it that Inspect does: transcript, scoring, the log's file.
+
+- ours: ``insectary/<folder>``, the shipped base xs.
+- constant: a model of Inspect that says one word at once, which is Inspect's own ceiling.
+- hf: Inspect's ``hf`` provider on the same weights, greedily; one round, since it waits two
+  seconds for each batch and looks for answers once a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from inspect_ai import eval as evaluate
+from inspect_ai.model import (
+    ChatMessage,
+    GenerateConfig,
+    Model,
+    ModelAPI,
+    ModelOutput,
+    ModelUsage,
+    get_model,
+    modelapi,
+)
+from inspect_ai.tool import ToolChoice, ToolInfo
+
+import insectary
+from insectary.assess.inspect import probing, read_results
+from insectary.subjects import set_threads
+from insectary.threats import threat_model
+
+OF_CEILING, OF_HF = 0.85, 8.0
+BASE = Path(insectary.__file__).parent / "worlds" / "base" / "xs"
+THREAT, DESIGN = "sycophancy", "answers"
+
+
+@modelapi(name="constant")
+class Constant(ModelAPI):
+    """Says one word, as fast as Inspect can take it."""
+
+    async def generate(
+        self,
+        input: list[ChatMessage],
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,
+        config: GenerateConfig,
+    ) -> ModelOutput:
+        """The same answer to everything."""
+        output = ModelOutput.from_content(self.model_name, "42.")
+        output.usage = ModelUsage(input_tokens=30, output_tokens=3, total_tokens=33)
+        return output
+
+
+def arms() -> dict[str, Model]:
+    """The models; loading them is no part of the time."""
+    hf: dict[str, Any] = {"model_path": str(BASE), "device": "cpu", "do_sample": False}
+    return {
+        "ours": get_model(f"insectary/{BASE}", memoize=False),
+        "constant": get_model("constant/model", memoize=False),
+        "hf": get_model("hf/xs", memoize=False, **hf),
+    }
+
+
+def samples_per_second(model: Model, samples: int, place: str) -> tuple[float, int]:
+    """Run the task once: samples per second, and how many were answered and judged."""
+    per_condition = -(-samples // len(threat_model(THREAT).conditions(DESIGN)))
+    task = probing(THREAT, DESIGN, per_condition, 0, "report")
+    start = time.perf_counter()
+    (log,) = evaluate(task, model=model, log_dir=place, display="none", limit=samples)
+    seconds = time.perf_counter() - start
+    sides = read_results(log).sides.values()
+    return samples / seconds, sum(side.counts.found + side.counts.missed for side in sides)
+
+
+def main() -> int:
+    """Run the arms in turns and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--samples", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--hf-samples", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1)
+    settings = parser.parse_args()
+    set_threads(settings.threads)
+    warnings.simplefilter("ignore")  # Inspect's and its dependencies' own
+    models, speeds = arms(), {"ours": list[float](), "constant": list[float]()}
+    with tempfile.TemporaryDirectory() as place:
+        for turn in range(settings.rounds + 1):  # turn 0 warms up
+            for name, found in speeds.items():
+                speed, judged = samples_per_second(models[name], settings.samples, place)
+                assert judged == settings.samples, f"{name}: {judged} of {settings.samples}"
+                if turn:
+                    found.append(speed)
+        hf, judged = samples_per_second(models["hf"], settings.hf_samples, place)
+        assert judged == settings.hf_samples, f"hf: {judged} of {settings.hf_samples}"
+    ratios = [a / b for a, b in zip(speeds["ours"], speeds["constant"], strict=True)]
+    ceiling, against_hf = median(ratios), median(speeds["ours"]) / hf
+    rounds = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"inspect, {THREAT} {DESIGN}: {settings.samples} samples, {settings.threads} thread(s)")
+    for name, found in speeds.items():
+        print(f"  {name:8s} {median(found):6.1f} samples/s")
+    print(f"  hf       {hf:6.1f} samples/s ({settings.hf_samples} samples, one round)")
+    print(f"  of the ceiling {ceiling:.2f} (target {OF_CEILING}; rounds {rounds})")
+    print(f"  against hf {against_hf:.1f} (target {OF_HF:.0f})")
+    return 0 if ceiling >= OF_CEILING and against_hf >= OF_HF else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
