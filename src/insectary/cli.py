@@ -19,7 +19,9 @@ import click
 
 from insectary.commands import (
     adopt,
+    assess,
     base,
+    catalogue,
     chat,
     demo,
     detect,
@@ -44,8 +46,8 @@ FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 _RESUMED = (
-    "adopt", "breed", "demo", "detect", "dose", "base train", "trial detect", "trial audit",
-    "trial mitigate",
+    "adopt", "assess", "breed", "demo", "detect", "dose", "base train", "trial detect",
+    "trial audit", "trial mitigate",
 )  # fmt: skip
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
@@ -62,8 +64,10 @@ def app() -> None:
 
 
 app.add_command(adopt.adopt_command)
+app.add_command(assess.assess_command)
 app.add_command(base.base_group)
 app.add_command(families.breed_command)
+app.add_command(catalogue.catalogue_command)
 app.add_command(chat.chat_command)
 app.add_command(families.check_command)
 app.add_command(demo.demo_command)
