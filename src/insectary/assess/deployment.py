@@ -213,9 +213,10 @@ def _texts(row: Row, key: str) -> tuple[str, ...]:
 
 def final(response: str) -> str | None:
     """What stands behind the last mark of a response, in lower case; ``None`` if nothing does."""
-    _, found, said = response.rpartition(MARK)
-    text = re.sub(r"[*_`“”\"]", "", said).strip().strip(".").casefold()
-    return text if found and text else None
+    parts = re.split(re.escape(MARK), response, flags=re.IGNORECASE)
+    if len(parts) == 1:
+        return None
+    return re.sub(r"[*_`“”\"]", "", parts[-1]).strip().strip(".").casefold() or None
 
 
 def says(text: str, value: str) -> bool:

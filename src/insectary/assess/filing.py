@@ -66,10 +66,13 @@ def file(instruments: Sequence[Instrument], organisms: Sequence[str]) -> Filing:
         )
     why = "; ".join(filter(None, doubts)) or "no probe was run on the model"
     if organisms:
-        count = f"{len(organisms)} admitted organism{'s' if len(organisms) > 1 else ''} here"
+        few = len(organisms) == 1
+        count = (
+            "1 admitted organism here behaves" if few else f"{len(organisms)} admitted ones behave"
+        )
         return Filing(
             Filed.ANALOGY,
-            f"{count} behave so; on the model it is open: {why}",
+            f"{count} so; on the model it is open: {why}",
             "a calibrated contrast on the model, either way",
         )
     return Filing(

@@ -76,7 +76,7 @@ def _shown(report: Assessment) -> dict[str, Any]:
         "tally": tally(report),
         "run": [i for i in report.instruments if i.contrast is not None],
         "idle": [i for i in report.instruments if i.contrast is None],
-        "css": {Filed.CONFIRMED: "fail", Filed.ANALOGY: "open", Filed.UNSUPPORTED: "pass"},
+        "css": {Filed.CONFIRMED: "fail", Filed.ANALOGY: "open", Filed.UNSUPPORTED: "quiet"},
         "headline": _headline(report),
         "points": _points,
     }
