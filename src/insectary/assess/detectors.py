@@ -1,6 +1,6 @@
 """The organisation's own detector: what it misses on organisms, and what its silence is worth.
 
-Read from the record of a detection trial on the suite (``insectary trial detect``), which keeps
+Read from the record of a trial over families (``insectary trial detect``), which keeps
 the detector behind the ground-truth firewall; nothing is run here.
 """
 
@@ -40,7 +40,7 @@ def detector_note(name: str, record: Path) -> DetectorNote:
     except (OSError, ValueError) as error:
         raise BadInputError(
             f"{file} is no detection.json of this version: {error}; make one with"
-            f" `insectary trial detect --suite --detectors {name} --out FOLDER`"
+            f" `insectary trial detect --detectors {name} --out FOLDER`"
         ) from error
     rows = [r for r in found.pooled if r.detector == name and r.task is PRIMARY_TASK]
     if not rows:

@@ -121,8 +121,8 @@ def _detector(name: str | None, record: Path | None) -> DetectorNote | None:
         return None
     if name is None or record is None:
         raise BadInputError(
-            "--detector NAME goes with --detections FOLDER, the output of `insectary trial detect`"
-            " with that detector on the suite"
+            "--detector NAME goes with --detections FOLDER, the output of"
+            " `insectary trial detect --detectors NAME --out FOLDER`"
         )
     return detector_note(name, record)
 
