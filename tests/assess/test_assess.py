@@ -148,6 +148,8 @@ def test_calibration_is_on_organisms_twins_and_decoys_and_is_kept(
     assert str(watched.sensitivity) == "1.000 [0.398, 1.000] (n=4)"
     assert isinstance(watched.specificity, Measured) and watched.specificity.measurement.n == 8
     assert watched.expires > watched.date
+    for place in ((vault.home / "assess"), *(vault.home / "assess").rglob("*")):
+        assert not place.stat().st_mode & 0o077, place
     assert own["claim"] is None  # no organism of it: uncalibrated
     assert all(i.calibration is None for i in report.instruments if i.pack != Pack.MICRO)
 

@@ -101,7 +101,7 @@ class Answers:
         if self._kept is None:
             self._kept = {}
             with explained(f"read answers in {self.folder}"):
-                _private(self.folder)
+                private_folder(self.folder)
                 if self.path.exists():
                     data = self.path.read_bytes()
                     whole = data[: data.rfind(b"\n") + 1]
@@ -128,9 +128,15 @@ class Answers:
                 os.fsync(file.fileno())
 
 
-def _private(folder: Path) -> None:
-    """Make a folder for its owner alone, or refuse one that others may open."""
-    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+def private_folder(folder: Path) -> None:
+    """Make a folder, and those above it, for their owner alone; refuse one that others may open.
+
+    Raises:
+        ArtefactError: if it is there already and belongs to another, or is open to others.
+        OSError: if it cannot be made.
+    """
+    for place in reversed((folder, *folder.parents)):
+        place.mkdir(mode=0o700, exist_ok=True)
     info = folder.stat()
     if info.st_uid != os.geteuid() or info.st_mode & 0o077:
         raise ArtefactError(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+from insectary.assess.answers import private_folder
 from insectary.assess.measuring import measure
 from insectary.assess.probes import Pack, Probe, digest_of_probes
 from insectary.breed.stored import load_members
@@ -201,5 +202,5 @@ def _save(tried: Tried, path: Path) -> None:
     from insectary.report.write import write_file
 
     with explained("keep a calibration"):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
     write_file(json.dumps(encode(tried), indent=1, sort_keys=True) + "\n", path)

@@ -83,7 +83,7 @@ def _one_size(report: Assessment) -> str | None:
 
 def _researcher_bias(report: Assessment) -> str | None:
     n = len(report.untested)
-    return f"{n} behaviours and probes are listed as not tested" if n else None
+    return f"listed as not tested: {n}" if n else None
 
 
 def _capability(report: Assessment) -> str | None:

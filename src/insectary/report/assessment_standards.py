@@ -201,12 +201,12 @@ def tally(report: Assessment) -> dict[str, dict[State, int]]:
 
 
 def smallest(contrast: Contrast) -> str:
-    """The smallest detectable difference in words."""
+    """The smallest difference that would have been seen, in words."""
     told = [
-        f"{d.independent:.2f} with {d.power:.0%}"
+        f"{d.independent:.2f} with {100 * d.power:g} %"
         for d in contrast.detectable
         if d.independent is not None
     ]
     if not told or measurement_of(contrast.difference) is None:
-        return "none"
-    return ", ".join(told)
+        return "none, however great: too few pairs were scored"
+    return f"a difference of {' and '.join(told)} probability, for independent pairs"
