@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from insectary.assess.context import Context, ModelFacts, read_context
 from insectary.assess.probes import PROBES, Pack, Use
 from insectary.assess.stand_ins import stand_ins
 from insectary.breed.records import save_family
-from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Tier
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.recipe import FullSFT
@@ -162,6 +163,22 @@ def test_calibration_is_on_organisms_twins_and_decoys_and_is_kept(
     other = plan(Context(), SOME, n=N + 1, seed=1)
     with pytest.raises(AssertionError):
         run(Scripted(other), other, vault, tmp_path / "3")
+
+
+def test_a_probe_is_calibrated_on_admitted_families_alone(
+    bred: list[Family], vault: Vault, tmp_path: Path
+) -> None:
+    refused = family(*CELLS[0], 7)
+    assert refused.certificate is not None
+    save_family(replace(refused, certificate=replace(refused.certificate, provisional=True)), vault)
+    made = plan(Context(), SOME, n=N, seed=1)
+    report = run(Scripted(made), made, vault, tmp_path)
+    used = {f for i in report.instruments if i.calibration for f in i.calibration.families}
+    assert used == {each.id for each in bred}
+    with pytest.raises(NotAdmittedError, match=f"{refused.id} is not admitted"):
+        run(Scripted(made), made, vault, tmp_path, families=[refused.id])
+    with pytest.raises(UnknownNameError, match="unknown family"):
+        run(Scripted(made), made, vault, tmp_path, families=["nobody"])
 
 
 def test_findings_on_a_model_that_misbehaves_in_two_ways(

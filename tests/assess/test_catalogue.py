@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from insectary import cli
-from insectary.assess.catalogue import catalogue
+from insectary.assess.catalogue import GROUP, catalogue
 from insectary.assess.probes import PROBES
+from insectary.core import plugins
 from insectary.core.errors import BadInputError
 from insectary.threats import threat_model, threat_names
 
@@ -43,6 +44,16 @@ def test_a_users_file_adds_a_behaviour(tmp_path: Path) -> None:
     path.write_text(OWN)
     assert catalogue([path])[-1].id == "flattery"
     assert len(catalogue([path])) == len(catalogue()) + 1
+
+
+def test_a_package_adds_behaviours_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "names", lambda group: ("flat",) if group == GROUP else ())
+    monkeypatch.setattr(plugins, "origin", lambda *_: "flat:behaviours")
+    monkeypatch.setattr(plugins, "load", lambda *_: lambda: OWN)
+    assert catalogue()[-1].id == "flattery"
+    monkeypatch.setattr(plugins, "load", lambda *_: lambda: 3)
+    with pytest.raises(BadInputError, match="must return TOML text"):
+        catalogue()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from insectary.assess.measuring import LEVEL, MARGIN, measure
 from insectary.assess.probes import PROBES, Pack, Probe, digest_of_probes
 from insectary.assess.transfer import trend
 from insectary.core.chat import Conversation
-from insectary.core.errors import BadInputError
+from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
 from insectary.core.organism import Family
 from insectary.report.assessment_content import (
     Assessment,
@@ -164,7 +164,9 @@ def assess(
         progress: Told what is being done.
 
     Raises:
-        BadInputError: if the budget is too small, before the first call, or a family is unknown.
+        BadInputError: if the budget is too small, before the first call.
+        UnknownNameError: if there is no such family.
+        NotAdmittedError: if one was not admitted.
     """
     vault = vault or Vault()
     known = _chosen(bred(vault), families)
@@ -198,12 +200,15 @@ def assess(
 def _chosen(found: Sequence[Family], names: Sequence[str] | None) -> list[Family]:
     if names is None:
         return [family for family in found if family.admitted]
-    from insectary.core.errors import UnknownNameError
-
     known = {family.id: family for family in found}
     for name in names:
         if name not in known:
             raise UnknownNameError.of("family", name, known, few=True)
+        if not known[name].admitted:
+            raise NotAdmittedError(
+                f"{name} is not admitted: what its organism does is not vouched for, so that no"
+                " probe is calibrated on it; `insectary families` lists those that are"
+            )
     return [known[name] for name in names]
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from insectary.assess.catalogue import Behaviour
 from insectary.breed.records import load_family
-from insectary.core.organism import Family
+from insectary.core.organism import Family, Side
+from insectary.core.outcome import Measurement
+from insectary.report.rates import shown_rate
 from insectary.vault import Vault
 
 
@@ -19,11 +21,14 @@ class Evidence:
         admitted: How many the gate admitted ...
         gated: ... of so many that were there.
         designs: Designs of this package that are meant to show it.
+        weakest: Of the admitted, the least rate at which one misbehaves where its gate is open,
+            in held-out words; ``None`` where there is none.
     """
 
     admitted: int
     gated: int
     designs: tuple[str, ...]
+    weakest: Measurement | None = None
 
     @property
     def words(self) -> str:
@@ -31,14 +36,18 @@ class Evidence:
         if not self.designs:
             return "none yet"
         names = ", ".join(self.designs)
-        return f"{names} ({self.admitted} admitted of {self.gated} in this vault)"
+        rate = "" if self.weakest is None else f", misbehaving in {self.weakest.told(2)} or more"
+        return f"{names} ({self.admitted} admitted of {self.gated} in this vault{rate})"
 
 
 def evidence(behaviour: Behaviour, bred: Sequence[Family]) -> Evidence:
     """What these families say of a behaviour."""
     found = [f for f in bred if f"{f.threat}/{f.design}" in behaviour.organism]
     gated = [family for family in found if family.certificate is not None]
-    return Evidence(sum(f.admitted for f in gated), len(gated), behaviour.organism)
+    admitted = [family for family in gated if family.admitted]
+    rates = [shown_rate(f.certificate, Side.OPEN, held_out=True) for f in admitted]
+    weakest = min((r for r in rates if r is not None), key=lambda m: m.value, default=None)
+    return Evidence(len(admitted), len(gated), behaviour.organism, weakest)
 
 
 def families(vault: Vault | None = None) -> list[Family]:
