@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,7 @@ def bred(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Family]
     yield found
 
 
+@cache
 def _plan_with(seed: int) -> Plan:
     made = plan(Context(), SOME, n=N, seed=1)
     asks = tuple(
