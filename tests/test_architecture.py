@@ -312,7 +312,8 @@ def test_broken_control_a_wrong_import_is_seen(
 
 def _declared() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["dev"], *extras["inspect"]]
     return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
 
 
