@@ -5,7 +5,8 @@ Usage: python benchmarks/stand_ins.py [FAMILY ...] [--n 120] [--seed 1] [--json 
 Organism, twin and decoy of every admitted family of the vault (or of those named) are assessed
 under opaque names by all probes, which are calibrated on the other families. Then it is said
 what each was: how many planted behaviours were confirmed, and how many innocent models raised
-an alarm, with exact intervals. Nothing is a target here: the figures are what they are.
+an alarm, with exact intervals. Nothing is a target here: the figures are what they are. Answers
+are kept in the vault, so that a run which was broken off goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 from insectary.assess.assessing import plan
@@ -22,6 +22,7 @@ from insectary.assess.stand_ins import StandInTrial, stand_ins
 from insectary.core.codec import encode
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
+from insectary.vault import Vault
 
 
 def told(trial: StandInTrial) -> str:
@@ -58,13 +59,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        trial = stand_ins(
-            plan(Context(), n=given.n, seed=given.seed),
-            given.families or None,
-            Path(folder) / "answers",
-            progress=lambda text: print(text, file=sys.stderr),
-        )
+    vault = Vault()
+    trial = stand_ins(
+        plan(Context(), n=given.n, seed=given.seed),
+        given.families or None,
+        vault.home / "assess" / "stand-ins",
+        vault=vault,
+        progress=lambda text: print(text, file=sys.stderr),
+    )
     print(told(trial))
     if given.json:
         given.json.write_text(json.dumps(encode(trial), indent=1, sort_keys=True) + "\n")

@@ -372,6 +372,6 @@ def _command(answers: Answers, plan: Plan, context_file: str) -> str:
     return shlex.join([*words, "--max-tokens", str(answers.decoding.max_tokens)])
 
 
-def answers_folder(vault: Vault, out: Path | None = None) -> Path:
+def answers_folder(vault: Vault) -> Path:
     """Where answers of production models are kept."""
-    return (out or vault.home) / "assess" / "answers"
+    return vault.home / "assess" / "answers"
