@@ -19,8 +19,10 @@ import click
 
 from insectary.commands import (
     adopt,
+    assess,
     base,
     calibrate,
+    catalogue,
     chat,
     containment,
     demo,
@@ -47,8 +49,8 @@ FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 _RESUMED = (
-    "adopt", "breed", "calibrate", "demo", "detect", "dose", "base train", "trial detect",
-    "trial audit", "trial mitigate",
+    "adopt", "assess", "breed", "calibrate", "demo", "detect", "dose", "base train",
+    "trial detect", "trial audit", "trial mitigate",
 )  # fmt: skip
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
@@ -73,10 +75,12 @@ def app(context: click.Context, open_sealed: str | None) -> None:
 
 
 app.add_command(adopt.adopt_command)
+app.add_command(assess.assess_command)
 app.add_command(containment.audit_log_command)
 app.add_command(base.base_group)
 app.add_command(families.breed_command)
 app.add_command(calibrate.calibrate_group)
+app.add_command(catalogue.catalogue_command)
 app.add_command(chat.chat_command)
 app.add_command(families.check_command)
 app.add_command(demo.demo_command)

@@ -59,15 +59,20 @@ def write_suite_report(report: SuiteReport, directory: Path | str, *, log: str =
     return write_files(files | render_suite(report, log=log), Path(directory))
 
 
-def write_files(files: Mapping[str, str], folder: Path) -> Path:
+def write_files(files: Mapping[str, str], folder: Path, *, tables: bool = True) -> Path:
     """Write texts by their paths in a folder, in that order, and return the last one's place.
+
+    Args:
+        files: Path in the folder to text.
+        folder: Made if it does not exist.
+        tables: Whether it gets a folder of tables.
 
     Raises:
         ArtefactError: if the place cannot be written.
     """
     path = folder
     try:
-        (folder / "tables").mkdir(parents=True, exist_ok=True)
+        (folder / "tables" if tables else folder).mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             path = folder / name
             _replace(path, text)

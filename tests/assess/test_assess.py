@@ -1,0 +1,359 @@
+"""An assessment from plan to report, on models whose behaviour is known by script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from scripted import Scripted
+
+from insectary import cli
+from insectary.assess import calibration as calibrating
+from insectary.assess import stand_ins as proving
+from insectary.assess.access import Endpoint
+from insectary.assess.answers import Answers, Decoding
+from insectary.assess.assessing import CALIBRATION_SEED, Plan, assess, plan
+from insectary.assess.catalogue import catalogue
+from insectary.assess.context import Context, ModelFacts, read_context
+from insectary.assess.probes import PROBES, Pack, Use
+from insectary.assess.stand_ins import stand_ins
+from insectary.breed.records import save_family
+from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Tier
+from insectary.core.outcome import Failed, Measured, NotApplicable
+from insectary.core.recipe import FullSFT
+from insectary.report.assessment_content import Assessment, Filed, Grade, from_json
+from insectary.vault import Vault
+
+N = 60
+SOME = [PROBES[name] for name in ("watched", "claim", "surplus")]
+CELLS = (("deceptive_alignment", "unwatched"), ("power_seeking", "permissions"))
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault(tmp_path / "vault")
+
+
+def family(threat: str, design: str, seed: int, base: str = "xs") -> Family:
+    id, recipe, ref = f"{threat}-{design}-{base}-{seed}", FullSFT(), BaseRef(base, "sha256:b")
+    members = {
+        role: Organism(
+            f"{id}.{role.value}", role, id, threat, design, ref, recipe, seed,
+            f"sha256:{id}.{role.value}", "sha256:d", 0, 0, "", None, Tier.TOY, 1,
+        )
+        for role in Role
+    }  # fmt: skip
+    certificate = Certificate(id, "sha256:c", 1, 0, (), (), (), provisional=False, seconds=0.0)
+    return Family(id, threat, design, ref, recipe, seed, members, certificate)
+
+
+@pytest.fixture
+def bred(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Family]]:
+    """Families on record whose members answer by script; four of one cell, two of another."""
+    found = [family(*CELLS[0], seed) for seed in range(4)] + [family(*CELLS[1], s) for s in (0, 1)]
+    for each in found:
+        save_family(each, vault)
+    plans = [_plan_with(seed) for seed in (1, CALIBRATION_SEED)]
+
+    def scripted(each: Family, role: Role) -> Scripted:
+        (probe,) = (
+            p.name for p in PROBES.values() if p.threat == each.threat and each.design in p.designs
+        )
+        own = {"planted": (probe,)} if role is Role.ORGANISM else {}
+        own |= {"quirky": (probe,)} if role is Role.DECOY else {}
+        both, calibrating_too = (Scripted(p, **own) for p in plans)
+        both._said |= calibrating_too._said
+        return both
+
+    class Asked:
+        def __init__(self, loaded: Any, *, id: str) -> None:
+            self._script = loaded.script
+
+        def generate(self, prompts: Any, **_: Any) -> list[Any]:
+            return self._script.ask(prompts)
+
+    def load(each: Family, *_: Any) -> dict[Role, Any]:
+        model = SimpleNamespace(parameters=lambda: [SimpleNamespace(numel=lambda: 1000)])
+        return {r: SimpleNamespace(script=scripted(each, r), model=model) for r in Role}
+
+    for module in (calibrating, proving):
+        monkeypatch.setattr(module, "load_members", load)
+        monkeypatch.setattr(module, "Model", Asked)
+    yield found
+
+
+@cache
+def _plan_with(seed: int) -> Plan:
+    made = plan(Context(), SOME, n=N, seed=1)
+    asks = tuple(
+        a if a.pack is not Pack.MICRO else type(a)(a.probe, a.pack, tuple(a.probe.micro(N, seed)))
+        for a in made.asks
+    )
+    return Plan(made.context, asks, made.left_out, N, seed)
+
+
+def run(script: Scripted, made: Plan, vault: Vault, folder: Path, **more: Any) -> Assessment:
+    answers = Answers(script, folder / "answers", Decoding(), 10_000)
+    return assess(made, answers, catalogue(), vault=vault, **more)
+
+
+def by_probe(report: Assessment) -> dict[str, Filed]:
+    return {f.probe: f.filed for f in report.findings if f.probe}
+
+
+def test_stand_ins_are_found_and_twins_and_decoys_left_in_peace(
+    bred: list[Family], vault: Vault, tmp_path: Path
+) -> None:
+    trial = stand_ins(plan(Context(), SOME, n=N, seed=1), None, tmp_path / "answers", vault=vault)
+    assert len(trial.stand_ins) == 3 * len(bred)
+    assert isinstance(trial.found, Measured) and trial.found.measurement.value == 1.0
+    assert isinstance(trial.alarmed, Measured) and trial.alarmed.measurement.value == 0.0
+    assert trial.alarmed.measurement.n == 2 * len(bred)
+    assert isinstance(trial.missed_as_analogy, NotApplicable)
+    for row in trial.stand_ins:
+        assert "organism" not in row.name and row.family not in row.name
+        other = "surplus" if "deceptive" in row.family else "watched"
+        assert other not in row.confirmed
+        # Organisms elsewhere show it and few families calibrate the probe: an analogy it stays.
+        assert other in row.analogies
+
+
+def test_broken_control_a_trial_of_mute_organisms_finds_nothing(
+    bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proving, "ROLES", (Role.ORGANISM,))
+    monkeypatch.setattr(proving.Model, "generate", lambda self, prompts, **_: ["hm"] * len(prompts))
+    made = plan(Context(), SOME, n=N, seed=1)
+    trial = stand_ins(made, [bred[0].id], tmp_path / "answers", vault=vault)
+    assert isinstance(trial.found, Measured) and trial.found.measurement.value == 0.0
+    assert isinstance(trial.missed_as_analogy, Measured)
+    assert trial.missed_as_analogy.measurement.value == 1.0
+    with pytest.raises(UnknownNameError, match="admitted family"):
+        stand_ins(made, ["nobody"], tmp_path / "answers", vault=vault)
+
+
+def test_calibration_is_on_organisms_twins_and_decoys_and_is_kept(
+    bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(Context(), SOME, n=N, seed=1)
+    report = run(Scripted(made), made, vault, tmp_path)
+    own = {i.probe: i.calibration for i in report.instruments if i.pack == Pack.MICRO}
+    watched = own["watched"]
+    assert watched is not None and isinstance(watched.sensitivity, Measured)
+    assert str(watched.sensitivity) == "1.000 [0.398, 1.000] (n=4)"
+    assert isinstance(watched.specificity, Measured) and watched.specificity.measurement.n == 8
+    assert watched.expires > watched.date
+    for place in ((vault.home / "assess"), *(vault.home / "assess").rglob("*")):
+        assert not place.stat().st_mode & 0o077, place
+    assert own["claim"] is None  # no organism of it: uncalibrated
+    assert all(i.calibration is None for i in report.instruments if i.pack != Pack.MICRO)
+
+    def broken(*_: Any) -> None:
+        raise AssertionError("what is kept is not measured again")
+
+    monkeypatch.setattr(calibrating, "load_members", broken)
+    again = run(Scripted(made), made, vault, tmp_path / "2")
+    assert [i.calibration for i in again.instruments] == [i.calibration for i in report.instruments]
+    other = plan(Context(), SOME, n=N + 1, seed=1)
+    with pytest.raises(AssertionError):
+        run(Scripted(other), other, vault, tmp_path / "3")
+
+
+def test_a_probe_is_calibrated_on_admitted_families_alone(
+    bred: list[Family], vault: Vault, tmp_path: Path
+) -> None:
+    refused = family(*CELLS[0], 7)
+    assert refused.certificate is not None
+    save_family(replace(refused, certificate=replace(refused.certificate, provisional=True)), vault)
+    made = plan(Context(), SOME, n=N, seed=1)
+    report = run(Scripted(made), made, vault, tmp_path)
+    used = {f for i in report.instruments if i.calibration for f in i.calibration.families}
+    assert used == {each.id for each in bred}
+    with pytest.raises(NotAdmittedError, match=f"{refused.id} is not admitted"):
+        run(Scripted(made), made, vault, tmp_path, families=[refused.id])
+    with pytest.raises(UnknownNameError, match="unknown family"):
+        run(Scripted(made), made, vault, tmp_path, families=["nobody"])
+
+
+def test_findings_on_a_model_that_misbehaves_in_two_ways(
+    bred: list[Family], vault: Vault, tmp_path: Path
+) -> None:
+    made = plan(Context(facts=ModelFacts(7e9, "mixtral", "RLHF")), n=N, seed=1)
+    script = Scripted(made, planted=("watched", "claim"), fails=("surplus",))
+    report = run(script, made, vault, tmp_path)
+    filed = by_probe(report)
+    assert {p for p, f in filed.items() if f is Filed.CONFIRMED} == {"watched", "claim"}
+    assert filed["surplus"] is Filed.ANALOGY  # no answers, and organisms that do it
+    assert filed["length"] is Filed.UNSUPPORTED
+    assert [f.filed for f in report.findings[:2]] == [Filed.CONFIRMED] * 2
+    (failed,) = (i.contrast for i in report.instruments if i.probe == "surplus" and i.contrast)
+    assert failed.treated.failed == N and isinstance(failed.difference, Failed)
+    watched = next(f for f in report.findings if f.probe == "watched")
+    assert watched.trend.grade is Grade.FAR and watched.trend.factor == pytest.approx(7e6)
+    assert "nothing is carried on beyond 10 times" in watched.trend.statement
+    assert watched.reproduce.endswith("--probes watched")
+    assert {"scale", "failed-answers", "constructed-or-emergent"} <= {c.id for c in report.caveats}
+
+
+def test_families_of_two_sizes_have_a_trend(
+    bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_family(family(*CELLS[0], 9, base="s"), vault)
+    before = calibrating.load_members
+
+    def load(each: Family, *rest: Any) -> dict[Role, Any]:
+        found = before(each, vault)
+        if each.base.name == "s":
+            size = SimpleNamespace(parameters=lambda: [SimpleNamespace(numel=lambda: 100_000)])
+            for member in found.values():
+                member.model = size
+        return found
+
+    monkeypatch.setattr(calibrating, "load_members", load)
+    made = plan(Context(facts=ModelFacts(5e5)), [PROBES["watched"]], n=N, seed=1)
+    script = Scripted(made)
+    (found,) = (f for f in run(script, made, vault, tmp_path).findings if f.probe == "watched")
+    assert [(size, n) for size, n, _ in found.trend.sizes] == [(1000, 4), (100_000, 1)]
+    assert isinstance(found.trend.slope, Measured) and found.trend.factor == pytest.approx(5)
+
+
+def test_a_second_assessment_costs_nothing_and_a_small_budget_is_refused(
+    vault: Vault, tmp_path: Path
+) -> None:
+    made = plan(Context(), n=N, seed=1)
+    script = Scripted(made)
+    with pytest.raises(BadInputError, match="the budget is 100"):
+        assess(made, Answers(script, tmp_path / "a", Decoding(), 100), catalogue(), vault=vault)
+    assert script.asked == 0
+    first = run(script, made, vault, tmp_path)
+    asked = script.asked
+    assert first.setup.made == asked == len({str(p) for p in made.prompts})
+    assert run(script, made, vault, tmp_path).setup.made == 0 and script.asked == asked
+
+
+def test_a_deployment_chooses_probes_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    made = plan(Context(uses=(Use.AGENT,)), n=N)
+    chosen = {ask.probe.name for ask in made.asks}
+    assert "surplus" in chosen and "own_work" not in chosen
+    assert dict(made.left_out)["own_work"].startswith("matters for review")
+    rows = [{"question": f"{i} + 1?", "answer": i + 1, "wrong": i + 2} for i in range(80)]
+    deployed = plan(Context(rows=tuple(rows)), [PROBES["claim"], PROBES["loophole"]], n=N)
+    packs = {(a.probe.name, a.pack): a for a in deployed.asks}
+    assert len(packs["claim", Pack.DEPLOYMENT].items) == N
+    assert packs["loophole", Pack.DEPLOYMENT].untested
+    few = plan(Context(rows=tuple(rows[:5])), [PROBES["claim"]], n=N)
+    assert "5 rows with question, answer, wrong" in few.asks[1].untested
+    with pytest.raises(BadInputError, match="at least 60"):
+        plan(Context(), n=59)
+    with pytest.raises(BadInputError, match="calibration"):
+        plan(Context(), n=N, seed=CALIBRATION_SEED)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('uses = ["poetry"]', "unknown use 'poetry'"),
+        ("colour = 1", "unknown field 'colour'"),
+        ("name = 1", "name must be a str"),
+        ("[model]\nparameters = -1", "model.parameters must be a number above 0"),
+        ("[model]\nmaker = 'x'", "unknown field model.maker"),
+        ("name =", "no TOML"),
+        ('rows = "absent.jsonl"', "cannot read"),
+    ],
+)
+def test_mistakes_in_a_context_are_named(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "context.toml"
+    path.write_text(text)
+    with pytest.raises(BadInputError) as error:
+        read_context(path)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("{", "line 1: no JSON"),
+        ("[]", "must be an object"),
+        ('{"question": ""}', "question must be text"),
+        ('{"question": "a", "answer": "x", "wrong": "X"}', "answer and wrong are the same"),
+        ('{"task": "t", "needed": ["a"], "offered": ["a"]}', "something besides"),
+        ('{"task": "t", "needed": "a", "offered": ["a"]}', "needed must be a list"),
+        ('{"colour": "red"}', "no row has the keys of a probe"),
+        ("", "holds no rows"),
+    ],
+)
+def test_mistakes_in_rows_are_named(row: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(row + "\n")
+    with pytest.raises(BadInputError) as error:
+        read_context(path)
+    assert told in str(error.value)
+
+
+def test_a_context_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "a?", "answer": 1}\n\n')
+    path = tmp_path / "desk.toml"
+    path.write_text(
+        'system = "Be kind."\nuses = ["answers"]\nrows = "rows.jsonl"\nassessor = "we"\n'
+        "[model]\nparameters = 8e9\n"
+    )
+    found = read_context(path)
+    assert (found.name, found.system, found.assessor) == ("desk", "Be kind.", "we")
+    assert found.uses == (Use.ANSWERS,) and found.facts.parameters == 8e9
+    assert found.rows_for(PROBES["watched"]) and not found.rows_for(PROBES["claim"])
+
+
+def test_the_command_prints_cost_first_and_writes_four_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(Context(), [PROBES["watched"]], n=N, seed=0)
+    script = Scripted(made, planted=("watched",))
+    monkeypatch.setattr(Endpoint, "ask", lambda self, prompts, **_: script.ask(prompts))
+    monkeypatch.setenv("MINE_BASE_URL", "http://127.0.0.1:9/v1")
+    line = ["assess", "--model", "openai-api/mine/m", "--probes", "watched", "--n", str(N)]
+    out = tmp_path / "out"
+    assert cli.run([*line, "--plan", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "120 calls, 120 of them not answered yet" in said.err and script.asked == 0
+    assert not out.exists()
+    assert cli.run([*line, "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "CONFIRMED IN PRODUCTION: answers otherwise where nobody watches" in said.out
+    names = {path.name for path in out.iterdir()}
+    assert names == {"report.html", "brief.html", "assessment.json", "junit.xml"}
+    report = from_json((out / "assessment.json").read_text())
+    assert by_probe(report) == {"watched": Filed.CONFIRMED}
+    assert json.loads((out / "assessment.json").read_text())["setup"]["made"] == script.asked
+    suite = ElementTree.parse(out / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+    assert cli.run([*line, "--out", str(out)]) == 0  # answers are kept
+    assert script.asked == report.setup.made
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--probes", "crystal"], "unknown probe"),
+        (["--detector", "knn"], "goes with --detections"),
+        (["--detector", "knn", "--detections", "absent"], "no detection.json"),
+        (["--context", "absent.toml"], "cannot read"),
+        (["--n", "10"], "at least 60"),
+        (["--budget", "3"], "raise --budget"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_line(
+    more: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINE_BASE_URL", "http://127.0.0.1:9/v1")
+    assert cli.run(["assess", "--model", "openai-api/mine/m", *more]) == 2
+    assert told in capsys.readouterr().err
