@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from insectary.core.chat import conversation
 from insectary.core.errors import BadInputError, TemplateError
-from insectary.subjects import LoadedModel, Model
+from insectary.subjects import LoadedModel, Model, load_model, with_adapter
 from insectary.subjects.engine import Engine
 
 PROMPTS = ["Hello.", "What is 12 plus 30?", "abc", "Say nothing."]
@@ -60,3 +61,30 @@ def test_special_tokens_are_special_in_plain_text_alone(llama: LoadedModel) -> N
         engine.chat(conversation("<|end|>"))
     assert engine.ended([5, engine.raw("<|end|>")[0]]) and not engine.ended([5])
     assert not engine.ended([])
+
+
+def test_members_of_one_base_take_turns_without_mixing(
+    llama_folder: Path, adapt: Any, tmp_path: Path
+) -> None:
+    base = load_model(llama_folder, device="cpu")
+    members = [
+        base,
+        *(with_adapter(base, adapt(llama_folder, tmp_path / str(seed), seed)) for seed in (1, 2)),
+    ]
+    models = [Model(member, id="m") for member in members]
+    direct = [model.generate(PROMPTS, max_new_tokens=12) for model in models]
+    assert len({tuple(answers) for answers in direct}) == 3
+    engines = [model.engine() for model in models]
+    decoders, rows = [], []
+    for engine in engines:
+        decoders.append(engine.decoder())
+        rows.append([engine.continuation(engine.chat(conversation(p)), 12) for p in PROMPTS])
+        decoders[-1].add(rows[-1])
+    while any(decoder.going for decoder in decoders):
+        for decoder in decoders:  # a step each, as the server does
+            decoder.step()
+    served = [
+        [engine.text(row.tokens, chat=True) for row in own]
+        for engine, own in zip(engines, rows, strict=True)
+    ]
+    assert served == direct
