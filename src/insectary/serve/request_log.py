@@ -51,7 +51,7 @@ class LogRecord:
         prompt_digest: Over it; empty where there is none.
         parameters: What was asked for beside it, and the seed that was used.
         responses: The answers in words.
-        finish_reasons: One for each: ``"stop"``, ``"length"`` or ``"tool_calls"``.
+        finish_reasons: One for each: ``"stop"`` or ``"length"``.
         usage: Tokens of the prompt and of the answers.
         error: Why it was refused; empty where it was answered.
         seconds: From the first byte to the record.
