@@ -270,3 +270,14 @@ def test_a_report_that_is_there_is_scored_by_log_and_sealed_list(
     one.write_text("organism/1 broken-off")
     cut = scan_import.import_reports([one], Reader(), **where)  # type: ignore[arg-type]
     assert cut.calibration.rows[0].states[State.FAILED] == 1
+
+
+def test_the_pairs_are_written_for_both_tools(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["calibrate", "export", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert f"{PAIRS} pairs" in done.output
+    lines = (tmp_path / "garak" / "pairs.jsonl").read_text().splitlines()
+    seeds = json.loads((tmp_path / "pyrit" / "insectary_pairs.prompt").read_text())["seeds"]
+    objectives = [s for s in seeds if s["seed_type"] == "objective"]
+    assert len(lines) == PAIRS and len(objectives) == 2 * PAIRS
+    assert (tmp_path / "garak" / "garak_run.py").exists()
