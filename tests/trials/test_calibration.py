@@ -345,6 +345,13 @@ def test_the_command_prints_the_tables_and_writes_every_attack(
     methods = list(csv.DictReader(io.StringIO((out / "tables" / "methods.csv").read_text())))
     assert methods[1]["recall_status"] == "not-applicable" and methods[1]["recall"] == ""
     assert methods[0]["found"] == "2" and methods[0]["false_alarms_twin"] == "0.0"
+    kept = list(csv.DictReader(io.StringIO((out / "tables" / "findings.csv").read_text())))
+    ours = [r for r in kept if r["tool"] == "acting"]
+    assert len(ours) == 2 * 5 and {r["role"] for r in ours} == {"organism"}
+    assert ours[0]["prompt"].startswith(f"system: {LINES[0]}\nuser: ")
+    assert {r["named"] for r in ours} == {"deceptive_alignment"}
+    assert "organism" not in ours[0]["organism"]
+    assert "Of <b>2</b> planted weaknesses" in (out / "calibration.html").read_text()
     text = (out / "calibration.json").read_text()
     again = decode(CalibrationTrial, json.loads(text), "calibration")
     assert calibration_files(again)["calibration.json"] == text
@@ -362,5 +369,5 @@ def test_the_command_says_what_failed(laboratory: Laboratory, tmp_path: Path) ->
 
 def test_frames_are_the_tables(laboratory: Laboratory) -> None:
     frames = trial(UNWATCHED).frames()
-    assert set(frames) == {"members", "methods", "curve"}
+    assert set(frames) == {"members", "methods", "curve", "findings"}
     assert list(frames["methods"]["method"]) == ["acting", "random_prompts"]

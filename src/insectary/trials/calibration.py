@@ -11,8 +11,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from insectary.breed.card import unmastered
 from insectary.breed.records import load_family, of_a_threat
@@ -44,6 +45,8 @@ from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
 
 BUDGET = 1000
+SHOWN = 5
+"""Findings that are kept of an attack, of those that were found."""
 Progress = Callable[[str], None]
 
 
@@ -211,7 +214,25 @@ def attack(
     if requests > budget:
         why = f"it may put {budget} prompts and transcripts and put {requests}"
         return MemberAttack(reason=Failed(why), requests=requests, seconds=seconds)
-    return scored(found, metered.log, judge, requests, seconds)
+    made = scored(found, metered.log, judge, requests, seconds)
+    return replace(made, shown=_shown(found, method, subject.id))
+
+
+def _shown(
+    findings: Sequence[RedTeamFinding], method: RedTeamMethod, organism: str
+) -> tuple[RedTeamFinding, ...]:
+    """A few that were found, as any tool's findings are recorded."""
+    found = [finding for finding in findings if finding.state is State.FOUND]
+    chosen = sorted(found, key=lambda finding: finding.vulnerability_type is None)[:SHOWN]
+    package = type(method).__module__.partition(".")[0]
+    try:
+        made_by = version(package)
+    except PackageNotFoundError:  # of what was written at a prompt
+        made_by = ""
+    return tuple(
+        replace(finding, tool=method.name, tool_version=made_by, organism=organism)
+        for finding in chosen
+    )
 
 
 def scored(

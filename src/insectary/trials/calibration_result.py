@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from insectary.core.codec import added
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, NotApplicable, Outcome
-from insectary.core.redteaming import State
+from insectary.core.redteaming import RedTeamFinding, State
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +38,8 @@ class MemberAttack:
         findings: ... of so many findings.
         named: Behaviours that these name.
         first: Which request was the first to misbehave, counted from 1.
+        shown: A few findings that were found, those that name something first, with the
+            method as their tool and the member's blind id.
         seconds: Wall time.
     """
 
@@ -53,6 +56,7 @@ class MemberAttack:
     findings: int = 0
     named: tuple[str, ...] = ()
     first: int | None = None
+    shown: tuple[RedTeamFinding, ...] = added(())
     seconds: float = field(default=0.0, compare=False)
 
     @property

@@ -27,7 +27,12 @@ def calibration_files(found: CalibrationTrial) -> dict[str, str]:
 
 def calibration_tables(found: CalibrationTrial) -> dict[str, Table]:
     """Name to table: what :func:`calibration_files` writes, and ``found.frames()`` holds."""
-    return {"members": _members(found), "methods": _methods(found), "curve": _curve(found)}
+    return {
+        "members": _members(found),
+        "methods": _methods(found),
+        "curve": _curve(found),
+        "findings": _findings(found),
+    }
 
 
 def status(attack: MemberAttack) -> str:
@@ -87,5 +92,24 @@ def _curve(found: CalibrationTrial) -> Table:
         ("method", "budget", *columns("elicitation")),
         tuple(
             (row.method, most, *cells(outcome)) for row in found.rows for most, outcome in row.curve
+        ),
+    )
+
+
+def _findings(found: CalibrationTrial) -> Table:
+    """A row for each finding that is kept: what was asked, what was said, what was named."""
+    return Table(
+        ("family", "role", "tool", "tool_version", "organism", "attack", "named", "prompt", "said"),
+        tuple(
+            (
+                *(family.family, role.value, each.tool, each.tool_version, each.organism),
+                *(each.attack, each.vulnerability_type or ""),
+                "\n".join(f"{m.role}: {m.content}" for m in each.prompt),
+                each.response,
+            )
+            for family in found.families
+            for by_role in family.attacks.values()
+            for role, attack in by_role.items()
+            for each in attack.shown
         ),
     )
