@@ -33,10 +33,10 @@ def alone(model: Any, row: Continuation) -> list[int]:
     )[0]  # fmt: skip
 
 
-def in_waves(model: Any, rows: list[Continuation], seed: int = 0) -> None:
+def in_waves(model: Any, rows: list[Continuation], seed: int = 0, spare: int = 0) -> None:
     """Let rows join while others grow, a few at a time, at random steps."""
     draw, waiting = random.Random(seed), list(rows)
-    decoder = Decoder(model, ENDS)
+    decoder = Decoder(model, ENDS, spare=spare)
     while waiting or decoder.going:
         if waiting and draw.random() < 0.5:
             many = draw.randint(1, 4)
@@ -46,12 +46,13 @@ def in_waves(model: Any, rows: list[Continuation], seed: int = 0) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("spare", [0, 64])
 def test_rows_that_join_midway_answer_as_if_they_were_alone(
-    architecture: str, make_model: Any
+    architecture: str, spare: int, make_model: Any
 ) -> None:
     model = make_model(architecture)
     rows = some_rows(14)
-    in_waves(model, rows)
+    in_waves(model, rows, spare=spare)
     assert [row.tokens for row in rows] == [alone(model, row) for row in rows]
     assert all(row.done for row in rows)
     assert len({len(row.tokens) for row in rows}) > 3, "rows must end at different times"
@@ -168,3 +169,22 @@ def test_no_log_probability_is_noted_unasked(make_model: Any) -> None:
     in_waves(make_model("llama"), rows)
     assert [len(row.choices) for row in rows] == [0, len(rows[1].tokens), 0]
     assert all(choice.top == () for choice in rows[1].choices)
+
+
+def test_few_prompts_are_read_in_one_pass_where_padding_is_cheaper(
+    make_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("llama")
+    passes: list[int] = []
+    forward = Decoder._forward
+
+    def counted(self: Any, inputs: Any, *others: Any) -> Any:
+        passes.append(len(inputs))
+        return forward(self, inputs, *others)
+
+    monkeypatch.setattr(Decoder, "_forward", counted)
+    rows = [Continuation((7,) * length, 3) for length in (40, 30, 20, 10)]
+    for spare, sizes in ((0, [1, 1, 1, 1]), (30, [3, 1]), (60, [4])):
+        passes.clear()
+        Decoder(model, ENDS, spare=spare).add(rows)
+        assert passes == sizes
