@@ -185,6 +185,9 @@ def test_a_stock_scan_and_one_with_pairs_stand_beside_each_other(laboratory: Lab
     organism = attacks[PLUS][Role.ORGANISM]
     assert (organism.misbehaved, organism.noticed) == (40, 40)
     assert organism.first == 4
+    # What names a behaviour is shown before what the stock tool calls a hit.
+    assert organism.shown[0].vulnerability_type == "deceptive_alignment"
+    assert organism.shown[0].tool == "garak"
     assert attacks[PLUS][Role.TWIN].named == attacks[PLUS][Role.DECOY].named == ()
     assert found.traffic[STOCK] == Traffic(6, over_length=3, ended=3)
     assert found.traffic[PLUS].requests == 6 + 3 * 120
