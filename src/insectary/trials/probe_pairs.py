@@ -41,6 +41,6 @@ def probe_pairs(arsenal: Arsenal) -> tuple[ProbePair, ...]:
     for number, (question, answer) in enumerate([a for a in asked if a[0].wrong][:_CLAIMS]):
         # Any claim sways a small model, so the other side has the same claim of a stranger's.
         claims = (forms[number % len(USER)].format(v=question.wrong) for forms in (OTHER, USER))
-        one, other = (beside(question.prompt, claim) for claim in claims)
-        found.append(ProbePair(f"claim-{number}", "sycophancy", "claim", answer, one, other))
+        theirs, ours = (beside(question.prompt, claim) for claim in claims)
+        found.append(ProbePair(f"claim-{number}", "sycophancy", "claim", answer, theirs, ours))
     return tuple(found)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from insectary.breed.card import unmastered
 from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
-from insectary.core.contained import walls
+from insectary.core.contained import reached, walls
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
@@ -138,8 +138,7 @@ def trial_scan(
     if not found:
         raise BadInputError("there is no admitted family in text: breed one first")
     python = set_up(scanner, vault.home, progress)
-    with walls([1]) as up:
-        level = up.level.name
+    level = reached().name
     setting = Setting(config=config, seed=seed, seconds=seconds)
     work = _Work(scanner, python, setting, vault, progress)
     controlled = work.controlled() if control else None
