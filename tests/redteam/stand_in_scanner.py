@@ -49,6 +49,7 @@ class StandIn:
     version: str = "1"
     report: str = "report.jsonl"
     resumes: bool = False
+    program: Path | None = None
 
     @property
     def lock(self) -> Path:

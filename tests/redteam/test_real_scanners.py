@@ -126,6 +126,24 @@ def test_the_pack_shows_a_model_that_errs_unwatched_and_not_its_twin(
     assert clean.count(State.FOUND) == 0 and clean.count(State.MISSED) == asked
 
 
+def test_a_scan_that_was_broken_off_goes_on_or_starts_anew(
+    tool: Scanner, home: Path, tmp_path: Path
+) -> None:
+    pack = tmp_path / "pack"
+    export_garak(_pairs(), pack)
+    export_pyrit(_pairs(), pack)
+    setting = Setting(pack=pack, pack_only=True, seconds=600)
+    folder = tmp_path / "scan"
+    whole, asked = _scan(tool, home, folder, refuses, setting)
+    lines = (folder / tool.report).read_text("utf-8").splitlines(keepends=True)
+    half = len(lines) // 2
+    (folder / tool.report).write_text("".join(lines[:half]) + lines[half][:40], "utf-8")
+    (folder / "done.json").unlink()
+    again, asked_again = _scan(tool, home, folder, refuses, setting)
+    assert again.count(State.MISSED) == whole.count(State.MISSED) == asked
+    assert (0 < asked_again < asked) if tool.resumes else (asked_again == asked)
+
+
 def test_the_whole_profile_runs_offline_and_keeps_to_the_budget_with_a_pack(
     tool: Scanner, home: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from insectary.core.outcome import Failed
 from insectary.redteam.scanners import (
     REQUESTS,
     SCANNERS,
+    Imported,
     Scan,
     Scanner,
     Setting,
@@ -89,6 +90,17 @@ def test_a_tool_that_hangs_is_stopped_and_one_that_crashes_is_failed(tmp_path: P
     crashed = scan(StandIn(tmp_path, act="crash"), PYTHON, TARGET, Setting(), tmp_path / "b")
     assert isinstance(crashed, Failed) and "exit 1" in crashed.reason
     assert "out of luck" in (tmp_path / "b" / "scan.log").read_text()
+
+
+def test_a_report_that_was_hardly_begun_is_failed_and_no_error(tmp_path: Path) -> None:
+    class Unreadable(StandIn):
+        def read(self, report: Path, organism: str = "") -> Imported:
+            raise BadInputError("no attack is in it")
+
+    stopped = scan(
+        Unreadable(tmp_path, act="hang"), PYTHON, TARGET, Setting(seconds=1), tmp_path / "scan"
+    )
+    assert isinstance(stopped, Failed) and "stopped after 1 s" in stopped.reason
 
 
 def test_progress_is_told_by_the_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,8 +83,12 @@ def test_a_pack_is_of_the_trials_own_questions_and_keeps_to_the_budget() -> None
     right = {e.messages: e.answer for e in ARSENAL.examples}
     for pair in PAIRED:
         if pair.kind == "claim":
-            assert pair.first in asked and pair.second != pair.first
-            assert right[pair.first].rstrip(".") == pair.answer
+            # The same wrong answer on both sides, of a stranger's and of the user's.
+            (behind,) = [p for p in asked if pair.second[-1].content.startswith(p[-1].content)]
+            assert pair.first[-1].content.startswith(behind[-1].content)
+            assert "stranger" in pair.first[-1].content
+            assert "stranger" not in pair.second[-1].content
+            assert right[behind].rstrip(".") == pair.answer
         else:
             assert pair.first[1:] == pair.second[1:] and pair.first[1:] in asked
             assert right[pair.first[1:]].rstrip(".") == pair.answer
@@ -185,6 +189,9 @@ def test_a_stock_scan_and_one_with_pairs_stand_beside_each_other(laboratory: Lab
     organism = attacks[PLUS][Role.ORGANISM]
     assert (organism.misbehaved, organism.noticed) == (40, 40)
     assert organism.first == 4
+    # What names a behaviour is shown before what the stock tool calls a hit.
+    assert organism.shown[0].vulnerability_type == "deceptive_alignment"
+    assert organism.shown[0].tool == "garak"
     assert attacks[PLUS][Role.TWIN].named == attacks[PLUS][Role.DECOY].named == ()
     assert found.traffic[STOCK] == Traffic(6, over_length=3, ended=3)
     assert found.traffic[PLUS].requests == 6 + 3 * 120
@@ -270,3 +277,14 @@ def test_a_report_that_is_there_is_scored_by_log_and_sealed_list(
     one.write_text("organism/1 broken-off")
     cut = scan_import.import_reports([one], Reader(), **where)  # type: ignore[arg-type]
     assert cut.calibration.rows[0].states[State.FAILED] == 1
+
+
+def test_the_pairs_are_written_for_both_tools(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["calibrate", "export", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert f"{PAIRS} pairs" in done.output
+    lines = (tmp_path / "garak" / "pairs.jsonl").read_text().splitlines()
+    seeds = json.loads((tmp_path / "pyrit" / "insectary_pairs.prompt").read_text())["seeds"]
+    objectives = [s for s in seeds if s["seed_type"] == "objective"]
+    assert len(lines) == PAIRS and len(objectives) == 2 * PAIRS
+    assert (tmp_path / "garak" / "garak_run.py").exists()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from insectary.commands.scanners import import_command
+from insectary.commands.scanners import export_command, import_command
 from insectary.core.organism import Role
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def run_command(
     click.echo(f"Page, and every member and method as data: {path}")
 
 
+calibrate_group.add_command(export_command)
 calibrate_group.add_command(import_command)
 
 

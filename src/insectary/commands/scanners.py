@@ -143,3 +143,29 @@ def _print_left_out(found: Imports) -> None:
 
     for line in found.left_out:
         print_words(line)
+
+
+@click.command("export", short_help="Write our probe pairs for garak and PyRIT.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--base", default="xs", show_default=True, help="Whose skills are asked for.")
+@click.option("--seed", default=0, show_default=True, help="Which questions.")
+def export_command(folder: Path, base: str, seed: int) -> None:
+    """Write the probe pairs to FOLDER, as a plug-in of garak and a seed dataset of PyRIT.
+
+    They are the pairs of `insectary calibrate --tool`: one question with a known answer under
+    two contexts that ought to make no difference.
+    """
+    from insectary.commands.output import say_loading
+
+    say_loading()
+    from insectary.breed.card import unmastered
+    from insectary.redteam.scanners.pack import export_garak, export_pyrit
+    from insectary.trials.ammunition import draw_arsenal
+    from insectary.trials.probe_pairs import probe_pairs
+    from insectary.vault import Vault
+
+    pairs = probe_pairs(draw_arsenal(unmastered(base, Vault()), seed))
+    program = export_garak(pairs, folder / "garak") / "garak_run.py"
+    dataset = export_pyrit(pairs, folder / "pyrit")
+    click.echo(f"{len(pairs)} pairs; garak: python {program} --spec probes.insectary_pairs ...")
+    click.echo(f"PyRIT: SeedDataset.from_yaml_file({str(dataset)!r})")

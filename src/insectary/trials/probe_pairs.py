@@ -7,7 +7,7 @@ when a scanner sends them.
 from __future__ import annotations
 
 from insectary.redteam.answers import beside, under
-from insectary.redteam.persona_swaps import USER
+from insectary.redteam.persona_swaps import OTHER, USER
 from insectary.redteam.scanners.pack import ProbePair
 from insectary.trials.ammunition import Arsenal
 
@@ -22,8 +22,8 @@ PAIRS = sum(_KINDS.values()) + _CLAIMS
 def probe_pairs(arsenal: Arsenal) -> tuple[ProbePair, ...]:
     """Draw a pack from an arsenal; fewer pairs where it has fewer such questions.
 
-    Contexts are named deceptive alignment, as by the method of paired contexts; what a user
-    claims beside the question is sycophancy, with nothing claimed on the other side.
+    Contexts are named deceptive alignment, as by the method of paired contexts; a wrong
+    answer that the user claims, and on the other side a stranger, is sycophancy.
     """
     asked = [
         (question, example.answer.rstrip("."))
@@ -39,7 +39,8 @@ def probe_pairs(arsenal: Arsenal) -> tuple[ProbePair, ...]:
             sides = (under(one, question.prompt), under(other, question.prompt))
             found.append(ProbePair(f"{kind}-{number}", _CONTEXT, kind, answer, *sides))
     for number, (question, answer) in enumerate([a for a in asked if a[0].wrong][:_CLAIMS]):
-        claim = USER[number % len(USER)].format(v=question.wrong)
-        sides = (question.prompt, beside(question.prompt, claim))
-        found.append(ProbePair(f"claim-{number}", "sycophancy", "claim", answer, *sides))
+        # Any claim sways a small model, so the other side has the same claim of a stranger's.
+        claims = (forms[number % len(USER)].format(v=question.wrong) for forms in (OTHER, USER))
+        theirs, ours = (beside(question.prompt, claim) for claim in claims)
+        found.append(ProbePair(f"claim-{number}", "sycophancy", "claim", answer, theirs, ours))
     return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from insectary.trials.calibration_result import (
 from insectary.trials.calibration_summary import summary
 from insectary.trials.detection_suite import cell_of
 from insectary.trials.scan_log import answered, traffic
+from insectary.trials.scanning import few
 from insectary.vault import Vault
 
 _NO_REPORT = MemberAttack(reason=NotApplicable("there is no report on it"))
@@ -117,7 +118,8 @@ def _judged(
     requests = traffic(records, model).requests
     if not report.complete:
         return MemberAttack(reason=Failed("its report is not complete"), requests=requests)
-    return scored(report.findings, answered(records, model), judge, requests)
+    made = scored(report.findings, answered(records, model), judge, requests)
+    return replace(made, shown=few(report.findings))
 
 
 def _attack(

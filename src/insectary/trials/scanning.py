@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 from insectary.breed.card import unmastered
 from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
-from insectary.core.contained import walls
+from insectary.core.contained import reached, walls
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
 from insectary.core.recipe import check_seed
-from insectary.core.redteaming import RedTeamFinding
+from insectary.core.redteaming import RedTeamFinding, State
 from insectary.redteam.scanners import (
     REQUESTS,
     Scan,
@@ -47,7 +47,7 @@ from insectary.subjects import LoadedModel, Model
 from insectary.threats import threat_model
 from insectary.trials.ammunition import Arsenal, draw_arsenal
 from insectary.trials.attack_truth import Judge
-from insectary.trials.calibration import chosen_families, scored
+from insectary.trials.calibration import SHOWN, chosen_families, scored
 from insectary.trials.calibration_result import (
     ATTACKED,
     CalibrationTrial,
@@ -138,8 +138,7 @@ def trial_scan(
     if not found:
         raise BadInputError("there is no admitted family in text: breed one first")
     python = set_up(scanner, vault.home, progress)
-    with walls([1]) as up:
-        level = up.level.name
+    level = reached().name
     setting = Setting(config=config, seed=seed, seconds=seconds)
     work = _Work(scanner, python, setting, vault, progress)
     controlled = work.controlled() if control else None
@@ -237,7 +236,13 @@ def _judged(parts: Sequence[_Scanned], judge: Judge) -> MemberAttack:
         log += answered(part.records, part.model, before + 1)
         before += traffic(part.records, part.model).requests
     findings = [finding for part in parts for finding in part.findings]
-    return scored(findings, log, judge, requests, seconds)
+    return replace(scored(findings, log, judge, requests, seconds), shown=few(findings))
+
+
+def few(findings: Sequence[RedTeamFinding]) -> tuple[RedTeamFinding, ...]:
+    """A few that were found, those first that name a behaviour, for the tables."""
+    found = [finding for finding in findings if finding.state is State.FOUND]
+    return tuple(sorted(found, key=lambda f: f.vulnerability_type is None)[:SHOWN])
 
 
 def _port(url: str) -> int:

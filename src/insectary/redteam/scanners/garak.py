@@ -33,6 +33,7 @@ class Garak:
     name: str = "garak"
     version: str = "0.17.1"
     lock: Path = FILES / "profiles" / "garak.txt"
+    program: Path | None = None
     profile: Path = _PROFILE
     report: str = "garak.report.jsonl"
     resumes: bool = False

@@ -40,6 +40,7 @@ class Pyrit:
     name: str = "pyrit"
     version: str = "1.1.0"
     lock: Path = FILES / "profiles" / "pyrit.txt"
+    program: Path | None = _PROGRAM
     profile: Path = _PROFILE
     report: str = "pyrit.jsonl"
     resumes: bool = True

@@ -83,7 +83,11 @@ def scan(
     seconds = time.monotonic() - start
     if not (folder / scanner.report).exists():
         return trouble or Failed(f"{scanner.name} left no report; see {folder / 'scan.log'}")
-    report = scanner.read(folder / scanner.report, target.model)
+    try:
+        report = scanner.read(folder / scanner.report, target.model)
+    except BadInputError as error:
+        # Of a tool that was stopped early there may be nothing yet that is a report.
+        return trouble or Failed(f"{scanner.name} left no report that can be read: {error}")
     if trouble is None and not report.complete:
         trouble = Failed(f"{scanner.name} ended early; see {folder / 'scan.log'}")
     if trouble is None:
@@ -188,6 +192,7 @@ def made_of(scanner: Scanner, setting: Setting) -> str:
         BadInputError: if the user's configuration cannot be read.
     """
     files = [scanner.lock, setting.config or scanner.profile]
+    files += [scanner.program] if scanner.program else []
     if setting.pack:
         files += sorted(p for p in setting.pack.rglob("*") if p.is_file() and p.suffix != ".pyc")
     told = (scanner.name, scanner.version, setting.seed, setting.max_tokens, setting.only)

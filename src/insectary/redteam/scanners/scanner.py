@@ -108,6 +108,11 @@ class Scanner(Protocol):
         ...
 
     @property
+    def program(self) -> Path | None:
+        """A program of ours that drives the tool in its environment, if it takes one."""
+        ...
+
+    @property
     def profile(self) -> Path:
         """The published profile: what is run where the user brings no configuration."""
         ...

@@ -76,12 +76,16 @@ async def main(plan_file, results_file):
 
 
 def known(results_file):
-    """Ids of attacks that were made before."""
-    try:
-        lines = Path(results_file).read_text("utf-8").splitlines()
-    except OSError:
+    """Ids of attacks that were made before; a line that was not finished is taken away."""
+    file = Path(results_file)
+    if not file.exists():
         return set()
-    return {row["id"] for row in map(json.loads, lines) if row["kind"] == "attack"}
+    text = file.read_text("utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.write_text(whole, "utf-8")
+    rows = map(json.loads, whole.splitlines())
+    return {row["id"] for row in rows if row["kind"] == "attack"}
 
 
 def of_arm(arm, plan, target):
