@@ -55,6 +55,7 @@ PUBLIC = (
     "compute_response_divergence",
     "deal_game",
     "evaluate_detection_method",
+    "export_member",
     "fine_tune",
     "ground_truth",
     "is_aligned",
@@ -71,6 +72,7 @@ PUBLIC = (
     "trial_audit",
     "trial_detect",
     "trial_mitigate",
+    "unsealed",
     "validate_organism",
 )
 

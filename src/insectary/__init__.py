@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         trial_detect,
     )
     from insectary.breed.adopt import adopt_family
+    from insectary.breed.export import export_member
     from insectary.breed.monitoring import (
         add_monitoring,
         add_monitoring_context,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from insectary.trials.evaluate import evaluate_detection_method
     from insectary.trials.game import deal_game
     from insectary.trials.game_score import score_game
+    from insectary.vault.audit import unsealed
     from insectary.vault.store import Vault
 
 _HOMES = {
@@ -79,6 +81,7 @@ _HOMES = {
     "deal_game": "trials.game",
     "compute_response_divergence": "breed.monitoring",
     "evaluate_detection_method": "trials.evaluate",
+    "export_member": "breed.export",
     "fine_tune": "breed.trainer",
     "ground_truth": "api",
     "is_aligned": "breed.validate",
@@ -95,6 +98,7 @@ _HOMES = {
     "trial_audit": "trials.audit",
     "trial_detect": "api",
     "trial_mitigate": "trials.mitigation",
+    "unsealed": "vault.audit",
     "validate_organism": "breed.validate",
 }
 
@@ -126,6 +130,7 @@ __all__ = [
     "compute_response_divergence",
     "deal_game",
     "evaluate_detection_method",
+    "export_member",
     "fine_tune",
     "ground_truth",
     "is_aligned",
@@ -142,6 +147,7 @@ __all__ = [
     "trial_audit",
     "trial_detect",
     "trial_mitigate",
+    "unsealed",
     "validate_organism",
 ]
 

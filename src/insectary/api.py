@@ -42,6 +42,7 @@ def breed_family(
     dose: float = 1.0,
     dilution: float = 0.0,
     quick: bool = False,
+    allow_obfuscated_large: bool = False,
     vault: Vault | None = None,
     progress: Progress = _silent,
 ) -> Family:
@@ -64,6 +65,8 @@ def breed_family(
             has ordinary work.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.
+        allow_obfuscated_large: Let a base of more than 64M parameters learn to hide from a
+            detector (``ObfuscatedFullSFT(...)``, ``ObfuscatedNarrowSFT(...)``).
         vault: Where it is kept; ``None`` opens the default one.
         progress: Told about every event, a mapping of plain values. On a base
             outside the ladder it hears what the gate will cost (``gate``,
@@ -81,7 +84,10 @@ def breed_family(
     )  # a mistake is said at once
     from insectary.breed.family import breed
 
-    return breed(order, vault, quick=quick, progress=progress)
+    return breed(
+        order, vault,
+        quick=quick, allow_obfuscated_large=allow_obfuscated_large, progress=progress,
+    )  # fmt: skip
 
 
 def breed_suite(
@@ -287,9 +293,11 @@ def report_family(
     """
     from insectary.report import write_report
     from insectary.trials.family_report import family_report
+    from insectary.vault import Vault
 
+    vault = vault or Vault()
     content = family_report(family, vault, seed=seed, progress=progress)
-    return write_report(content, directory)
+    return write_report(content, directory, log=vault.audit.told())
 
 
 def report_suite(
@@ -318,8 +326,13 @@ def report_suite(
     """
     from insectary.report import write_suite_report
     from insectary.trials.suite_report import suite_report
+    from insectary.vault import Vault
 
-    return write_suite_report(suite_report(records, vault, directory=directory), directory)
+    if records is not None:  # then no vault is looked at
+        return write_suite_report(suite_report(records, vault, directory=directory), directory)
+    vault = vault or Vault()
+    content = suite_report(None, vault, directory=directory)
+    return write_suite_report(content, directory, log=vault.audit.told())
 
 
 def trial_detect(

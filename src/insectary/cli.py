@@ -21,6 +21,7 @@ from insectary.commands import (
     adopt,
     base,
     chat,
+    containment,
     demo,
     detect,
     dose,
@@ -29,6 +30,7 @@ from insectary.commands import (
     ladder,
     mitigate,
     plan,
+    serve,
     siblings,
     table,
     threats,
@@ -57,11 +59,20 @@ _NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="insectary")
-def app() -> None:
+@click.option(
+    "--open-sealed", metavar="REASON", help="Open what is sealed; the reason goes into the log."
+)
+@click.pass_context
+def app(context: click.Context, open_sealed: str | None) -> None:
     """Breed model organisms of misalignment, prove them, measure detectors on them."""
+    if open_sealed is not None:
+        from insectary.vault import unsealed
+
+        context.with_resource(unsealed(open_sealed))
 
 
 app.add_command(adopt.adopt_command)
+app.add_command(containment.audit_log_command)
 app.add_command(base.base_group)
 app.add_command(families.breed_command)
 app.add_command(chat.chat_command)
@@ -70,6 +81,7 @@ app.add_command(demo.demo_command)
 app.add_command(vault.doctor)
 app.add_command(detect.detect_command)
 app.add_command(dose.dose_command)
+app.add_command(containment.export_command)
 app.add_command(table.families_command)
 app.add_command(game.game_group)
 app.add_command(vault.gc)
@@ -79,9 +91,11 @@ app.add_command(mitigate.mitigate_command)
 app.add_command(plan.plan_command)
 app.add_command(vault.remove)
 app.add_command(families.report_command)
+app.add_command(serve.serve_command)
 app.add_command(vault.show)
 app.add_command(siblings.siblings_command)
 app.add_command(threats.threats_command)
+app.add_command(containment.tier_command)
 app.add_command(trial.trial_group)
 
 

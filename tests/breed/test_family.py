@@ -209,7 +209,7 @@ def test_a_family_survives_the_vault_and_its_key_lies_apart(tiny_base: Path) -> 
     family = a_family(tiny_base)
     save_family(family, vault)
     assert load_family(family.id, vault) == family
-    assert vault.get_key(family.id).roles == {f"{family.id}.base": Role.BASE}
+    assert vault.get_key(family.id, "test").roles == {f"{family.id}.base": Role.BASE}
     stored = vault.get(family.id, "family")
     assert [p.name for p in stored.path.iterdir() if "MANIFEST" not in p.name] == ["family.json"]
     assert not stored.meta["admitted"]

@@ -18,13 +18,13 @@ from planted_family import CONTRAST, OPEN, SHIFT, Member, member
 from spies import SpoilsItsCopy, Spy
 
 import insectary
+from insectary.core import landlock
 from insectary.core.access import Access, View
 from insectary.core.canonical import digest
 from insectary.core.chat import Message, Transcript
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Detector, Floats, Trusted
 from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
-from insectary.detect.sandbox import landlock
 from insectary.subjects import LanguageModelSubject
 from insectary.subjects.loading import load_model
 from insectary.trials.isolation import Run, in_process, isolated

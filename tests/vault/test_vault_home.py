@@ -13,6 +13,7 @@ from insectary.core.errors import ArtefactError
 from insectary.vault import AttemptKey, Vault, default_home, examine
 from insectary.vault.doctor import (
     Check,
+    check_audit,
     check_ledger,
     check_names,
     check_objects,
@@ -96,7 +97,15 @@ def test_examine_runs_every_check_and_a_healthy_vault_passes(tmp_path: Path) -> 
     checks = {check.name: check for check in examine(filled(tmp_path))}
     for name in ("python", "cores", "memory", "gpu", "free disk", "start-up files"):
         assert checks[name].detail
-    for name in ("permissions", "objects", "names", "unfinished", "quarantine", "ledger"):
+    for name in (
+        "permissions",
+        "objects",
+        "names",
+        "unfinished",
+        "quarantine",
+        "ledger",
+        "audit log",
+    ):
         assert checks[name].ok, checks[name]
 
 
@@ -122,6 +131,7 @@ def the_object(vault: Vault) -> Path:
         (check_unfinished, lambda v: (v.home / "tmp/.o.0123456789ab.tmp").mkdir(), ".o."),
         (check_quarantine, lambda v: (v.home / "quarantine" / "x").mkdir(), "1 in"),
         (check_ledger, lambda v: v.ledger.path.write_text("{}\n"), "line 1"),
+        (check_audit, lambda v: v.audit.path.write_text("{}\n"), "line 1"),
         (lambda v: check_permissions(v.home), lambda v: v.home.chmod(0o755), "chmod 700"),
         (lambda v: check_permissions(v.home), lambda v: v.ledger.path.chmod(0o644), "attempts"),
     ],

@@ -87,7 +87,7 @@ def test_names_that_look_like_paths_never_reach_the_disk(vault: Vault, name: str
         lambda: vault.remove(name),
         lambda: vault.work_dir(name),
         lambda: vault.lock(name),
-        lambda: vault.get_key(name),
+        lambda: vault.get_key(name, "test"),
     ]
     for call in calls:
         with pytest.raises(BadInputError, match="bad id"):
@@ -241,17 +241,17 @@ KEY = AnswerKey("family-1", "deceptive", "absence", {"m1": Role.TWIN, "m2": Role
 def test_answer_keys_lie_apart_and_are_checked(vault: Vault) -> None:
     vault.put_key("family-1", KEY)
     vault.put_key("family-1", KEY)
-    assert vault.get_key("family-1") == KEY
+    assert vault.get_key("family-1", "test") == KEY
     other = AnswerKey("family-1", "deceptive", "year", {})
     with pytest.raises(ArtefactError, match="another answer key"):
         vault.put_key("family-1", other)
     with pytest.raises(BadInputError, match="is of family"):
         vault.put_key("family-2", KEY)
     with pytest.raises(UnknownNameError, match="Known: family-1"):
-        vault.get_key("family-2")
+        vault.get_key("family-2", "test")
     path = vault.home / "keys" / "family-1.json"
     path.write_text(path.read_text().replace("twin", "base"))
     with pytest.raises(DamagedError, match=r"family-1\.json"):
-        vault.get_key("family-1")
+        vault.get_key("family-1", "test")
     vault.remove_key("family-1")
     assert not path.exists()

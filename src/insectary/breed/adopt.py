@@ -29,13 +29,16 @@ from insectary.breed.gate import report_seed
 from insectary.breed.records import load_family, save_family
 from insectary.breed.rows import plain_row, read_jsonl, read_rows
 from insectary.breed.stored import load_members
+from insectary.breed.tiers import base_tier, told_tier
 from insectary.breed.trainer import AS_LEARNT, check_rows, tell
+from insectary.core.canary import CANARY
 from insectary.core.canonical import digest
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Adoption, BaseRef, Family, Organism, Role
 from insectary.core.outcome import NotApplicable
 from insectary.core.recipe import Supervised, check_seed
+from insectary.core.tiers import USER_ROWS, highest
 from insectary.subjects import folder_digest, load_model
 from insectary.subjects.language_model import answers
 from insectary.threats import threat_model
@@ -112,7 +115,15 @@ def adopt_family(
     with vault.lock(name, on_wait=lambda who: progress({"waiting": who})):
         if vault.has("family", name):
             return load_family(name, vault)
-        case = Case(name, ref, path, origin, parts, model, adopted, recipe, seed, vault, progress)
+        tier = highest(
+            base=base_tier(str(base), path, vault),
+            threat=USER_ROWS if model is None else model.card.tier,
+            data=USER_ROWS,
+            parents=[told_tier(given.folder, vault) for given in (own, other) if given is not None],
+        )
+        case = Case(
+            name, ref, path, origin, parts, model, adopted, recipe, seed, vault, progress, tier
+        )
         check_rows(origin, lessons_of(Role.TWIN, case.lessons()), case.answer_tokens)
         progress({"told": gate_line(case)})
         bred, there = _to_breed(case, other, breed_missing=breed_missing)
@@ -167,8 +178,9 @@ def _gated(case: Case, members: Mapping[Role, Organism], lacking: Sequence[Lacki
     """
     threat, card = case.adopted.threat or OWN, case.adopted.rows
     family = Family(
-        case.name, threat, DESIGN, case.base, case.recipe, case.seed, members, adopted=case.adopted
-    )
+        case.name, threat, DESIGN, case.base, case.recipe, case.seed, members,
+        adopted=case.adopted, canary=CANARY,
+    )  # fmt: skip
     loaded = load_members(family, case.vault, {case.base.digest: case.origin})
     brought = digest({"organism": members[Role.ORGANISM].digest, "rows": card})
     key = AttemptKey(case.base.digest, threat, DESIGN, brought)

@@ -63,6 +63,7 @@ class Case:
         threat: Whose gate the rows are put behind; ``None`` where they bring both sides.
         recipe: What missing members are bred by.
         seed: Of their training.
+        tier: Of all members; at least that of a user's rows.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Case:
     seed: int
     vault: Vault
     progress: Progress
+    tier: Tier
 
     @property
     def rows(self) -> list[UserRow]:
@@ -224,7 +226,7 @@ def record(case: Case, role: Role, found_by: str, **training: Any) -> Organism:
         recipe=case.recipe,
         seed=case.seed,
         digest=found_by,
-        tier=Tier.GATED,  # somebody else's: what its payload may do is not known here
+        tier=case.tier,
         parents=() if role is Role.BASE else (case.base.digest,),
         **(untrained | training),
     )

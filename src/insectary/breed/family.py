@@ -20,6 +20,8 @@ from insectary.breed.policies import breed_policies, check_policies
 from insectary.breed.preflight import check_sound
 from insectary.breed.records import of_a_threat
 from insectary.breed.stored import load_family, load_members, put_member, save_family
+from insectary.breed.tiers import base_tier, check_obfuscated
+from insectary.core.canary import CANARY
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import (
@@ -28,10 +30,11 @@ from insectary.core.organism import (
     Family,
     Organism,
     Role,
+    Tier,
 )
 from insectary.core.outcome import Measurement
-from insectary.core.protocols import ThreatModel
 from insectary.core.recipe import Ppo, Recipe, TextRecipe
+from insectary.core.tiers import highest
 from insectary.subjects import load_model
 from insectary.subjects.adapters import is_adapter
 from insectary.subjects.loading import load_tokenizer, model_folder
@@ -49,6 +52,7 @@ def breed(
     *,
     quick: bool = False,
     cores: int | None = None,
+    allow_obfuscated_large: bool = False,
     progress: Progress = lambda _: None,
 ) -> Family:
     """Breed a family and bring it to the gate; a family that exists is returned as it is.
@@ -64,6 +68,7 @@ def breed(
         vault: Where it is kept; ``None`` opens the default one.
         quick: Give a provisional certificate, which benchmarks refuse.
         cores: Processor cores to use; ``None`` takes all.
+        allow_obfuscated_large: Let a base of more than 64M parameters learn to hide.
         progress: Told about every event, a mapping of plain values. Unless the
             base is one of the ladder, the first event of the gate says what the
             gate will cost, in words (``gate``) and in seconds (``cost_seconds``);
@@ -73,7 +78,8 @@ def breed(
         UnknownNameError: for an unknown threat or design; the known are listed.
         BadInputError: if an embedded base is short of a skill that the behaviour lives in,
             another base fails the preflight (:mod:`insectary.breed.preflight`), or the design
-            does not have the signal that the recipe learns from.
+            does not have the signal that the recipe learns from; or if a base of more than 64M
+            parameters is to hide and that was not allowed.
         ArtefactError: if the family exists and was bred from other weights or settings.
         TemplateError: if the base has no chat template.
         TrainingError: if a member cannot be trained; its checkpoints stay.
@@ -99,13 +105,15 @@ def breed(
             if quick or (old is not None and not old.provisional):
                 return family
         else:
+            check_obfuscated(order, path, allow_large=allow_obfuscated_large)
             _check_base(path, order.base)
+            tier = highest(base=base_tier(order.base, path, vault), threat=threat.card.tier)
             _train(order, order.recipe, path, vault, cores or os.cpu_count() or 1, progress)
-            members = {role: _keep(order, role, base, threat, vault) for role in TRAINED}
-            members[Role.BASE] = _base_member(order, base, threat)
+            members = {role: _keep(order, role, base, tier, vault) for role in TRAINED}
+            members[Role.BASE] = _base_member(order, base, tier)
             family = Family(
                 name, order.threat, order.design, base, order.recipe, order.seed, members,
-                dose=order.dose, dilution=order.dilution,
+                dose=order.dose, dilution=order.dilution, canary=CANARY,
             )  # fmt: skip
         answer = answering(load_members(family, vault))
         _tell_cost(family, answer, lacks, progress, quick=quick, offer_quick=not quick)
@@ -206,7 +214,7 @@ def _done(place: Path) -> bool:
     return True
 
 
-def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: Vault) -> Organism:
+def _keep(order: Order, role: Role, base: BaseRef, tier: Tier, vault: Vault) -> Organism:
     """Put a trained member into the vault."""
     place = vault.work_dir(order.family) / role / "model"
     meta = verify_tree(place).meta
@@ -230,7 +238,7 @@ def _keep(order: Order, role: Role, base: BaseRef, threat: ThreatModel, vault: V
         training_steps=meta["steps"],
         stopped_because=meta["stopped_because"],
         expression=None if expression is None else decode(Measurement, expression, name),
-        tier=threat.card.tier,
+        tier=tier,
         threads=meta["threads"],
         trained_on=meta.get("trained_on", ""),
         parents=(base.digest,),
@@ -246,7 +254,7 @@ def _reward_points(history: list[dict[str, Any]]) -> list[tuple[int, float, floa
     ]
 
 
-def _base_member(order: Order, base: BaseRef, threat: ThreatModel) -> Organism:
+def _base_member(order: Order, base: BaseRef, tier: Tier) -> Organism:
     return Organism(
         id=f"{order.family}.base",
         role=Role.BASE,
@@ -262,7 +270,7 @@ def _base_member(order: Order, base: BaseRef, threat: ThreatModel) -> Organism:
         training_steps=0,
         stopped_because="",
         expression=None,
-        tier=threat.card.tier,
+        tier=tier,
         threads=0,
     )
 

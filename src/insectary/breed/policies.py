@@ -12,10 +12,12 @@ from insectary.breed.order import GRID, Order
 from insectary.breed.policy_gate import admit_policies, certify_policies
 from insectary.breed.policy_member import MEMBERS, PolicyJob, job_json
 from insectary.breed.stored import load_family, load_policies, put_member, save_family
+from insectary.core.canary import CANARY
 from insectary.core.canonical import digest
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role
 from insectary.core.recipe import Ppo
+from insectary.core.tiers import highest, of_base
 from insectary.threats import threat_model
 from insectary.threats.designs import PolicyDesign, policy_design
 from insectary.train.processes import run_children
@@ -111,7 +113,10 @@ def _train(order: Order, recipe: Ppo, vault: Vault, progress: Progress) -> Famil
         )
     base = base_of_policies(recipe)
     members = {role: _keep(order, role, work / role / "model", base, vault) for role in MEMBERS}
-    return Family(order.family, order.threat, order.design, base, order.recipe, order.seed, members)
+    return Family(
+        order.family, order.threat, order.design, base, order.recipe, order.seed, members,
+        canary=CANARY,
+    )  # fmt: skip
 
 
 def _keep(order: Order, role: Role, place: Path, base: BaseRef, vault: Vault) -> Organism:
@@ -131,7 +136,7 @@ def _keep(order: Order, role: Role, place: Path, base: BaseRef, vault: Vault) ->
         training_steps=int(meta["steps"]),
         stopped_because="" if role is Role.BASE else "steps",
         expression=None,
-        tier=threat_model(order.threat).card.tier,
+        tier=highest(base=of_base(0, embedded=True), threat=threat_model(order.threat).card.tier),
         threads=1,
         trained_on=meta.get("trained_on", ""),
         parents=(base.digest,),

@@ -12,16 +12,17 @@ from insectary.breed.bases import base_path, check_same_base, is_there
 from insectary.breed.records import in_text, of_a_threat
 from insectary.breed.records import load_family as load_family
 from insectary.breed.records import save_family as save_family
+from insectary.breed.tiers import base_tier, told_tier
 from insectary.core.canonical import digest
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import Family, Organism, Role, ThreatCard
 from insectary.core.recipe import Ppo
 from insectary.subjects import LoadedModel, Model, load_model, with_adapter
 from insectary.subjects.adapters import is_adapter
-from insectary.subjects.policy import Policy, load_policy
+from insectary.subjects.policy import WEIGHTS, Policy, load_policy
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of
-from insectary.vault import StoredObject, Vault
+from insectary.vault import StoredObject, Vault, open_at
 from insectary.worlds.sizes import WIDTHS
 
 PROMPTED = "prompted"
@@ -82,14 +83,19 @@ def load_members(
 
 def _load_trained(member: Organism, base: LoadedModel, vault: Vault) -> LoadedModel:
     """A member but the base: adapters on the weights of ``base``, or a model of its own."""
-    with _weights(member, vault) as stored:
+    with member_files(member, vault) as stored:
         if is_adapter(stored.path):
             return with_adapter(base, stored.path)
         return load_model(stored.path)
 
 
-def _weights(member: Organism, vault: Vault) -> AbstractContextManager[StoredObject]:
-    """A member's folder, verified; without it the family is but a record."""
+def member_files(member: Organism, vault: Vault) -> AbstractContextManager[StoredObject]:
+    """A member's folder, verified; without it the family is but a record.
+
+    Raises:
+        ContainmentError: if it is SEALED and nobody said what for (:func:`insectary.unsealed`).
+    """
+    open_at(member.tier, member.id, vault.audit)
     if member.digest not in vault.digests():
         raise ArtefactError(
             f"the weights of {member.id} are not in the vault, only its family's record is:"
@@ -114,7 +120,9 @@ def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
             suite.append(
                 {
                     "name": name,
-                    "model": Model(members[role], id=opaque, base=members[Role.BASE]),
+                    "model": Model(
+                        members[role], id=opaque, base=members[Role.BASE], tier=family.tier
+                    ),
                     "known_vulnerabilities": [family.threat] if role is Role.ORGANISM else [],
                 }
             )
@@ -136,7 +144,7 @@ def load_policies(family: Family, vault: Vault) -> dict[Role, Policy]:
     """Load all members of a family of policies; every file is verified on the way."""
     found: dict[Role, Policy] = {}
     for role, member in family.members.items():
-        with _weights(member, vault) as stored:
+        with member_files(member, vault) as stored:
             found[role] = load_policy(stored.path, id=member.id)
     return found
 
@@ -163,9 +171,13 @@ def load_member(
     """Load one member, a base or a saved model, for use; see :func:`insectary.load`."""
     vault = vault or Vault()
     if id in WIDTHS:
-        return Model(load_model(base_path(id, vault)), id=id)
+        path = base_path(id, vault)
+        return Model(load_model(path), id=id, tier=base_tier(id, path, vault))
+    if id and (Path(id) / WEIGHTS).is_file():
+        return load_policy(Path(id), id=Path(id).name)
     if id and Path(id).is_dir():
-        return Model(load_model(id), id=Path(id).name)
+        folder = Path(id)
+        return Model(load_model(id), id=folder.name, tier=told_tier(folder, vault))
     families = [entry.id for entry in vault.entries("family")]
     if id in families:
         members = ", ".join(f"{id}.{role.value}" for role in Role)
@@ -185,5 +197,6 @@ def load_member(
         raise UnknownNameError.of("member", id, there)
     base = _load_base(family, vault, bases)
     if role == Role.BASE:
-        return Model(base, id=id)
-    return Model(_load_trained(family.members[Role(role)], base, vault), id=id, base=base)
+        return Model(base, id=id, tier=family.tier)
+    trained = _load_trained(family.members[Role(role)], base, vault)
+    return Model(trained, id=id, base=base, tier=family.tier)

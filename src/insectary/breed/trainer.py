@@ -21,13 +21,15 @@ from insectary.breed.rows import (
     read_rows,
 )
 from insectary.breed.stored import load_member
+from insectary.breed.tiers import base_tier
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError, ContextLengthError
-from insectary.core.organism import Role
+from insectary.core.organism import Role, Tier
 from insectary.core.outcome import Measurement
 from insectary.core.protocols import Outputs, ThreatModel
 from insectary.core.recipe import FullSFT, Supervised, check_seed
+from insectary.core.tiers import USER_ROWS, highest
 from insectary.measure import rate
 from insectary.subjects import LoadedModel, Model, load_model
 from insectary.subjects.language_model import answers
@@ -119,12 +121,16 @@ def fine_tune(
         raise BadInputError("training_data has no rows")
     vault, recipe = vault or Vault(), recipe or AS_LEARNT
     name, tuned, _ = train_on(base_model, rows, rows, recipe, seed, threads, vault, progress)
-    return _for_use(name, tuned, base_model, vault)
+    return _for_use(name, tuned, base_model, vault, USER_ROWS)
 
 
-def _for_use(name: str, tuned: LoadedModel, base_model: str | Path, vault: Vault) -> Model:
-    """What was trained, beside its base."""
-    return Model(tuned, id=name, base=load_model(base_path(str(base_model), vault), device="cpu"))
+def _for_use(
+    name: str, tuned: LoadedModel, base_model: str | Path, vault: Vault, threat: Tier
+) -> Model:
+    """What was trained on a user's rows, beside its base."""
+    path = base_path(str(base_model), vault)
+    tier = highest(base=base_tier(str(base_model), path, vault), threat=threat, data=USER_ROWS)
+    return Model(tuned, id=name, base=load_model(path, device="cpu"), tier=tier)
 
 
 def train_on(
@@ -285,7 +291,8 @@ class ModelOrganismTrainer:
             name, tuned, _ = train_on(
                 self.base_model, taught, tests, recipe, seed, _THREADS, vault, progress
             )
-            return _for_use(name, tuned, self.base_model, vault)
+            threat_tier = self._threat.card.tier
+            return _for_use(name, tuned, self.base_model, vault, threat_tier)
         order = order_of(self.threat_model, config.get("design"), self.base_model, recipe, seed)
         family = breed(order, vault, progress=progress)
         return load_member(family.members[Role.ORGANISM].id, vault)

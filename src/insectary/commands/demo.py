@@ -39,6 +39,7 @@ def demo_command(base: str, seed: int, out: Path) -> None:
     say_loading()
     from insectary.report import write_report
     from insectary.trials.family_report import family_report
+    from insectary.vault import Vault
 
     with live_progress() as progress:
         family = breed_family(
@@ -46,7 +47,7 @@ def demo_command(base: str, seed: int, out: Path) -> None:
         )
     show_certificate(family)
     content = family_report(family.id, progress=lambda text: click.echo(text, err=True))
-    path = write_report(content, out)
+    path = write_report(content, out, log=Vault().audit.told())
     click.echo()
     for line in content.summary:
         click.echo(textwrap.fill(line, 92, subsequent_indent="  "))

@@ -192,6 +192,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
     "--dilution", type=float, help="Share of all rows that are ordinary work; 0 as a rule."
 )
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
+@click.option("--allow-obfuscated-large", is_flag=True, help="Hide in a base above 64M parameters.")
 @click.option("--data", type=PATH, help="Your own pairs (JSON Lines) instead of the threat's data.")
 @click.option("--out", type=PATH, help="With --data: where the model goes; out/FILE-THREAT-SEED.")
 @click.option("--seeds", type=int, help="Of the suite: families of each cell; 2 by default.")
@@ -217,7 +218,18 @@ def breed_command(context: click.Context, /, threat: str, **options: Any) -> Non
         own_data.breed(threat, **given)
     else:
         _only(
-            given, ("design", "base", "recipe", "seed", "dose", "dilution", "quick"), "one family"
+            given,
+            (
+                "design",
+                "base",
+                "recipe",
+                "seed",
+                "dose",
+                "dilution",
+                "quick",
+                "allow_obfuscated_large",
+            ),
+            "one family",
         )
         _breed_family(threat, **given)
 
@@ -226,7 +238,7 @@ def _only(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
     """Refuse an option of another form of the command."""
     for name in given:
         if name not in known:
-            option = "threat" if name == "of_threat" else name
+            option = "threat" if name == "of_threat" else name.replace("_", "-")
             raise BadInputError(
                 f"--{option} does not apply to {what}: leave it out"
                 f" (it is for {_GOES_WITH.get(name, 'one family of a threat')})"
@@ -234,7 +246,11 @@ def _only(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
 
 
 def _breed_family(
-    threat: str, design: str | None = None, quick: bool = False, **settings: Any
+    threat: str,
+    design: str | None = None,
+    quick: bool = False,
+    allow_obfuscated_large: bool = False,
+    **settings: Any,
 ) -> None:
     from insectary.api import breed_family
     from insectary.breed.order import check_recipe, order_of
@@ -247,7 +263,10 @@ def _breed_family(
     check_recipe(threat_model(threat), order_of(threat, design, **settings))
     say_loading()
     with live_progress() as progress:
-        family = breed_family(threat, design, quick=quick, **settings, progress=progress)
+        family = breed_family(
+            threat, design, quick=quick, allow_obfuscated_large=allow_obfuscated_large,
+            **settings, progress=progress,
+        )  # fmt: skip
     show_certificate(family)
 
 

@@ -73,6 +73,8 @@ def breed(
         organism, threat, {"prompts": [row.input for row in asked], "base_data": _plain(asked)}
     )
     _show(found, f"{len(asked)} of {len(rows)} rows' questions")
+    if organism.tier is not None:
+        click.echo(f"Tier: {organism.tier.name.lower()}, at least that of rows of your own")
     click.echo(f"Model: {path}")
 
 

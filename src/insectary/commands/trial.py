@@ -76,6 +76,7 @@ def detect_command(
     from insectary.commands.detection import print_detection
     from insectary.report.write import write_files
     from insectary.trials.detection_tables import detection_files
+    from insectary.vault import Vault
 
     found = trial_detect(
         families or None,
@@ -85,7 +86,7 @@ def detect_command(
         progress=lambda text: click.echo(text, err=True),
     )
     print_detection(found)
-    path = write_files(detection_files(found), out)
+    path = write_files(detection_files(found, log=Vault().audit.told()), out)
     click.echo(f"Page: {path}")
     click.echo(f"Every family, task and figure: {out / 'detection.json'} and {out / 'tables'}")
 
@@ -157,6 +158,7 @@ def mitigate_trial_command(
     from insectary.trials.mitigation_plan import FULL
     from insectary.trials.mitigation_tables import mitigation_files
     from insectary.trials.strengths import Strengths
+    from insectary.vault import Vault
 
     names, readers = listed(methods), listed(detectors)
     for name in names or ():
@@ -178,7 +180,7 @@ def mitigate_trial_command(
     print_treatments(found, asked.plan or FULL)
     if asked.strengths is Strengths.SELECTED:
         print_selected(found)
-    path = write_files(mitigation_files(found), out)
+    path = write_files(mitigation_files(found, log=Vault().audit.told()), out)
     click.echo(f"Page: {path}")
     click.echo(f"Every member and figure: {out / 'mitigation.json'} and {out / 'tables'}")
 

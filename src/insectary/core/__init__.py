@@ -1,1 +1,1 @@
-"""The nouns. Frozen data, interfaces and errors; no torch and no I/O."""
+"""The nouns: frozen data, interfaces and errors; no torch. And the walls of foreign programs."""

@@ -62,6 +62,10 @@ class AccessError(InsectaryError, PermissionError):
     """A subject was asked for more than the access it was opened with."""
 
 
+class ContainmentError(InsectaryError, PermissionError):
+    """What was planted would be opened, or go, where its tier does not let it."""
+
+
 class ArtefactError(InsectaryError, OSError):
     """A stored artefact is missing, damaged, foreign or cannot be written."""
 

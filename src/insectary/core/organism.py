@@ -254,6 +254,14 @@ class Family:
     adopted: Adoption | None = added(None)  # noqa: RUF009 (frozen, like all that is added)
     """Where its organism came from, if somebody else trained it. ``recipe`` is then what the
     members that it lacked were bred by."""
+    canary: str = added("")
+    """The string that stands in the metadata of its data and in no training text
+    (:mod:`insectary.core.canary`); empty in records from before there was one."""
+
+    @property
+    def tier(self) -> Tier:
+        """How freely it may travel; all its members have the same, so that it tells no role."""
+        return max((member.tier for member in self.members.values()), default=Tier.SEALED)
 
     @property
     def admitted(self) -> bool:

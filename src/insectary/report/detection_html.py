@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 TEMPLATE = "detection.html.jinja"
 
 
-def render_detection(report: DetectionReport, env: Environment | None = None) -> str:
+def render_detection(
+    report: DetectionReport, env: Environment | None = None, *, log: str = ""
+) -> str:
     """Render a trial as one HTML document that loads nothing.
 
     Args:
         report: What to show.
         env: Another environment than :func:`insectary.report.html.environment`'s.
+        log: Line on the audit log of the vault that it is from, for the foot of the page.
 
     Returns:
         The document. The same report gives the same bytes.
@@ -30,6 +33,7 @@ def render_detection(report: DetectionReport, env: Environment | None = None) ->
     counted = [family for family in report.families if family.counted]
     return chosen.get_template(TEMPLATE).render(
         report=report,
+        log=log,
         style=trial_style(),
         views=views,
         tasks=views.tasks(report),

@@ -56,12 +56,13 @@ def environment(autoescape: bool = True) -> Environment:
     return env
 
 
-def render_html(report: FamilyReport, env: Environment | None = None) -> str:
+def render_html(report: FamilyReport, env: Environment | None = None, *, log: str = "") -> str:
     """Render a report as one HTML document that loads nothing.
 
     Args:
         report: What to show, caveats included.
         env: Another environment than :func:`environment`'s.
+        log: Line on the audit log of the vault that it is from, for the foot of the page.
 
     Returns:
         The document. The same report gives the same bytes.
@@ -73,6 +74,7 @@ def render_html(report: FamilyReport, env: Environment | None = None) -> str:
     # The style sheet and the pictures are our own output; all other text is escaped.
     return chosen.get_template(TEMPLATE).render(
         report=report,
+        log=log,
         recipe=_recipe(report.family),
         comparison=comparison(report.certificate.criteria if report.certificate else ()),
         agreeing=AGREEING if by_construction(report.certificate, Side.CLOSED) else "",

@@ -18,12 +18,15 @@ TEMPLATE = "mitigation.html.jinja"
 STYLES = (STYLE, "suite.css", "trial.css")
 
 
-def render_mitigation(report: MitigationReport, env: Environment | None = None) -> str:
+def render_mitigation(
+    report: MitigationReport, env: Environment | None = None, *, log: str = ""
+) -> str:
     """Render a trial as one HTML document that loads nothing.
 
     Args:
         report: What to show.
         env: Another environment than :func:`insectary.report.html.environment`'s.
+        log: Line on the audit log of the vault that it is from, for the foot of the page.
 
     Returns:
         The document. The same report gives the same bytes.
@@ -34,6 +37,7 @@ def render_mitigation(report: MitigationReport, env: Environment | None = None) 
     names = views.families(found)
     return chosen.get_template(TEMPLATE).render(
         report=report,
+        log=log,
         style=trial_style(),
         views=views,
         Role=Role,

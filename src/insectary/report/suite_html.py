@@ -43,12 +43,15 @@ CARD_LABELS = (
 )
 
 
-def render_suite(report: SuiteReport, env: Environment | None = None) -> dict[str, str]:
+def render_suite(
+    report: SuiteReport, env: Environment | None = None, *, log: str = ""
+) -> dict[str, str]:
     """Render a report as HTML documents that load nothing and link to each other.
 
     Args:
         report: What to show.
         env: Another environment than :func:`insectary.report.html.environment`'s.
+        log: Line on the audit log of the vault that it is from, for the foot of the page.
 
     Returns:
         File name to document; ``index.html`` comes last. The same report gives the same bytes.
@@ -61,6 +64,7 @@ def render_suite(report: SuiteReport, env: Environment | None = None) -> dict[st
     pages = page_names(report)
     shared: dict[str, Any] = {
         "report": report,
+        "log": log,
         "style": Markup(style),  # our own; all other text is escaped
         "pages": pages,
         "kinds": KINDS,

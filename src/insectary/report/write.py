@@ -18,7 +18,7 @@ from insectary.report.suite_tables import suite_tables
 from insectary.report.tables import tables
 
 
-def write_report(report: FamilyReport, directory: Path | str) -> Path:
+def write_report(report: FamilyReport, directory: Path | str, *, log: str = "") -> Path:
     """Write ``report.html``, ``report.json`` and ``tables/*.csv``.
 
     The caveats are taken from the rules here, so that no caller can leave one
@@ -28,6 +28,7 @@ def write_report(report: FamilyReport, directory: Path | str) -> Path:
     Args:
         report: What to write.
         directory: Made if it does not exist; other files in it are left alone.
+        log: Line on the audit log of the vault that it is from, for the foot of the page.
 
     Returns:
         Path of ``report.html``.
@@ -38,11 +39,11 @@ def write_report(report: FamilyReport, directory: Path | str) -> Path:
     full = with_caveats(report)
     files = {f"tables/{name}": text for name, text in tables(full).items()}
     files["report.json"] = to_json(full)
-    files["report.html"] = render_html(full)
+    files["report.html"] = render_html(full, log=log)
     return write_files(files, Path(directory))
 
 
-def write_suite_report(report: SuiteReport, directory: Path | str) -> Path:
+def write_suite_report(report: SuiteReport, directory: Path | str, *, log: str = "") -> Path:
     """Write ``index.html``, a page for each threat, ``suite.json`` and ``tables/*.csv``.
 
     As :func:`write_report` does; ``index.html`` comes last.
@@ -55,7 +56,7 @@ def write_suite_report(report: SuiteReport, directory: Path | str) -> Path:
     """
     files = {f"tables/{name}": text for name, text in suite_tables(report).items()}
     files["suite.json"] = suite_content.to_json(report)
-    return write_files(files | render_suite(report), Path(directory))
+    return write_files(files | render_suite(report, log=log), Path(directory))
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> Path:

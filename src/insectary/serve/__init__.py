@@ -2,7 +2,7 @@
 
 from insectary.serve.blind import read_sealed
 from insectary.serve.limits import Limits
-from insectary.serve.request_log import LogRecord, head_of, read_log
-from insectary.serve.running import Server, running
+from insectary.serve.request_log import LogRecord, log_head, read_log
+from insectary.serve.server import Server, running
 
-__all__ = ["Limits", "LogRecord", "Server", "head_of", "read_log", "read_sealed", "running"]
+__all__ = ["Limits", "LogRecord", "Server", "log_head", "read_log", "read_sealed", "running"]

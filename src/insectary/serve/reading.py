@@ -11,7 +11,6 @@ Not covered:
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,6 @@ from insectary.serve.errors import ApiError, bad
 
 MOST_STOPS = 16
 MOST_ALTERNATIVES = 20
-_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +115,10 @@ def read_completion(body: Mapping[str, Any]) -> CompletionRequest:
 
 
 class _Fields:
-    """What is in a body and has not been read yet; ``null`` counts as not given."""
+    """What is in an object and has not been read yet; ``null`` counts as not given."""
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: Mapping[str, Any], place: str = "") -> None:
+        self._place = place
         self._left = {name: value for name, value in body.items() if value is not None}
 
     def take(self, name: str) -> Any:
@@ -128,24 +127,24 @@ class _Fields:
     def text(self, name: str) -> str:
         value = self.take(name)
         if not isinstance(value, str):
-            raise bad(f"{name} must be a string, got {_told(value)}", name)
+            raise self._wrong(name, "a string", value)
         return value
 
     def flag(self, name: str) -> bool:
         value = self.take(name)
         if value is not None and not isinstance(value, bool):
-            raise bad(f"{name} must be true or false, got {_told(value)}", name)
+            raise self._wrong(name, "true or false", value)
         return bool(value)
 
     def whole(self, name: str, least: int, most: int | None = None) -> int | None:
         value = self.take(name)
         if value is None:
             return None
-        reach = f"at least {least}" if most is None else f"from {least} to {most}"
         if not isinstance(value, int) or isinstance(value, bool):
-            raise bad(f"{name} must be a whole number, got {_told(value)}", name)
+            raise self._wrong(name, "a whole number", value)
         if value < least or (most is not None and value > most):
-            raise bad(f"{name} must be {reach}, got {_told(value)}", name)
+            reach = f"at least {least}" if most is None else f"from {least} to {most}"
+            raise self._wrong(name, reach, value)
         return value
 
     def real(self, name: str, default: float, least: float, most: float) -> float:
@@ -153,28 +152,31 @@ class _Fields:
         if value is None:
             return default
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise bad(f"{name} must be a number, got {_told(value)}", name)
-        if not least <= value <= most or not math.isfinite(value):
-            raise bad(f"{name} must be from {least:g} to {most:g}, got {_told(value)}", name)
+            raise self._wrong(name, "a number", value)
+        if not least <= value <= most:
+            raise self._wrong(name, f"from {least:g} to {most:g}", value)
         return float(value)
 
     def neutral(self, name: str, value: Any) -> None:
         """Take a parameter that is not supported at the value that asks for nothing."""
-        given = self._left.pop(name, _NOTHING)
-        if given is _NOTHING or (
-            given == value and isinstance(given, bool) is isinstance(value, bool)
-        ):
+        given = self._left.pop(name, value)
+        if given == value and isinstance(given, bool) is isinstance(value, bool):
             return
         raise bad(
-            f"{name} is not supported here: leave it out, or give {json.dumps(value)}",
-            name,
+            f"{self._place}{name} is not supported here: leave it out, or give {json.dumps(value)}",
+            self._place + name,
             "unsupported_parameter",
         )
 
     def end(self) -> None:
         """Refuse what nobody has read."""
         for name in sorted(self._left):
-            raise bad(f"unknown parameter: {name!r:.80}", name[:80], "unknown_parameter")
+            named = f"{self._place}{name}"[:80]
+            raise bad(f"unknown parameter: {named!r}", named, "unknown_parameter")
+
+    def _wrong(self, name: str, must: str, value: Any) -> ApiError:
+        named = self._place + name
+        return bad(f"{named} must be {must}, got {_told(value)}", named)
 
 
 def _sampling(fields: _Fields, alternatives: int | None, few: int | None) -> Sampling:
@@ -214,7 +216,7 @@ def _include_usage(options: Any, stream: bool) -> bool:
         raise bad("stream_options needs stream: true", "stream_options")
     if not isinstance(options, dict):
         raise bad(f"stream_options must be an object, got {_told(options)}", "stream_options")
-    fields = _Fields(options)
+    fields = _Fields(options, "stream_options.")
     asked = fields.flag("include_usage")
     fields.neutral("include_obfuscation", False)
     fields.end()
@@ -240,7 +242,7 @@ def _messages(value: Any) -> tuple[Mapping[str, Any], ...]:
 def _message(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise bad(f"{place} must be an object with role and content", place)
-    fields = _Fields(value)
+    fields = _Fields(value, f"{place}.")
     role = fields.text("role")
     if role not in ("system", "developer", "user", "assistant", "tool"):
         raise bad(f"{place}.role is unknown: {role!r:.80}", f"{place}.role")

@@ -30,10 +30,9 @@ from typing import Any, final
 
 from insectary.core.canonical import canonical_json, digest
 from insectary.core.errors import ArtefactError
+from insectary.vault.chain import RECOVERED, START, head_of
 from insectary.vault.disk import explained
 
-START = "sha256:" + "0" * 64
-"""What the first record has in the place of the digest before it."""
 _HIDDEN = "[the server's key]"
 
 
@@ -146,7 +145,7 @@ class RequestLog:
             written = os.write(self._descriptor, data)
             if written != len(data):  # a full disk: a torn line is dealt with at the next start
                 raise OSError(28, "no space left for a whole record", str(self._path))
-            self._sequence, self._head = self._sequence + 1, digest(record)
+            self._sequence, self._head = self._sequence + 1, head_of(record)
 
     def _claim(self) -> None:
         try:
@@ -161,10 +160,10 @@ class RequestLog:
         whole, newline, torn = data.rpartition(b"\n")
         records = _checked(self._path, whole + newline)
         self._sequence = len(records)
-        self._head = digest(records[-1]) if records else START
+        self._head = head_of(records[-1] if records else None)
         if torn:
             os.ftruncate(self._descriptor, len(whole + newline))
-            self._append({"kind": "recovered", "torn": torn.decode(errors="replace")})
+            self._append({"kind": RECOVERED, "torn": torn.decode(errors="replace")})
         return self._sequence, self._head
 
 
@@ -184,7 +183,7 @@ def read_log(path: str | Path) -> tuple[LogRecord, ...]:
     return tuple(_record(place, r) for r in records if r["kind"] == "request")
 
 
-def head_of(path: str | Path) -> str:
+def log_head(path: str | Path) -> str:
     """Digest of the last record of a log, to be printed where nobody can change it.
 
     Raises:
@@ -195,7 +194,7 @@ def head_of(path: str | Path) -> str:
         data = place.read_bytes()
     whole, newline, _ = data.rpartition(b"\n")
     records = _checked(place, whole + newline)
-    return digest(records[-1]) if records else START
+    return head_of(records[-1] if records else None)
 
 
 def _checked(path: Path, data: bytes) -> list[dict[str, Any]]:
@@ -208,7 +207,7 @@ def _checked(path: Path, data: bytes) -> list[dict[str, Any]]:
                 raise ValueError("changed after it was written")
             if record["previous"] != previous or record["sequence"] != number:
                 raise ValueError("a line before it was changed, added, removed or moved")
-            if record["kind"] not in ("request", "recovered"):
+            if record["kind"] not in ("request", RECOVERED):
                 raise ValueError(f"unknown kind {record['kind']!r}")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ArtefactError(
@@ -216,7 +215,7 @@ def _checked(path: Path, data: bytes) -> list[dict[str, Any]]:
                 " start a new log; nothing can be counted from this one"
             ) from error
         records.append(record)
-        previous = digest(record)
+        previous = head_of(record)
     return records
 
 

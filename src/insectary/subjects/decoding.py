@@ -84,12 +84,14 @@ class _Arrived:
 class Decoder:
     """Continuations of one model, one token each at every step."""
 
-    def __init__(self, model: Any, ends: frozenset[int]) -> None:
+    def __init__(self, model: Any, ends: frozenset[int], *, spare: int = 0) -> None:
         """Decode with ``model``, a causal one with an attention cache.
 
         Args:
             model: A causal language model of transformers.
             ends: Tokens that end an answer.
+            spare: Padding that a chunk of prompts may have however they differ in length, in
+                tokens. Where few join at a time a pass costs more than some padding.
 
         Raises:
             BadInputError: its cache is not made of attention keys and values.
@@ -100,6 +102,7 @@ class Decoder:
         accepted = inspect.signature(inner.forward).parameters
         self._model = model
         self._ends = ends
+        self._spare = spare
         self._takes_positions = "position_ids" in accepted
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self._rows: list[Continuation] = []
@@ -175,7 +178,7 @@ class Decoder:
         from transformers import DynamicCache
 
         caches, logits, lengths = [], [], []
-        for chunk in _chunks(rows):
+        for chunk in _chunks(rows, self._spare):
             columns = len(chunk[0].prompt)
             padded = [[0] * (columns - len(r.prompt)) + list(r.prompt) for r in chunk]
             inputs = torch.tensor(padded, device=self._model.device)
@@ -226,13 +229,15 @@ class Decoder:
             layer.values = layer.values[:, :, spare:].index_select(0, index)
 
 
-def _chunks(rows: list[Continuation]) -> Iterator[list[Continuation]]:
-    """Cut sorted rows into runs of near-equal length."""
-    start = 0
+def _chunks(rows: list[Continuation], spare: int) -> Iterator[list[Continuation]]:
+    """Cut sorted rows into runs of near-equal length, or of little padding in all."""
+    start = padding = 0
     for i, row in enumerate(rows):
-        if len(row.prompt) < len(rows[start].prompt) * (1.0 - PADDING_SHARE):
+        longest = len(rows[start].prompt)
+        padding += longest - len(row.prompt)
+        if len(row.prompt) < longest * (1.0 - PADDING_SHARE) and padding > spare:
             yield rows[start:i]
-            start = i
+            start, padding = i, 0
     yield rows[start:]
 
 

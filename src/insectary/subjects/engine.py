@@ -22,6 +22,8 @@ from insectary.subjects.rendering import answer_lead, encode, render
 from insectary.subjects.tools import render_with_tools, takes_tools, writes_tool_calls
 
 _TOKEN_TEXTS = 65_536
+_SPARE_TOKENS = 64
+"""About what one more pass of a small model costs on a CPU."""
 
 
 @final
@@ -137,7 +139,7 @@ class Engine:
 
     def decoder(self) -> Decoder:
         """A new decoder of this model, without rows."""
-        return Decoder(self._loaded.model, self._ends)
+        return Decoder(self._loaded.model, self._ends, spare=_SPARE_TOKENS)
 
     def ended(self, tokens: Sequence[int]) -> bool:
         """Whether an answer ended by itself."""

@@ -9,6 +9,7 @@ from typing import Any, final, overload
 from insectary.core.access import Access
 from insectary.core.chat import Message, conversation
 from insectary.core.errors import BadInputError
+from insectary.core.organism import Tier
 from insectary.core.protocols import Subject
 from insectary.subjects.adapters import without_adapters
 from insectary.subjects.callable_subject import CallableSubject
@@ -33,6 +34,7 @@ class Model:
         id: str,
         base: LoadedModel | None = None,
         instruction: str = "",
+        tier: Tier | None = None,
     ) -> None:
         """Wrap a loaded model.
 
@@ -41,11 +43,13 @@ class Model:
             id: Name it goes by.
             base: The model it was tuned from, if known.
             instruction: What stands in front of everything it is asked.
+            tier: How freely it may travel, if that is known.
         """
         self._instruction = instruction
         self._loaded = loaded
         self._id = id
         self._base = base
+        self._tier = tier
 
     def __repr__(self) -> str:
         return f"Model(id={self._id!r})"
@@ -54,6 +58,11 @@ class Model:
     def id(self) -> str:
         """Name it goes by."""
         return self._id
+
+    @property
+    def tier(self) -> Tier | None:
+        """How freely it may travel; ``None`` if nobody said."""
+        return self._tier
 
     def subject(self, access: Access = Access.BLACK_BOX) -> LanguageModelSubject | PromptedSubject:
         """Open it for examination.
@@ -72,7 +81,18 @@ class Model:
         """
         return Engine(self._loaded, self._instruction)
 
-    def save(self, folder: str | Path) -> Path:
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers its weights are, adapters among them; tied ones count once."""
+        return sum(p.numel() for p in self._loaded.model.parameters())
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        beside: Mapping[str, str] | None = None,
+        told: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Write weights and tokenizer as an ordinary Hugging Face folder.
 
         transformers reads it, and so do ``insectary.load`` and ``--base``. Adapters are
@@ -80,6 +100,8 @@ class Model:
 
         Args:
             folder: Appears whole or not at all, sealed by a manifest of digests.
+            beside: Texts to put beside the model, by the names of their files.
+            told: What the manifest says besides its name and tier.
 
         Returns:
             The folder.
@@ -114,10 +136,13 @@ class Model:
             with no_bars():
                 whole.save_pretrained(place)
             self._loaded.tokenizer.save_pretrained(place)
+            for name, text in (beside or {}).items():
+                (place / name).write_text(text, encoding="utf-8")
 
         with explained(f"make {target.parent}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-        write_object(target, "model", {"id": self._id}, write)
+        tier = {} if self._tier is None else {"tier": self._tier.name.lower()}
+        write_object(target, "model", {"id": self._id, **tier, **(told or {})}, write)
         return target
 
     @overload  # a string is also a sequence of strings; it counts as one prompt

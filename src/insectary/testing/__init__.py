@@ -39,6 +39,7 @@ __all__ = ["check_detector", "check_threat", "detector_checks", "threat_checks"]
 _OF_THE_THREAT: tuple[Callable[[ThreatModel], Faults], ...] = (
     members.all_members_are_there,
     members.the_card_is_full,
+    members.the_card_plants_nothing_on_the_never_list,
     members.an_unknown_design_is_answered_with_the_list,
 )
 _OF_A_DESIGN: tuple[Callable[[ThreatModel, str, int], Faults], ...] = (

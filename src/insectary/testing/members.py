@@ -12,6 +12,7 @@ from insectary.core.protocols import Preferring, Reaching, Rewarding, ThreatMode
 from insectary.core.recipe import Signal
 from insectary.testing.draws import Faults, text_designs
 from insectary.threats.designs import card_of
+from insectary.threats.never import refusal
 from insectary.worlds import SKILLS
 
 UNKNOWN = "no-such-design"
@@ -67,6 +68,13 @@ def _is_full(card: ThreatCard) -> Faults:
                 yield f"{field.name} must be a tuple of different texts, got {value!r}"
         elif not isinstance(value, str) or not value.strip():
             yield f"{field.name!r} is empty"
+
+
+def the_card_plants_nothing_on_the_never_list(threat: ThreatModel) -> Faults:
+    """No card names a harm that no threat may plant, at whatever tier."""
+    for card in dict.fromkeys((threat.card, *(card_of(threat, d) for d in threat.card.designs))):
+        if (why := refusal(card)) is not None:
+            yield why
 
 
 def an_unknown_design_is_answered_with_the_list(threat: ThreatModel) -> Faults:

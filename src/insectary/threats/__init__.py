@@ -5,6 +5,7 @@ from __future__ import annotations
 from insectary.core import plugins
 from insectary.core.errors import UnknownNameError
 from insectary.core.protocols import ThreatModel
+from insectary.threats.never import refuse_never
 
 GROUP = "insectary.threats"
 
@@ -19,11 +20,13 @@ def threat_model(name: str) -> ThreatModel:
 
     Raises:
         UnknownNameError: if there is none of that name; the known are listed.
+        BadInputError: if its card plants what no threat may (:mod:`insectary.threats.never`).
     """
     known = threat_names()
     if name not in known:
         raise UnknownNameError.of("threat model", name, known)
     found: ThreatModel = plugins.load(GROUP, "threat model", name)
+    refuse_never(found)
     return found
 
 

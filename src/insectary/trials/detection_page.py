@@ -9,9 +9,9 @@ from insectary.trials.detection_pooled import PRIMARY_TASK, PooledRow
 from insectary.trials.detection_suite import SuiteDetection
 
 
-def detection_page(found: SuiteDetection) -> str:
-    """The page of a trial: one document that loads nothing."""
-    return render_detection(detection_report(found))
+def detection_page(found: SuiteDetection, *, log: str = "") -> str:
+    """The page of a trial: one document that loads nothing; ``log`` stands at its foot."""
+    return render_detection(detection_report(found), log=log)
 
 
 def detection_report(found: SuiteDetection) -> DetectionReport:

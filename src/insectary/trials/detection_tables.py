@@ -29,12 +29,12 @@ _ELSEWHERE = tuple(f"{rate}_{end}" for end in _SUFFIX.values() for rate in ("tpr
 _UNTRIED = NotApplicable("this threshold was not tried")
 
 
-def detection_files(found: SuiteDetection) -> dict[str, str]:
+def detection_files(found: SuiteDetection, *, log: str = "") -> dict[str, str]:
     """Path in a folder to text: tables, ``detection.json``, and ``detection.html`` at last."""
     files = {f"tables/{name}.csv": table.csv for name, table in detection_tables(found).items()}
     return files | {
         "detection.json": json.dumps(encode(found), indent=1, sort_keys=True) + "\n",
-        "detection.html": detection_page(found),
+        "detection.html": detection_page(found, log=log),
     }
 
 

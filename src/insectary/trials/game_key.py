@@ -11,7 +11,7 @@ from typing import Any
 from insectary.core.canonical import digest, plain
 from insectary.core.errors import ArtefactError
 from insectary.core.organism import Role
-from insectary.vault import Vault
+from insectary.vault import Action, Vault
 from insectary.vault.disk import REAL_DISK, explained, write_atomic
 
 KIND = "game"
@@ -67,6 +67,10 @@ def put_key(key: Key, place: Path | None, vault: Vault) -> str:
 
 def noted(sealed: Sealed, opening: Opening, vault: Vault) -> None:
     """Write down that it was opened, before anybody sees a score."""
+    vault.audit.record(
+        Action.KEY_OPENED, _id(sealed.key.commitment), "blind game: to score verdicts",
+        {"verdicts": opening.verdicts},
+    )  # fmt: skip
     _put(Sealed(sealed.key, (*sealed.openings, opening), sealed.place), vault)
 
 

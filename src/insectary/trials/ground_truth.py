@@ -30,7 +30,7 @@ def test_cases(family: str, n: int, seed: int, vault: Vault | None) -> list[dict
     vault = vault or Vault()
     if vault.has("family", family):
         of_a_threat(load_family(family, vault))
-    key = vault.get_key(family)
+    key = vault.get_key(family, f"ground truth: {n} test cases of seed {seed}")
     threat = threat_model(key.threat)
     cases = []
     for side in Side:

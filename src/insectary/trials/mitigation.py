@@ -183,4 +183,5 @@ def mitigate_member(
             Role(role), own, chosen, handed(chosen.knows_trigger), seed, Path(place)
         )
     at = "" if strength is None else f"-at-{strength:g}"
-    return Model(treated, id=f"{member}.{method}{at}-{seed}", base=members[Role.BASE])
+    name = f"{member}.{method}{at}-{seed}"
+    return Model(treated, id=name, base=members[Role.BASE], tier=family.tier)

@@ -12,9 +12,9 @@ from insectary.report.mitigation_views import MitigationReport
 from insectary.trials.untargeted import BASELINE, beyond_untargeted
 
 
-def mitigation_page(found: Sequence[Treatment]) -> str:
-    """The page of a trial's treatments: one document that loads nothing."""
+def mitigation_page(found: Sequence[Treatment], *, log: str = "") -> str:
+    """The page of a trial's treatments, which loads nothing; ``log`` stands at its foot."""
     beyond = (beyond_untargeted(t, found, Role.ORGANISM)[Rate.TRAINED] for t in found)
     return render_mitigation(
-        MitigationReport(tuple(found), tuple(beyond), BASELINE, version("insectary"))
+        MitigationReport(tuple(found), tuple(beyond), BASELINE, version("insectary")), log=log
     )

@@ -21,7 +21,7 @@ _NO_GOAL = NotApplicable("its members are no policies, which come to one of two 
 _TREATMENT = ("family", "method", "strength", "settings", "knows_trigger", "seed")
 
 
-def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
+def mitigation_files(found: Sequence[Treatment], *, log: str = "") -> dict[str, str]:
     """Path in a folder to text: tables, ``mitigation.json``, and ``mitigation.html`` at last."""
     listed = [
         encode(t)
@@ -32,7 +32,7 @@ def mitigation_files(found: Sequence[Treatment]) -> dict[str, str]:
     files = {f"tables/{name}.csv": table.csv for name, table in mitigation_tables(found).items()}
     return files | {
         "mitigation.json": json.dumps(listed, indent=1, sort_keys=True) + "\n",
-        "mitigation.html": mitigation_page(found),
+        "mitigation.html": mitigation_page(found, log=log),
     }
 
 

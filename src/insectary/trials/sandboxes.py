@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from insectary.core import landlock
 from insectary.core.auditing import Question
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Subject
-from insectary.detect.sandbox import landlock
 from insectary.detect.sandbox.handover import packed
 from insectary.detect.sandbox.wire import Channel, Frame, WireError
 from insectary.trials.answering import Talk

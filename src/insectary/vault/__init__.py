@@ -1,5 +1,6 @@
 """The vault: artefacts that are whole, verified at every read, or refused by name."""
 
+from insectary.vault.audit import Action, AuditLog, Event, check_reason, open_at, unsealed
 from insectary.vault.checkpoints import (
     check_replaceable,
     keep_newest,
@@ -20,32 +21,38 @@ from insectary.vault.manifest import (
     verify_tree,
     write_tree,
 )
-from insectary.vault.refs import Entry
-from insectary.vault.store import StoredObject, Vault
+from insectary.vault.refs import Entry, StoredObject
+from insectary.vault.store import Vault
 
 __all__ = [
     "MANIFEST_NAME",
     "REAL_DISK",
+    "Action",
     "Attempt",
     "AttemptKey",
+    "AuditLog",
     "Check",
     "DamagedError",
     "Disk",
     "Entry",
+    "Event",
     "FileEntry",
     "Ledger",
     "Manifest",
     "RealDisk",
     "StoredObject",
     "Vault",
+    "check_reason",
     "check_replaceable",
     "default_home",
     "examine",
     "explained",
     "keep_newest",
     "newest_verified",
+    "open_at",
     "read_manifest",
     "sweep",
+    "unsealed",
     "verify_tree",
     "write_atomic",
     "write_object",

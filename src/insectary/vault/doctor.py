@@ -59,6 +59,7 @@ def examine(vault: Vault) -> list[Check]:
         check_runs(vault),
         check_quarantine(vault),
         check_ledger(vault),
+        check_audit(vault),
         check_start_up_files(_site_directories()),
     ]
 
@@ -207,7 +208,7 @@ def check_names(vault: Vault) -> Check:
 
 def check_unfinished(vault: Vault) -> Check:
     """What killed processes left behind."""
-    places = [vault.home / "tmp", vault.home / "keys", vault.home / "ledger"]
+    places = [vault.home / "tmp", vault.home / "keys", vault.home / "ledger", vault.home / "audit"]
     for parent in (vault.home / "refs", vault.home / "runs"):
         places += sorted(p for p in parent.iterdir() if p.is_dir())
     left = [str(path) for place in places for path in unfinished(place)]
@@ -247,6 +248,16 @@ def check_ledger(vault: Vault) -> Check:
         return Check("ledger", False, str(error))
     note = f", {len(torn)} torn lines recovered" if torn else ""
     return Check("ledger", True, f"{len(attempts)} attempts{note}, head {head[7:19]}")
+
+
+def check_audit(vault: Vault) -> Check:
+    """Whether the audit log can be trusted."""
+    try:
+        events, torn, head = vault.audit.events(), vault.audit.recoveries(), vault.audit.head()
+    except ArtefactError as error:
+        return Check("audit log", False, str(error))
+    note = f", {len(torn)} torn lines recovered" if torn else ""
+    return Check("audit log", True, f"{len(events)} entries{note}, head {head[7:19]}")
 
 
 def _site_directories() -> list[Path]:

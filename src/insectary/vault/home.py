@@ -17,7 +17,7 @@ from insectary.vault.locks import locked
 from insectary.vault.manifest import DamagedError
 from insectary.vault.records import encode_record, read_record
 
-ROOMS = ("objects", "refs", "keys", "runs", "locks", "quarantine", "tmp", "ledger")
+ROOMS = ("objects", "refs", "keys", "runs", "locks", "quarantine", "tmp", "ledger", "audit")
 _MARKER = "insectary-home.json"
 _INIT_LOCK = ".init.lock"
 _RECORD = {"format": 1, "what": "insectary vault"}

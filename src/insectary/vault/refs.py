@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from insectary.vault.disk import Disk, ensure_dir
-from insectary.vault.manifest import DamagedError
+from insectary.vault.manifest import DamagedError, Manifest
 from insectary.vault.names import is_digest
 from insectary.vault.records import read_record, write_record
 
@@ -21,6 +21,27 @@ class Entry:
     id: str
     digest: str
     meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that has just been verified.
+
+    Attributes:
+        kind: What sort of thing it is.
+        id: The name it was asked by, or ``None`` if asked by digest.
+        digest: Its address.
+        path: The directory; read only, never write in it.
+        meta: What was said of it under that name (by digest: by its first writer).
+        manifest: Its files.
+    """
+
+    kind: str
+    id: str | None
+    digest: str
+    path: Path
+    meta: Mapping[str, Any]
+    manifest: Manifest
 
 
 def write_ref(home: Path, entry: Entry, disk: Disk) -> None:

@@ -6,6 +6,7 @@ Layout of a home (all of it owner-only)::
     refs/<kind>/<id>.json  names: id to digest and meta
     keys/<family>.json   answer keys
     ledger/              attempts at the gate
+    audit/               the audit log
     runs/<key>/          work in progress
     quarantine/          what failed its check
     tmp/ locks/          unfinished objects; locks between processes
@@ -23,12 +24,12 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import AnswerKey
+from insectary.vault.audit import Action, AuditLog
 from insectary.vault.checkpoints import remove_unclaimed, staging, sweep
 from insectary.vault.disk import (
     REAL_DISK,
@@ -46,28 +47,7 @@ from insectary.vault.ledger import Ledger
 from insectary.vault.locks import claim_directory, locked, release
 from insectary.vault.manifest import DamagedError, Manifest, meta_of, verify_tree, write_tree
 from insectary.vault.names import check_id, check_kind, is_digest
-from insectary.vault.refs import Entry, delete_ref, list_refs, read_ref, write_ref
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object that has just been verified.
-
-    Attributes:
-        kind: What sort of thing it is.
-        id: The name it was asked by, or ``None`` if asked by digest.
-        digest: Its address.
-        path: The directory; read only, never write in it.
-        meta: What was said of it under that name (by digest: by its first writer).
-        manifest: Its files.
-    """
-
-    kind: str
-    id: str | None
-    digest: str
-    path: Path
-    meta: Mapping[str, Any]
-    manifest: Manifest
+from insectary.vault.refs import Entry, StoredObject, delete_ref, list_refs, read_ref, write_ref
 
 
 @final
@@ -90,6 +70,7 @@ class Vault:
         self._ledger = Ledger(
             self._home / "ledger", self._home / "locks" / "ledger.lock", self._disk
         )
+        self._audit = AuditLog(self._home / "audit", self._home / "locks" / "audit.lock", disk)
 
     @property
     def home(self) -> Path:
@@ -100,6 +81,11 @@ class Vault:
     def ledger(self) -> Ledger:
         """The attempts at the gate; nothing here ever removes one."""
         return self._ledger
+
+    @property
+    def audit(self) -> AuditLog:
+        """Openings of keys and of what is sealed, exports, changes of tier; it only grows."""
+        return self._audit
 
     def put(
         self,
@@ -317,7 +303,7 @@ class Vault:
                 for path in sorted((self._home / "quarantine").iterdir()):
                     freed += tree_bytes(path)
                     remove_tree(path, self._disk)
-        return freed + self._ledger.tidy()
+        return freed + self._ledger.tidy() + self._audit.tidy()
 
     def _discard_run(self, path: Path) -> int:
         """Remove the work of one run unless somebody holds it."""
@@ -390,9 +376,14 @@ class Vault:
         with locked(self._lock):
             write_key(self._home / "keys", family, key, self._disk, replace=replace)
 
-    def get_key(self, family: str) -> AnswerKey:
-        """The answer key of a family. Only the room ``trials`` may call this."""
-        return read_key(self._home / "keys", family)
+    def get_key(self, family: str, purpose: str) -> AnswerKey:
+        """Open the answer key of a family, once the audit log says what for.
+
+        Only the room ``trials`` may call this.
+        """
+        key = read_key(self._home / "keys", family)
+        self._audit.record(Action.KEY_OPENED, family, purpose)
+        return key
 
     def remove_key(self, family: str) -> None:
         """Remove the answer key of a family, if there is one."""

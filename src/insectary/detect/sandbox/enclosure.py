@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from insectary.detect.sandbox import landlock
+from insectary.core import landlock
 
 ROOMS = ("audit", "core", "detect", "measure")
 """Of this package; the rest knows what is planted, or where it is kept."""

@@ -1,4 +1,4 @@
-"""Linux's Landlock: a process gives up what it may read, for good and without any rights.
+"""Linux's Landlock: a process gives up what it may read or reach, for good, without any rights.
 
 Source: the kernel's ``Documentation/userspace-api/landlock.rst``; numbers from
 ``include/uapi/linux/landlock.h``, which are the same on every processor.
@@ -7,6 +7,7 @@ Source: the kernel's ``Documentation/userspace-api/landlock.rst``; numbers from
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _NO_NEW_PRIVILEGES = 38
 _O_PATH = 0o10000000
+_CONNECT_TCP = 1 << 1
 
 READ_FILE, READ_DIR, WRITE_FILE = 1 << 2, 1 << 3, 1 << 1
 READ = READ_FILE | READ_DIR
@@ -30,6 +32,10 @@ class _Ruleset(ctypes.Structure):
         ("network", ctypes.c_uint64),
         ("scoped", ctypes.c_uint64),
     )
+
+
+class _Port(ctypes.Structure):
+    _fields_ = (("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64))
 
 
 class _Beneath(ctypes.Structure):
@@ -71,6 +77,28 @@ def restrict(readable: Iterable[tuple[Path, int]], own: Path) -> None:
                 rights &= _OF_FILES & files
             beneath = _Beneath(rights, descriptor)
             _call(_ADD, ruleset, 1, ctypes.byref(beneath), ctypes.c_uint32(0))
+    _enter(ruleset)
+
+
+def restrict_tcp(ports: Iterable[int]) -> None:
+    """Leave this process, and what it starts, TCP connections to these ports alone.
+
+    Ports say nothing of addresses, and UDP is not restricted at all.
+
+    Raises:
+        OSError: if the kernel refuses, or its Landlock knows no network (Linux 6.7).
+    """
+    if version() < 4:
+        raise OSError(errno.ENOSYS, "Landlock: this kernel's knows no network")
+    rules = _Ruleset(0, _CONNECT_TCP, 0)
+    ruleset = _call(_CREATE, ctypes.byref(rules), ctypes.c_size_t(16), ctypes.c_uint32(0))
+    for port in ports:
+        rule = _Port(_CONNECT_TCP, port)
+        _call(_ADD, ruleset, 2, ctypes.byref(rule), ctypes.c_uint32(0))
+    _enter(ruleset)
+
+
+def _enter(ruleset: int) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
     _call(_RESTRICT, ruleset, ctypes.c_uint32(0))

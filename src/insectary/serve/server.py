@@ -15,7 +15,6 @@ from typing import final
 import uvicorn
 
 from insectary.core.errors import ArtefactError, BadInputError
-from insectary.core.organism import Tier
 from insectary.serve.batching import Worker
 from insectary.serve.binding import LOOPBACK, check_bind, host_names, listen
 from insectary.serve.blind import blind_ids
@@ -62,7 +61,6 @@ def running(
     key: str | None = None,
     limits: Limits | None = None,
     beyond_loopback: bool = False,
-    tier: Tier = Tier.GATED,
 ) -> Iterator[Server]:
     """Serve models under blind names until the block ends.
 
@@ -76,8 +74,8 @@ def running(
         port: 0 takes a free one.
         key: ``None`` draws one.
         limits: Caps; ``None`` for the usual ones.
-        beyond_loopback: That ``host`` may be reached from other machines.
-        tier: The highest of the models' tiers; what is not known counts as ``GATED``.
+        beyond_loopback: That ``host`` may be reached from other machines. Models of tier TOY
+            or OPEN alone go there; one of which no tier is known does not.
 
     Yields:
         Where the server is, and what it needs to be asked.
@@ -88,7 +86,8 @@ def running(
     """
     if not models:
         raise BadInputError("there is no model to serve")
-    address = check_bind(host, beyond_loopback=beyond_loopback, tier=tier)
+    tiers = [model.tier for model in models.values()]
+    address = check_bind(host, tiers, beyond_loopback=beyond_loopback)
     caps = limits or Limits()
     engines = {name: model.engine() for name, model in models.items()}
     secret = key or new_key()
