@@ -9,6 +9,12 @@ from typing import Generic, TypeVar, final
 
 from insectary.core.errors import BadInputError
 
+QUIET_TURNS = 16
+"""Turns of the event loop without a new request after which a batch leaves.
+
+They take no time where the loop has nothing else to do. Where it is what is short, requests
+come one by one, and a model that answered them so would take the processor from it each time.
+"""
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -50,7 +56,7 @@ class Batcher(Generic[Q, A]):
         return await ticket.answer
 
     async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        while batch := [t for t in self._waiting if not t.answer.done()]:  # who left is not there
+        while batch := await self._gathered():
             self._waiting = []
             self.sizes.append(len(batch))
             requests = [ticket.request for ticket in batch]
@@ -67,6 +73,14 @@ class Batcher(Generic[Q, A]):
                 else:
                     ticket.answer.set_result(answer)
         self._waiting = []
+
+    async def _gathered(self) -> list[_Ticket[Q, A]]:
+        """What waits once everybody who was about to ask has asked; who has left is not there."""
+        quiet, before = 0, -1
+        while quiet < QUIET_TURNS and self._waiting:
+            quiet, before = (quiet + 1 if len(self._waiting) == before else 0), len(self._waiting)
+            await asyncio.sleep(0)
+        return [ticket for ticket in self._waiting if not ticket.answer.done()]
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
