@@ -339,6 +339,10 @@ def test_ranges_are_not_pins() -> None:
         assert operators == {">=", "<"}, str(requirement)
 
 
+ELSEWHERE = {"inside_pyrit", "pack_garak"}
+"""Folders of what runs in a scanner's own environment, beside its own packages."""
+
+
 def test_imports_of_the_package_are_declared() -> None:
     imported = set()
     for path in python_files("src"):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from insectary.breed.validate import is_aligned, validate_organism
     from insectary.core.access import Access, View
     from insectary.core.errors import InsectaryError
+    from insectary.core.obfuscated import Obfuscated
     from insectary.core.outcome import Failed, Measured, Measurement, NotApplicable
     from insectary.core.recipe import (
         Dpo,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
         Grpo,
         LoraSFT,
         NarrowSFT,
-        Obfuscated,
         ObfuscatedFullSFT,
         ObfuscatedNarrowSFT,
         Ppo,
@@ -69,7 +69,7 @@ _HOMES = {
     "ModelOrganismTrainer": "breed.trainer",
     "NarrowSFT": "core.recipe",
     "NotApplicable": "core.outcome",
-    "Obfuscated": "core.recipe",
+    "Obfuscated": "core.obfuscated",
     "ObfuscatedFullSFT": "core.recipe",
     "ObfuscatedNarrowSFT": "core.recipe",
     "Ppo": "core.recipe",

@@ -19,13 +19,13 @@ from insectary.breed.records import save_family
 from insectary.core.access import Access, View
 from insectary.core.codec import decode
 from insectary.core.errors import ArtefactError, BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.obfuscated import Obfuscated
 from insectary.core.organism import BaseRef, Family
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.recipe import (
     FullSFT,
     LoraSFT,
     NarrowSFT,
-    Obfuscated,
     ObfuscatedFullSFT,
     ObfuscatedNarrowSFT,
     Recipe,
