@@ -15,6 +15,7 @@ sample's time has everything in it that Inspect does: transcript, scoring, the l
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +23,9 @@ import warnings
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+# Asked for a folder's model, Inspect looks its name up on the hub, and waits for an answer.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 from inspect_ai import eval as evaluate
 from inspect_ai.model import (

@@ -49,7 +49,7 @@ class Probe:
     @property
     def model(self) -> ThreatModel:
         """The threat model."""
-        return threat_model(self.threat)
+        return _found(self.threat)
 
     @property
     def agreeing(self) -> bool:
@@ -94,12 +94,18 @@ def probe_of(
         UnknownNameError: for an unknown threat, design or split.
         BadInputError: for a design of policies on the grid, or a number that is too low.
     """
-    model = threat_model(threat)
+    model = _found(threat)
     probe = Probe(
         threat, model.card.designs[0] if design is None else design, n, seed, split, leaks
     )
     model.bounds(probe.design)  # refuses designs that are unknown or asked no questions
     return probe
+
+
+@lru_cache(maxsize=8)
+def _found(threat: str) -> ThreatModel:
+    """Found once: it takes longer to look through what is installed than to judge an answer."""
+    return threat_model(threat)
 
 
 @lru_cache(maxsize=8)
