@@ -130,7 +130,7 @@ def _detector(name: str | None, record: Path | None) -> DetectorNote | None:
 def _print_cost(plan: Plan, missing: int, budget: int) -> None:
     packs = ", ".join(f"{a.probe.name} ({a.pack})" for a in plan.asks if a.items)
     click.echo(
-        f"{plan.contrasts} contrasts: {packs}\n{len(plan.prompts)} calls, {missing} of them"
+        f"{plan.contrasts} contrast{'s' * (plan.contrasts > 1)}: {packs}\n{len(plan.prompts)} calls, {missing} of them"
         f" not answered yet; about {plan.tokens:,} tokens of prompts; budget {budget} calls",
         err=True,
     )
