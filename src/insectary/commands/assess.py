@@ -130,8 +130,9 @@ def _detector(name: str | None, record: Path | None) -> DetectorNote | None:
 def _print_cost(plan: Plan, missing: int, budget: int) -> None:
     packs = ", ".join(f"{a.probe.name} ({a.pack})" for a in plan.asks if a.items)
     click.echo(
-        f"{plan.contrasts} contrasts: {packs}\n{len(plan.prompts)} calls, {missing} of them"
-        f" not answered yet; about {plan.tokens:,} tokens of prompts; budget {budget} calls",
+        f"{plan.contrasts} contrast{'s' * (plan.contrasts > 1)}: {packs}\n"
+        f"{len(plan.prompts)} calls, {missing} of them not answered yet;"
+        f" about {plan.tokens:,} tokens of prompts; budget {budget} calls",
         err=True,
     )
 
