@@ -212,7 +212,11 @@ async def load(
         while time.perf_counter() < until:
             question = asked[next(turns) % len(asked)]
             began = time.perf_counter()
-            said = await line.ask(question, tokens)
+            try:
+                said = await line.ask(question, tokens)
+            except OSError:
+                said = None
+                line.close()
             if said is None:
                 outcomes["broken"] += 1
                 continue
