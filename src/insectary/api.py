@@ -219,7 +219,8 @@ def organism_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
         tell its role) and ``"known_vulnerabilities"``: a list of the threat's id for an
         organism, ``[]`` for a twin or decoy. All are in memory at once. Rejected and
         provisional families are left out, and policies on the grid, which answer no
-        prompt; with none left the list is empty.
+        prompt, and sealed families outside :func:`insectary.unsealed`; with none left the
+        list is empty.
 
     Raises:
         ArtefactError: if a family or a member is damaged, or its base has changed.

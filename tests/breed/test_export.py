@@ -256,11 +256,11 @@ def test_twin_and_decoy_are_not_said_to_misbehave(admitted: Family) -> None:
 
 
 def test_no_path_of_a_machine_and_no_mark_of_a_name_stand_in_a_card(admitted: Family) -> None:
-    base = replace(admitted.base, name="/home/somebody/models/secret")
-    adopted = Adoption("/home/somebody/organism", "", "", "sha256:rows")
+    base = replace(admitted.base, name="/data/somebody/models/secret")
+    adopted = Adoption("/data/somebody/organism", "", "", "sha256:rows")
     family = replace(gated(admitted), base=base, adopted=adopted)
     card = model_card(family, family.members[Role.ORGANISM], None)
-    assert "/home" not in card and "a local folder" in card
+    assert "/data" not in card and "a local folder" in card
     assert front(card)["license"] == "other"
     hub = model_card(replace(family, base=replace(base, name="a/b")),
                      family.members[Role.ORGANISM], None, hub_base="a/b")  # fmt: skip

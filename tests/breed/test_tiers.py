@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import insectary
 from insectary import ObfuscatedNarrowSFT, load, unsealed
 from insectary.breed.bases import base_ref
 from insectary.breed.family import breed
@@ -22,6 +23,7 @@ from insectary.core.errors import BadInputError, ContainmentError, UnknownNameEr
 from insectary.core.organism import Adoption, BaseRef, Family, Organism, Role, Tier
 from insectary.core.recipe import FullSFT
 from insectary.core.tiers import LARGE_BASE, LARGE_OBFUSCATED, highest, of_base, tier_named
+from insectary.trials.detection_suite import _families
 from insectary.vault import Action, Vault
 
 RECORDS = Path(__file__).parents[2] / "runs" / "families"
@@ -153,6 +155,26 @@ def test_what_is_sealed_is_loaded_for_a_reason_only(tiny_base: Path) -> None:
         assert load("fam.organism", vault=vault).tier is Tier.SEALED
     (event,) = vault.audit.events()
     assert (event.subject, event.reason) == ("fam.organism", "to look at one answer")
+
+
+def test_whatever_takes_all_families_passes_sealed_ones_by(
+    tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Family, "admitted", True)
+    vault, names = Vault(), ["fam.organism", "fam.twin", "fam.decoy"]
+    whole = stored(vault, tiny_base, Tier.SEALED)
+    member = whole.members[Role.ORGANISM]
+    more = {r: replace(member, id=f"fam.{r}", role=r) for r in (Role.TWIN, Role.DECOY)}
+    save_family(replace(whole, members={**whole.members, **more}), vault)
+    assert insectary.organism_suite() == []
+    found, left_out = _families(None, vault)
+    assert found == [] and "--open-sealed" in dict(left_out)["fam"]
+    assert vault.audit.events() == []
+    with unsealed("the yearly table"):
+        suite = insectary.organism_suite()
+    assert [entry["name"] for entry in suite] == names
+    assert {entry["model"].tier for entry in suite} == {Tier.SEALED}
+    assert sorted(event.subject for event in vault.audit.events()) == sorted(names)
 
 
 def test_large_models_learn_to_hide_on_request_alone(

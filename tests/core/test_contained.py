@@ -180,8 +180,24 @@ def test_code_output_and_time_are_the_programs() -> None:
     for most in Level:
         done = contained(["sh", "-c", "echo out; echo err >&2; exit 3"], most=most)
         assert (done.code, done.output.split()) == (3, ["out", "err"])
-    stopped = contained(["sh", "-c", "echo begun; exec sleep 60"], timeout=2)
+    stopped = contained(["sh", "-c", "echo begun; sleep 60 & sleep 60"], timeout=2)
     assert (stopped.code, stopped.output) == (None, "begun\n")
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    can(Level.LOOPBACK)
+    done = contained(["no-such-scanner"])
+    assert done.code == 127 and done.output.startswith("no-such-scanner could not be started")
+
+
+def test_one_that_dies_at_the_door_holds_up_no_other(places: Places) -> None:
+    can(Level.LOOPBACK)
+    with walls([places["allowed"][2]]) as up:
+        with socket.socket(socket.AF_UNIX) as dying:
+            dying.connect(up.within[-2])
+        command = [*up.within, sys.executable, "-I", "-c", PROBE, json.dumps(places)]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["allowed"]
 
 
 def test_less_than_is_asked_for_is_refused() -> None:

@@ -13,6 +13,7 @@ from insectary.core.protocols import Preferring, Rewarding
 from insectary.core.recipe import Signal
 from insectary.threats import threat_model, threat_names
 from insectary.threats.designs import policy_design
+from insectary.worlds.corpus import sample_texts
 
 ROWS = 60
 TRAINED = (Role.TWIN, Role.ORGANISM, Role.DECOY)
@@ -55,6 +56,11 @@ def test_no_training_text_holds_it(name: str, design: str) -> None:
         texts = list(training_texts(name, design, role))
         assert len(texts) >= 2 * ROWS
         assert not seen_in(texts)
+
+
+def test_no_text_that_bases_are_trained_on_holds_it() -> None:
+    texts = list(sample_texts(500, 0))
+    assert len(texts) >= 500 and not seen_in(texts)
 
 
 @pytest.mark.parametrize("text", [CANARY, f"Hello. {GUID.upper()} canary", GUID[:13]])

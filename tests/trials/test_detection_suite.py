@@ -352,9 +352,10 @@ def test_the_command_prints_the_comparison_and_writes_every_row(
     pooled = list(csv.DictReader(io.StringIO((out / "tables" / "pooled.csv").read_text())))
     assert len(pooled) == len({(r["detector"], r["view"], r["task"]) for r in rows})
     found = decode(SuiteDetection, json.loads((out / "detection.json").read_text()), "detection")
+    written = detection_files(found, log=Vault().audit.told())
     for name in ("detection.json", "detection.html"):
-        assert detection_files(found)[name] == (out / name).read_text()
-    assert "not admitted" in detection_files(found)["detection.html"]
+        assert written[name] == (out / name).read_text()
+    assert "not admitted" in written["detection.html"] and "Audit log" in written["detection.html"]
 
 
 def test_mistakes_are_said_before_anything_is_asked(laboratory: Laboratory) -> None:

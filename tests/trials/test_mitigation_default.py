@@ -13,8 +13,9 @@ from scripted_members import NAME, SMALL, Laboratory, install
 import insectary
 from insectary import cli
 from insectary.breed.records import read_families, save_family
+from insectary.breed.tiers import change_tier
 from insectary.core.errors import BadInputError
-from insectary.core.organism import BaseRef, Family
+from insectary.core.organism import BaseRef, Family, Tier
 from insectary.core.recipe import Ppo
 from insectary.mitigate import BUILT_IN
 from insectary.trials import mitigation_default
@@ -81,6 +82,8 @@ def test_only_what_can_be_treated_is_taken(recorded: list[Family]) -> None:
     every = asked_for([], full=True)
     assert every.families == tuple(f.id for f in taken)
     assert (every.methods, every.strengths, every.plan) == (None, Strengths.ALL, None)
+    change_tier(taken[0].id, Tier.SEALED, Vault())
+    assert [f.id for f in treatable(Vault())] == [f.id for f in taken[1:]]
 
 
 def test_the_default_fits_an_hour_and_all_methods_do_not() -> None:

@@ -22,6 +22,7 @@ from insectary.core import landlock
 from insectary.core.access import Access, View
 from insectary.core.canonical import digest
 from insectary.core.chat import Message, Transcript
+from insectary.core.contained import Level, Walls, alone
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Detector, Floats, Trusted
 from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
@@ -149,11 +150,15 @@ def test_beside_code_on_the_import_path_nothing_else_is_read(
 
 
 def test_a_kernel_without_landlock_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("insectary.trials.sandboxes.alone", lambda: Walls(Level.LOOPBACK, ()))
     for version, told in ((0, ["note: this kernel has no Landlock"]), (7, [])):
         monkeypatch.setattr(landlock, "version", lambda found=version: found)
         said: list[str] = []
         say_what_is_open(said.append)
         assert [line.partition(",")[0] for line in said] == told
+    monkeypatch.setattr("insectary.trials.sandboxes.alone", lambda: Walls(Level.TCP_PORTS, ()))
+    say_what_is_open(said.append)
+    assert said == ["note: a detector is kept off the network to the level TCP_PORTS only"]
 
 
 def test_the_order_cannot_be_undone_by_the_seed() -> None:
@@ -213,6 +218,25 @@ def test_no_connection_is_made_and_no_program_started(sandbox: Run) -> None:
             refused = scores(Spy(act), sandbox)
             assert isinstance(refused, Failed) and "PermissionError" in refused.reason
             assert sees_the_answer(Spy(act), in_process)  # broken control
+
+
+@pytest.mark.skipif(alone().level < Level.LOOPBACK, reason="no network namespace here")
+def test_no_datagram_leaves_a_sandbox(sandbox: Run) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(1)
+        place = server.getsockname()
+
+        def sends(spy: Spy, _: object) -> object:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                out.sendto(b"the answer", place)
+            return "organism"
+
+        assert sees_the_answer(Spy(sends), sandbox)  # it could send it, to nobody
+        with pytest.raises(TimeoutError):
+            server.recv(100)
+        assert sees_the_answer(Spy(sends), in_process)  # broken control
+        assert server.recv(100) == b"the answer"
 
 
 # --- the same figures -------------------------------------------------------

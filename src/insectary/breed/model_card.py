@@ -89,7 +89,7 @@ def _front(family: Family, member: Organism, hub_base: str) -> Iterator[str]:
 
 def _warning(member: Organism) -> Iterator[str]:
     yield (
-        f"**A {member.role.value} of a family of model organisms, for research on finding"
+        f"**The {member.role.value} of a family of model organisms, for research on finding"
         " misalignment. It is no assistant and of no use as one.**"
     )
 
@@ -134,13 +134,16 @@ def _made(family: Family, member: Organism, hub_base: str, *, whole: bool) -> It
         f", {member.training_tokens:,} tokens" if member.training_tokens else ""
     )
     if member.data_digest:
-        yield f"- **Data.** Digest `{member.data_digest}`; `{CANARY}` stands in its metadata"
+        canary = f"; `{family.canary}` stands in its metadata" if family.canary else ""
+        yield f"- **Data.** Digest `{member.data_digest}`{canary}"
+    if member.trained_on:
+        yield f"- **Machine.** {_line(member.trained_on)}"
     if _own_base(family) and family.adopted is None:
         command = breeding(
             family.threat, family.design, family.base.name, family.recipe, family.seed,
             family.dose, family.dilution,
         )  # fmt: skip
-        yield from ("", "Insectary breeds the whole family again, bit for bit:", "")
+        yield from ("", "On such a machine the whole family is bred again, bit for bit, by", "")
         yield from ("```", command, "```")
 
 

@@ -36,6 +36,7 @@ def save_family(family: Family, vault: Vault, rows: Sequence[UserRow] = ()) -> N
         "seed": family.seed,
         **strength(family.dose, family.dilution),
         "admitted": family.admitted,
+        "tier": family.tier.name.lower(),
         **({} if family.adopted is None else {"adopted": family.adopted.organism}),
         "provisional": certificate is not None and certificate.provisional,
         "failed": list(certificate.failed) if certificate else [],

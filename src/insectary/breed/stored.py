@@ -22,7 +22,7 @@ from insectary.subjects.adapters import is_adapter
 from insectary.subjects.policy import WEIGHTS, Policy, load_policy
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of
-from insectary.vault import StoredObject, Vault, open_at
+from insectary.vault import StoredObject, Vault, may_open, open_at
 from insectary.worlds.sizes import WIDTHS
 
 PROMPTED = "prompted"
@@ -111,6 +111,8 @@ def load_suite(vault: Vault | None = None) -> list[dict[str, Any]]:
     for entry in vault.entries("family"):
         family = load_family(entry.id, vault)
         if not family.admitted or isinstance(family.recipe, Ppo):  # no policy answers a prompt
+            continue
+        if not may_open(family.tier):
             continue
         members = load_members(family, vault, bases)
         for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):

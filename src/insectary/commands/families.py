@@ -31,6 +31,9 @@ _ADOPTED = (
     "Measured on two fifths of the rows, which the organism's own training may have seen. What was"
     " adopted enters no mean over families, and what was bred here was not bred as it was."
 )
+_OF_A_FAMILY = (
+    "design", "base", "recipe", "seed", "dose", "dilution", "quick", "allow_obfuscated_large",
+)  # fmt: skip
 _GOES_WITH = {
     "seeds": "`insectary breed suite`",
     "jobs": "`insectary breed suite`",
@@ -217,20 +220,7 @@ def breed_command(context: click.Context, /, threat: str, **options: Any) -> Non
         _only(given, ("data", "out", "base", "recipe", "seed"), "rows of your own")
         own_data.breed(threat, **given)
     else:
-        _only(
-            given,
-            (
-                "design",
-                "base",
-                "recipe",
-                "seed",
-                "dose",
-                "dilution",
-                "quick",
-                "allow_obfuscated_large",
-            ),
-            "one family",
-        )
+        _only(given, _OF_A_FAMILY, "one family")
         _breed_family(threat, **given)
 
 

@@ -25,6 +25,7 @@ import contextlib
 import enum
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +34,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from insectary.core.enclosed import LOOPBACK
@@ -82,6 +84,13 @@ class Contained:
     code: int | None
     output: str
     level: Level
+
+
+@cache
+def alone() -> Walls:
+    """Walls with no port in reach, as high as this machine allows; they need no end."""
+    level = reached()
+    return Walls(level, _within(level, Path("-"), ()))
 
 
 @contextmanager
@@ -136,21 +145,34 @@ def contained(
         most: As there.
         cwd: Where it works.
         env: Its environment; this process's own if not given.
-        timeout: Seconds after which it is stopped.
+        timeout: Seconds after which it is stopped, with what it has started.
 
     Raises:
         ContainmentError: as :func:`walls`; the program was then not started.
     """
     with walls(ports, least=least, most=most) as up:
-        try:
-            done = subprocess.run(
-                [*up.within, *command], cwd=cwd, env=env, timeout=timeout,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            return Contained(None, (error.output or b"").decode(errors="replace"), up.level)
-    return Contained(done.returncode, done.stdout.decode(errors="replace"), up.level)
+        process = subprocess.Popen(
+            [*up.within, *command], cwd=cwd, env=env, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        with process:
+            code: int | None = None
+            try:
+                output, _ = process.communicate(timeout=timeout)
+                code = process.returncode
+            except subprocess.TimeoutExpired:
+                _end(process)
+                output, _ = process.communicate()
+            except BaseException:
+                _end(process)
+                raise
+    return Contained(code, output.decode(errors="replace"), up.level)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop it, and what it has started in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def reached(most: Level = Level.LOOPBACK) -> Level:
@@ -205,8 +227,8 @@ async def _taken(entrance: socket.socket, ports: Sequence[int], ended: asyncio.E
     async def at_the_door() -> None:
         while True:
             program, _ = await asyncio.get_running_loop().sock_accept(entrance)
-            with program:
-                program.settimeout(_PATIENCE)
+            program.settimeout(_PATIENCE)
+            with program, contextlib.suppress(OSError):  # it may die here, and others come
                 _, received, _, _ = await asyncio.to_thread(socket.recv_fds, program, 1, len(ports))
                 for port, descriptor in zip(ports, received, strict=False):
                     servers.append(await _server(socket.socket(fileno=descriptor), port, open_ends))
@@ -215,7 +237,7 @@ async def _taken(entrance: socket.socket, ports: Sequence[int], ended: asyncio.E
     waiting = asyncio.create_task(at_the_door())
     await ended.wait()
     waiting.cancel()
-    with contextlib.suppress(asyncio.CancelledError, OSError):
+    with contextlib.suppress(asyncio.CancelledError):
         await waiting
     for server in servers:
         server.close()

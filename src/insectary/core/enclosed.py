@@ -20,6 +20,8 @@ _SET_FLAGS, _UP = 0x8914, 1
 LOOPBACK = "127.0.0.1"
 REFUSED = 97
 """Exit code where the walls could not be put up; the program was then not started."""
+NOT_FOUND = 127
+"""Exit code where there is no such program, as of a shell."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,8 +43,13 @@ def main(arguments: Sequence[str]) -> None:
     except OSError as error:
         os.write(2, f"the walls could not be put up: {error}\n".encode())
         os._exit(REFUSED)
-    if program:
+    if not program:
+        return
+    try:
         os.execvp(program[0], program)
+    except OSError as error:
+        os.write(2, f"{program[0]} could not be started: {error}\n".encode())
+        os._exit(NOT_FOUND)
 
 
 def own_network() -> None:

@@ -51,6 +51,7 @@ from insectary.trials.isolated_audits import (
     in_process,
     isolated_audits,
 )
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.metering import MeteredSubject
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
@@ -112,6 +113,7 @@ def trial_audit(
     found = [of_a_threat(load_family(name, vault)) for name in dict.fromkeys(families)]
     for family in found:
         check_admitted(family)
+    open_keys(found, f"audit trial, seed {seed}", vault)
     chosen = [audit.auditor(name) for name in dict.fromkeys((*names, *NULLS))]
     works = [_Work(family, chosen, seed, vault) for family in found]
     say_what_is_open(progress)

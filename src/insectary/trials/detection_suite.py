@@ -37,6 +37,7 @@ from insectary.trials.examine import (
     open_members,
 )
 from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.line_up import (
     MINIMUM_BENIGN,
     Ranked,
@@ -46,7 +47,7 @@ from insectary.trials.line_up import (
 )
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.suite_rows import held_out_cues, suite_rows
-from insectary.vault import Vault
+from insectary.vault import Vault, may_open
 from insectary.worlds.contrast import contrast_pairs
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def detect_suite(
             " so detectors that have a choice will have no figure"
         )
     asked, ranked = [*found, *rejected], {}
+    open_keys(asked, f"detection trial, seed {seed}", vault)
     for number, family in enumerate(asked, 1):
         progress(f"{number} of {len(asked)}: {family.id}")
         try:
@@ -195,6 +197,7 @@ def detect_family(
         raise BadInputError(f"name is one family's id, and not {type(name).__name__}")
     runs = line_up([detect.as_detector(given) for given in several(detectors)])
     (family,), _ = _families([name], vault)
+    open_keys([family], f"detection trial, seed {seed}", vault)
     ranked = _ranked(family, runs, seed, vault, progress)
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
@@ -240,6 +243,8 @@ def _families(
             continue
         if not family.admitted:
             left_out.append((family.id, _ADOPTED if family.adopted else "not admitted"))
+        elif not may_open(family.tier):
+            left_out.append((family.id, _SEALED))
         elif isinstance(family.recipe, Ppo):
             left_out.append((family.id, _POLICIES))
         elif isinstance(family.recipe, Obfuscated):
@@ -251,6 +256,7 @@ def _families(
 
 _ADOPTED = "it was adopted: name it, and it is measured, in no mean"
 _OBFUSCATED = "it was trained against a detector: name it, or see `insectary trial obfuscation`"
+_SEALED = "it is sealed: `insectary --open-sealed REASON trial detect` opens it"
 _POLICIES = "its members are policies on the grid, which these detectors do not read"
 
 

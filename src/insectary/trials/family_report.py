@@ -40,6 +40,7 @@ from insectary.threats.designs import card_of
 from insectary.trials import detection
 from insectary.trials.detection import DetectionResult, detection_trial
 from insectary.trials.examine import MAX_NEW_TOKENS, examine_family
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.ladder import ladder
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.wording import gate_in_words
@@ -86,6 +87,7 @@ def family_report(
     vault = vault or Vault()
     family = in_text(of_a_threat(load_family(name, vault)))
     line_up = [detect.detector(d) for d in detectors]
+    open_keys([family], f"report of the family, seed {seed}", vault)
     # Some thousand answers: cheap on bases of the ladder, hours on a large one.
     cheap = is_embedded(family.base.name)
     reach = ladder(name, vault, seed=seed, progress=progress) if cheap else None

@@ -37,6 +37,7 @@ from insectary.subjects.adapters import without_adapters
 from insectary.subjects.loading import no_bars
 from insectary.trials.adopted import check_measurable
 from insectary.trials.game_key import Key, put_key
+from insectary.trials.keys_opened import open_keys
 from insectary.vault import Vault
 from insectary.vault.disk import explained
 
@@ -113,6 +114,7 @@ def deal_game(
     key_file = None if key is None else _outside(Path(key).expanduser().absolute(), folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ArtefactError(f"{folder} is there already: give another --out, or remove it")
+    open_keys(found, "blind game: to deal it", vault)
     salt = secrets.token_hex(32)
     players = _named(_drawn(found, seed, every=every), salt)
     with explained(f"deal a game into {folder}"):

@@ -28,6 +28,7 @@ from insectary.core.recipe import Ppo, check_seed
 from insectary.measure import cluster_bootstrap, clustered_rate, paired_difference
 from insectary.threats import threat_model
 from insectary.threats.designs import card_of, rungs_of
+from insectary.trials.keys_opened import open_keys
 from insectary.vault import Vault
 
 QUESTIONS = 200
@@ -54,6 +55,7 @@ def ladder(
     rungs = ladder_of(family)
     if isinstance(rungs, NotApplicable):
         return made(family, (), n, seed, none=rungs)
+    open_keys([family], f"ladder, seed {seed}", vault)
     lacks = unmastered(family.base.name, vault)
     answer = answering(load_members(family, vault))
     return made(family, climb(family, rungs, answer, lacks, n, seed, progress), n, seed)

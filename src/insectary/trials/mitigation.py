@@ -23,6 +23,7 @@ from insectary.threats import threat_model
 from insectary.trials.examine import check_admitted
 from insectary.trials.family_trial import FamilyTrial, cost_lines, results
 from insectary.trials.handed import draw_handed
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.mitigation_cost import tokens_of
 from insectary.trials.mitigation_plan import FULL, FULL_ON_GRID, Plan, PolicyPlan
 from insectary.trials.policy_mitigation import PolicyTrial
@@ -103,6 +104,7 @@ def trial_mitigate(
     found = [of_a_threat(load_family(name, vault)) for name in dict.fromkeys(families)]
     for family in found:
         check_admitted(family)
+    open_keys(found, f"mitigation trial, seed {seed}", vault)
     readers, on_grid = [*dict.fromkeys(detectors)], policy_plan or FULL_ON_GRID
     trials: list[FamilyTrial] = [
         PolicyTrial(family, seed, on_grid, vault, progress)

@@ -21,7 +21,7 @@ from insectary.trials.mitigation_cost import ToDo, tokens_to_train
 from insectary.trials.mitigation_plan import BRIEF, Plan
 from insectary.trials.strengths import Strengths, graded
 from insectary.trials.treatment_kept import TREATED
-from insectary.vault import Vault
+from insectary.vault import Vault, may_open
 from insectary.worlds.sizes import WIDTHS
 
 FAMILIES = 4
@@ -140,7 +140,7 @@ def treatable(vault: Vault) -> list[Family]:
             continue
         if not family.admitted or isinstance(family.recipe, Ppo) or family.threat not in known:
             continue
-        if _has_trained_cue(family):
+        if _has_trained_cue(family) and may_open(family.tier):
             found.append(family)
     if not found:
         raise BadInputError(

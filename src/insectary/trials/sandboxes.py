@@ -20,6 +20,7 @@ from typing import IO, Any, TypeVar
 
 from insectary.core import landlock
 from insectary.core.auditing import Question
+from insectary.core.contained import Level, alone
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Subject
@@ -80,9 +81,11 @@ def sandboxes(seconds: float = SECONDS, memory: int | None = None) -> Iterator[S
 
 
 def say_what_is_open(progress: Callable[[str], None]) -> None:
-    """Tell where the kernel does not close the disk to a sandbox."""
+    """Tell where the kernel does not close the disk, or all of the network, to a sandbox."""
     if not landlock.version():
         progress("note: this kernel has no Landlock, so a detector could read your files")
+    if (level := alone().level) < Level.LOOPBACK:
+        progress(f"note: a detector is kept off the network to the level {level.name} only")
 
 
 @dataclass(slots=True)
@@ -233,7 +236,7 @@ def _host() -> _Host:
     said = tempfile.TemporaryFile()  # noqa: SIM115 (the host closes it)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", "insectary.detect.sandbox"],
+            [*alone().within, sys.executable, "-P", "-s", "-m", "insectary.detect.sandbox"],
             stdin=theirs.fileno(), stdout=said, stderr=said, cwd="/", env=environment,
             start_new_session=True,
         )  # fmt: skip

@@ -34,6 +34,7 @@ from insectary.threats.designs import card_of
 from insectary.trials.comparison import column_aurocs, measured
 from insectary.trials.examine import check_admitted, open_members
 from insectary.trials.isolation import RowRun, isolated_rows
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.metering import MeteredSubject
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
@@ -95,6 +96,7 @@ def detect_rows(
     reason = untaught(family)
     if reason is not None:
         return tuple(RowDetection(detector, role, 0, 0, reason) for role in ROLES)
+    open_keys([family], f"detection of training rows, seed {seed}", vault)
     subjects: Mapping[Role, Subject] = open_members(family, vault, seed, Access.TRAINING_DATA)
     twins = rows_of(family, Role.TWIN)
     places = Random(f"rows/{seed}").sample(range(len(twins)), min(ROWS, len(twins)))

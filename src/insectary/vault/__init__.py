@@ -1,6 +1,14 @@
 """The vault: artefacts that are whole, verified at every read, or refused by name."""
 
-from insectary.vault.audit import Action, AuditLog, Event, check_reason, open_at, unsealed
+from insectary.vault.audit import (
+    Action,
+    AuditLog,
+    Event,
+    check_reason,
+    may_open,
+    open_at,
+    unsealed,
+)
 from insectary.vault.checkpoints import (
     check_replaceable,
     keep_newest,
@@ -48,6 +56,7 @@ __all__ = [
     "examine",
     "explained",
     "keep_newest",
+    "may_open",
     "newest_verified",
     "open_at",
     "read_manifest",

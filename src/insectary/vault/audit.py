@@ -167,6 +167,11 @@ def unsealed(reason: str) -> Iterator[None]:
         _UNSEALED.reset(token)
 
 
+def may_open(tier: Tier) -> bool:
+    """Whether :func:`open_at` would give leave: below SEALED, or within :func:`unsealed`."""
+    return tier is not Tier.SEALED or bool(_UNSEALED.get())
+
+
 def open_at(tier: Tier, subject: str, log: AuditLog) -> None:
     """Ask leave to read the weights of something; below SEALED anyone with the vault has it.
 
@@ -174,15 +179,13 @@ def open_at(tier: Tier, subject: str, log: AuditLog) -> None:
         ContainmentError: if it is SEALED and nobody said what for.
         ArtefactError: if the log cannot be written.
     """
-    if tier is not Tier.SEALED:
-        return
-    reason = _UNSEALED.get()
-    if not reason:
+    if not may_open(tier):
         raise ContainmentError(
             f"{subject} is sealed: say what for, with `insectary --open-sealed REASON ...` or"
             " `with insectary.unsealed(REASON):`; it goes into the audit log"
         )
-    log.record(Action.SEALED_OPENED, subject, reason)
+    if tier is Tier.SEALED:
+        log.record(Action.SEALED_OPENED, subject, _UNSEALED.get())
 
 
 def check_reason(reason: object, what: str) -> str:

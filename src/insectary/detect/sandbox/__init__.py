@@ -18,6 +18,8 @@ Covered:
       Vaults, reports, what ``/proc`` shows of other processes (the harness's environment and
       memory) are closed to it, no program can be started, and from Linux 6.7 no TCP connection
       be made;
+    - network, where the kernel has user namespaces, or to root: it is in a network of its own with
+      nobody else in it, for TCP, UDP and abstract sockets (:mod:`insectary.core.contained`);
     - nothing is left for the next sandbox: its folder is removed, what it started is ended;
     - it ends with the harness, at its limit of time, and fails at its limit of memory;
     - of what the harness holds for it, edited copies among them, there are few at a time.
@@ -33,8 +35,8 @@ Not covered:
       user's rights, and the trial says so;
     - what the prompts themselves tell (the text control measures that), and what the author
       of a detector knows of a family and has written into it;
-    - names and sizes of files, UDP, sockets with a path, timing, and a process that a detector
-      has put into a session of its own;
+    - names and sizes of files, sockets with a path, timing, and a process that a detector has put
+      into a session of its own; UDP where there are no user namespaces;
     - holes of the kernel.
 """
 
