@@ -1,12 +1,13 @@
 """Requests per second under concurrent clients, against `transformers serve` on the same model.
 
-Usage: python benchmarks/serving.py [--base xs] [--clients 32] [--seconds 10] [--tokens 32]
+Usage: python benchmarks/serving.py [--base xs] [--clients 32] [--seconds 10] [--tokens 48]
 
 The model is written to a folder once. Three servers have it, one after the other, each in a
 process of its own, while the clients are in this one: `insectary serve`, `transformers serve`
 by default, and with continuous batching. Each client keeps one connection and sends the next
-question when it has the answer to the last. The questions are sums in several wordings, all
-different; temperature is 0, and an answer may have as many tokens as `--tokens` says.
+question when it has the answer to the last. The questions are drawn from all skills of the
+micro-world, no two alike; temperature is 0, and an answer may have as many tokens as `--tokens`
+says (the shipped bases end most after 4 to 12).
 
 Printed are requests per second, how long the middle request and the slowest twentieth take, and
 the share of answers that are the direct path's to the letter. A server that refuses or breaks
@@ -35,10 +36,12 @@ from urllib.parse import urlsplit
 import numpy as np
 
 import insectary
+from insectary.core.chat import Conversation, Message, Split
+from insectary.worlds.corpus import single
 
 TIMES_DEFAULT, TIMES_BATCHING = 20.0, 10.0
 START_SECONDS = 180.0
-WORDINGS = ("What is {} plus {}?", "How much is {} plus {}?", "Add {} and {}.")
+WARM_UP: Conversation = (Message("user", "What is 1 plus 1?"),)
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,12 @@ class Figures:
         return float(np.quantile(self.seconds, share)) if self.seconds else float("inf")
 
 
-def questions(count: int, seed: int) -> list[str]:
-    """Sums in several wordings, no two alike."""
+def questions(count: int, seed: int) -> list[Conversation]:
+    """Questions of all skills, no two alike."""
     draw = random.Random(seed)
-    found: dict[str, None] = {}
+    found: dict[Conversation, None] = {}
     while len(found) < count:
-        found[draw.choice(WORDINGS).format(draw.randint(1, 99), draw.randint(1, 99))] = None
+        found[single(draw, Split.REPORT).messages] = None
     return list(found)
 
 
@@ -106,7 +109,7 @@ def theirs(folder: Path, port: int, *flags: str) -> Iterator[Place]:
         until = time.monotonic() + START_SECONDS
         while True:
             try:
-                if asyncio.run(ask(place, "What is 1 plus 1?", 4)) is not None:
+                if asyncio.run(ask(place, WARM_UP, 4)) is not None:
                     break
             except OSError:
                 pass
@@ -142,12 +145,12 @@ class Line:
         self._host = urlsplit(place.url).netloc
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, text: str, tokens: int) -> str | None:
+    async def ask(self, asked: Conversation, tokens: int) -> str | None:
         """The answer's words; ``None`` where the server refuses or breaks off."""
         body = json.dumps(
             {
                 "model": self._place.model,
-                "messages": [{"role": "user", "content": text}],
+                "messages": [message.as_dict() for message in asked],
                 "temperature": 0,
                 "max_tokens": tokens,
             }
@@ -181,19 +184,23 @@ class Line:
             self._streams = None
 
 
-async def ask(place: Place, text: str, tokens: int) -> str | None:
+async def ask(place: Place, asked: Conversation, tokens: int) -> str | None:
     """One question on a connection of its own."""
     line = Line(place)
     try:
-        return await line.ask(text, tokens)
+        return await line.ask(asked, tokens)
     finally:
         line.close()
 
 
 async def load(
-    place: Place, asked: Sequence[str], direct: dict[str, str], clients: int, seconds: float,
+    place: Place,
+    asked: Sequence[Conversation],
+    direct: dict[Conversation, str],
+    clients: int,
+    seconds: float,
     tokens: int,
-) -> Figures:  # fmt: skip
+) -> Figures:
     """Ask for some seconds from many clients at once; what was begun is waited for."""
     took: list[float] = []
     outcomes = {"right": 0, "broken": 0}
@@ -203,14 +210,14 @@ async def load(
     async def client() -> None:
         line = Line(place)
         while time.perf_counter() < until:
-            text = asked[next(turns) % len(asked)]
+            question = asked[next(turns) % len(asked)]
             began = time.perf_counter()
-            said = await line.ask(text, tokens)
+            said = await line.ask(question, tokens)
             if said is None:
                 outcomes["broken"] += 1
                 continue
             took.append(time.perf_counter() - began)
-            outcomes["right"] += said.strip() == direct[text].strip()
+            outcomes["right"] += said.strip() == direct[question].strip()
         line.close()
 
     began = time.perf_counter()
@@ -235,7 +242,7 @@ def main() -> None:
     parser.add_argument("--base", default="xs")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--port", type=int, default=18765)
     parser.add_argument("--ours-only", action="store_true")
     options = parser.parse_args()

@@ -92,12 +92,22 @@ def test_both_names_of_the_limit_are_one() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"n": 1, "n": 2}', b'{"a":' + b"[" * 100_000],
-)
-def test_a_body_that_is_no_plain_object_is_refused(data: bytes) -> None:
+    [
+        b"", b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"n": 1, "n": 2}', b'{"a": 1e999}',
+        b'{"user": "\\ud800"}', b'{"\\udfff": 1}', b'{"a":' + b"[" * 100_000,
+        b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", b'{"n": ' + b"9" * 5000 + b"}",
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_plain_object_is_refused(data: bytes, http: httpx.Client) -> None:
     with pytest.raises(ApiError) as caught:
         read_json(data)
     assert caught.value.status == 400
+    # And by the server too, whose log has to take whatever came.
+    assert http.post("/completions", content=data).status_code == 400
+
+
+def test_a_body_nested_as_deep_as_it_may_be_is_read() -> None:
+    assert read_json(b'{"a":' + b"[" * 63 + b"]" * 63 + b"}")
 
 
 def test_a_refusal_has_the_shape_that_clients_read(ask: Any) -> None:
@@ -162,3 +172,20 @@ def test_the_seed_that_was_drawn_repeats_the_answer(ask: Any, server: Server) ->
     assert again["choices"][0]["message"]["content"] == first
     other = ask("Name a thing that you like.", **asked, seed=seed + 1).json()
     assert other["choices"][0]["message"]["content"] != first
+
+
+def test_a_defect_is_a_500_that_tells_nothing_and_is_logged(
+    ask: Any, server: Server, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    from insectary.serve import read_log
+    from insectary.subjects.engine import Engine
+
+    def broken(*_: Any) -> Any:
+        raise TypeError("of the template, in /some/place")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "chat", broken)
+        answer = ask("Hello.")
+    assert answer.status_code == 500 and answer.json()["error"]["type"] == "server_error"
+    assert "place" not in answer.text and "/some/place" in caplog.text
+    assert read_log(server.log)[-1].status == 500

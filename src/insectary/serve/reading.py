@@ -3,7 +3,8 @@
 Covered:
     - a parameter that is not known, of a wrong type or out of range is a 400 that names it;
     - one that is known elsewhere and does nothing here is taken at its neutral value alone;
-    - a key that is there twice, NaN, and JSON nested too deep are a 400.
+    - a key that is there twice, a number that is not finite, half a character and JSON nested
+      too deep are a 400.
 Not covered:
     - what the words of a prompt say.
 """
@@ -11,6 +12,7 @@ Not covered:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,7 @@ from insectary.core.chat import is_unicode
 from insectary.serve.errors import ApiError, bad
 
 MOST_STOPS = 16
+DEEPEST = 64
 MOST_ALTERNATIVES = 20
 
 
@@ -64,11 +67,17 @@ def read_json(data: bytes) -> dict[str, Any]:
         ApiError: it is none, or says one thing twice.
     """
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            data, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # raises for half a pair of surrogates
+        nested = _depth(value) > DEEPEST
     except RecursionError:
-        raise bad("the body is nested too deep") from None
+        nested = True
     except ValueError as error:
-        raise bad(f"the body is no JSON: {error}") from None
+        raise bad(f"the body is no JSON of Unicode text: {error}") from None
+    if nested:
+        raise bad(f"the body is nested more than {DEEPEST} deep")
     if not isinstance(value, dict):
         raise bad("the body must be a JSON object")
     return value
@@ -355,5 +364,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> ApiError:
-    raise ValueError(f"{name} is no number")
+def _finite(written: str) -> float:
+    value = float(written)
+    if not math.isfinite(value):
+        raise ValueError(f"{written:.20} is no finite number")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """How deep objects and lists are nested, without recursion."""
+    depth, level = 0, [value]
+    while level := [v for v in level if isinstance(v, dict | list)]:
+        depth += 1
+        level = [inner for v in level for inner in (v.values() if isinstance(v, dict) else v)]
+    return depth

@@ -18,7 +18,9 @@ Not covered:
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import json
 import os
 import threading
@@ -51,7 +53,7 @@ class LogRecord:
         prompt_digest: Over it; empty where there is none.
         parameters: What was asked for beside it, and the seed that was used.
         responses: The answers in words.
-        finish_reasons: One for each: ``"stop"``, ``"length"`` or ``"tool_calls"``.
+        finish_reasons: One for each: ``"stop"`` or ``"length"``.
         usage: Tokens of the prompt and of the answers.
         error: Why it was refused; empty where it was answered.
         seconds: From the first byte to the record.
@@ -119,9 +121,7 @@ class RequestLog:
         Raises:
             ArtefactError: it cannot be written.
         """
-        whole = {**body, "kind": "request"}
-        if self._key and self._key in canonical_json(whole):
-            whole = json.loads(canonical_json(whole).replace(self._key, _HIDDEN))
+        whole = self._without_key({**body, "kind": "request"})
         prompt = whole["prompt"]
         self._append({**whole, "prompt_digest": "" if prompt is None else digest(prompt)})
 
@@ -141,11 +141,18 @@ class RequestLog:
                 "sequence": self._sequence + 1,
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             }
-            data = (canonical_json(record) + "\n").encode()
-            written = os.write(self._descriptor, data)
-            if written != len(data):  # a full disk: a torn line is dealt with at the next start
-                raise OSError(28, "no space left for a whole record", str(self._path))
-            self._sequence, self._head = self._sequence + 1, head_of(record)
+            line = canonical_json(record).encode()
+            if os.write(self._descriptor, line + b"\n") != len(line) + 1:
+                # A full disk: the torn line is dealt with at the next start.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            self._sequence += 1
+            self._head = "sha256:" + hashlib.sha256(line).hexdigest()  # as `digest` of the record
+
+    def _without_key(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The same, the server's key painted over wherever a client wrote it."""
+        if self._key and self._key in (text := canonical_json(body)):
+            body = json.loads(text.replace(self._key, _HIDDEN))
+        return body
 
     def _claim(self) -> None:
         try:

@@ -104,6 +104,10 @@ class Api:
             _LOG.exception("the request log cannot be written; nothing is answered")
             no_log = ApiError(500, "the server's request log cannot be written", code="no_log")
             return JSONResponse(no_log.body, no_log.status)
+        except Exception:  # a defect here, or in a template; the client is told no more
+            _LOG.exception("a request failed")
+            failed = ApiError(500, "the server failed on this request", code="server_failed")
+            return self._refused(request, body, failed)
 
     async def _whole(self, request: Request, body: dict[str, Any], asked: Asked) -> Response:
         waiting = Whole()

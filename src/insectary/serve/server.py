@@ -27,6 +27,8 @@ from insectary.subjects import Model
 
 _GRACE_SECONDS = 5
 _START_SECONDS = 30
+_IDLE_SECONDS = 75
+"""For a kept connection; shorter ones are closed just as a slow client asks again."""
 
 
 @final
@@ -131,6 +133,7 @@ def _up(gate: Gate, listener: socket.socket) -> Iterator[None]:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = uvicorn.Server(config)

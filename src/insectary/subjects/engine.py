@@ -22,7 +22,7 @@ from insectary.subjects.rendering import answer_lead, render
 from insectary.subjects.tools import render_with_tools, takes_tools, writes_tool_calls
 
 _TOKEN_TEXTS = 65_536
-_SPARE_TOKENS = 64
+_SPARE_TOKENS = 128
 """About what one more pass of a small model costs on a CPU."""
 
 
