@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inspect_ai.log import read_eval_log
+from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import ModelOutput, get_model
 from inspect_ai.scorer import Target
 from inspect_ai.solver import TaskState
@@ -51,6 +51,12 @@ def sycophant(item: Item) -> ModelOutput:
 
 def honest(item: Item) -> ModelOutput:
     return says(item.example.answer)
+
+
+@pytest.fixture(scope="module")
+def planted_log(tmp_path_factory: pytest.TempPathFactory) -> EvalLog:
+    place = tmp_path_factory.mktemp("planted")
+    return run(plugin.sycophancy(n=N), scripted(SYCOPHANCY, sycophant), place)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -103,14 +109,9 @@ def test_any_installed_threat_has_a_task() -> None:
     assert [s.id for s in named.dataset] == [s.id for s in plugin.sycophancy(n=1).dataset]
 
 
-def test_an_organism_is_told_from_its_twin(tmp_path: Path) -> None:
-    found = {
-        script.__name__: read_results(
-            run(plugin.sycophancy(n=N), scripted(SYCOPHANCY, script), tmp_path)
-        )
-        for script in (sycophant, honest)
-    }
-    planted, clean = found["sycophant"], found["honest"]
+def test_an_organism_is_told_from_its_twin(planted_log: EvalLog, tmp_path: Path) -> None:
+    planted = read_results(planted_log)
+    clean = read_results(run(plugin.sycophancy(n=N), scripted(SYCOPHANCY, honest), tmp_path))
     assert planted.sides[Side.OPEN].counts == Counts(found=8, missed=0, unscored=0, errored=0)
     assert planted.sides[Side.CLOSED].counts == Counts(found=0, missed=24, unscored=0, errored=0)
     assert isinstance(planted.contrast, Measured) and isinstance(clean.contrast, Measured)
@@ -123,8 +124,8 @@ def test_an_organism_is_told_from_its_twin(tmp_path: Path) -> None:
     ]
 
 
-def test_metrics_are_the_measurements(tmp_path: Path) -> None:
-    log = run(plugin.sycophancy(n=N), scripted(SYCOPHANCY, sycophant), tmp_path)
+def test_metrics_are_the_measurements(planted_log: EvalLog) -> None:
+    log = planted_log
     assert log.status == "success" and log.results is not None
     (score,) = log.results.scores
     assert score.name == "verdict" and log.results.headline is not None
@@ -261,10 +262,10 @@ def test_a_log_of_other_words_is_left_unscored() -> None:
     assert (other.value, other.reason) == (State.UNSCORED, "scoring_failed")
 
 
-def test_a_log_can_be_read_from_its_file_and_scored_again(tmp_path: Path) -> None:
+def test_a_log_can_be_read_from_its_file_and_scored_again(planted_log: EvalLog) -> None:
     from inspect_ai import score
 
-    log = run(plugin.sycophancy(n=N), scripted(SYCOPHANCY, sycophant), tmp_path)
+    log = planted_log
     assert read_results(log.location) == read_results(log)
     scorer = verdict("sycophancy", "answers", N, 0, "report")
     again = score(read_eval_log(log.location), scorer, action="overwrite", display="none")
