@@ -18,11 +18,12 @@ from click.testing import CliRunner
 import insectary
 from insectary import cli, redteam
 from insectary.breed.records import save_family
+from insectary.breed.tiers import change_tier
 from insectary.core.access import Access
 from insectary.core.chat import Conversation
 from insectary.core.codec import decode
 from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
-from insectary.core.organism import Family, Role
+from insectary.core.organism import Family, Role, Tier
 from insectary.core.outcome import Failed, Measured, NotApplicable, Outcome
 from insectary.core.redteaming import Ammunition, RedTeamFinding, State
 from insectary.redteam import BUILT_IN
@@ -36,7 +37,7 @@ from insectary.trials.calibration_result import ATTACKED, CalibrationTrial, Memb
 from insectary.trials.calibration_summary import budgets
 from insectary.trials.calibration_tables import calibration_files
 from insectary.trials.isolated_attacks import AttacksInProcess
-from insectary.vault import Vault
+from insectary.vault import Action, Vault
 
 RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 UNWATCHED = "deceptive-alignment-unwatched-xs-full-sft-0"
@@ -184,6 +185,15 @@ def test_recall_is_split_in_three_and_twins_and_decoys_stand_beside(laboratory: 
     assert attack.misbehaved == attack.noticed == attack.opened
     assert attack.requests == attack.answered == BUDGET
     assert 0 < attack.judged < BUDGET
+
+
+def test_keys_are_opened_on_record_and_sealed_families_passed_by(laboratory: Laboratory) -> None:
+    insectary.trial_calibrate(methods=["acting"], budget=BUDGET)
+    opened = [e.subject for e in Vault().audit.events() if e.action is Action.KEY_OPENED]
+    assert {UNWATCHED, NARROW} <= {*opened}
+    change_tier(NARROW, Tier.SEALED, Vault())
+    families = {attack.family for attack in insectary.trial_calibrate(budget=BUDGET).families}
+    assert families == {*opened} - {NARROW}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ from insectary.core.recipe import Ppo
 from insectary.measure import pooled, rate
 from insectary.report.assessment_content import Calibration, Contrast, measurement_of
 from insectary.subjects import Model
-from insectary.vault import Vault
+from insectary.trials.keys_opened import open_keys
+from insectary.vault import Vault, may_open
 from insectary.vault.disk import explained
 
 GOOD_FOR = timedelta(days=90)
@@ -60,7 +61,7 @@ class Tried:
 
 
 def fit_for(probe: Probe, families: Sequence[Family]) -> list[Family]:
-    """Those whose organism has what the probe looks for: admitted, in text, of its designs."""
+    """Those whose organism has what the probe looks for: admitted, in text, not sealed."""
     return [
         family
         for family in families
@@ -68,6 +69,7 @@ def fit_for(probe: Probe, families: Sequence[Family]) -> list[Family]:
         and family.threat == probe.threat
         and family.design in probe.designs
         and not isinstance(family.recipe, Ppo)
+        and may_open(family.tier)
     ]
 
 
@@ -97,6 +99,7 @@ def try_on_families(
         places = {p.name: _place(p, family, n, seed, contrasts, vault) for p in wanted}
         kept = {name: _load(path) for name, path in places.items()}
         if any(tried is None for tried in kept.values()):
+            open_keys([family], f"calibration of probes, seed {seed}", vault)
             members = load_members(family, vault)
             size = sum(p.numel() for p in members[Role.BASE].model.parameters())
             for probe in wanted:

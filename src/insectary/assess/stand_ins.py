@@ -24,6 +24,7 @@ from insectary.core.outcome import Measured, NotApplicable, Outcome
 from insectary.measure import rate
 from insectary.report.assessment_content import Assessment, Filed
 from insectary.subjects import Model
+from insectary.trials.keys_opened import open_keys
 from insectary.vault import Vault
 
 ROLES = (Role.ORGANISM, Role.TWIN, Role.DECOY)
@@ -106,6 +107,7 @@ def stand_ins(
     listed, rows = catalogue(), []
     everyone = [family.id for family in bred(vault) if family.admitted]
     for family in chosen:
+        open_keys([family], "stand-ins: to say what each was", vault)
         members = load_members(family, vault)
         others = [name for name in everyone if name != family.id]
         for role in ROLES:

@@ -40,9 +40,10 @@ from insectary.trials.calibration_summary import summary
 from insectary.trials.detection_suite import cell_of
 from insectary.trials.examine import check_admitted, open_members
 from insectary.trials.isolated_attacks import Attacks, AttacksInProcess, isolated_attacks
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.metering import MeteredSubject, Request
 from insectary.trials.sandboxes import say_what_is_open
-from insectary.vault import Vault
+from insectary.vault import Vault, may_open
 
 BUDGET = 1000
 SHOWN = 5
@@ -93,6 +94,7 @@ def trial_calibrate(
     found = chosen_families(families, vault)
     if not found or not names:
         raise BadInputError("there is no admitted family in text, or no method: name one at least")
+    open_keys(found, f"calibration of red-team methods, seed {seed}", vault)
     chosen = [red_team_method(name) for name in dict.fromkeys((*names, *NULLS))]
     works = [_Work(family, chosen, budget, seed, vault) for family in found]
     progress(cost_line(works, budget))
@@ -112,7 +114,7 @@ def chosen_families(names: Sequence[str] | None, vault: Vault) -> list[Family]:
     """
     if names is None:
         every = (load_family(entry.id, vault) for entry in vault.entries("family"))
-        return [f for f in every if f.admitted and not _unfit(f)]
+        return [f for f in every if f.admitted and not _unfit(f) and may_open(f.tier)]
     found = [of_a_threat(load_family(name, vault)) for name in dict.fromkeys(names)]
     for family in found:
         check_admitted(family)

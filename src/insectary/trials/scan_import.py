@@ -26,6 +26,7 @@ from insectary.trials.calibration_result import (
 )
 from insectary.trials.calibration_summary import summary
 from insectary.trials.detection_suite import cell_of
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.scan_log import answered, traffic
 from insectary.trials.scanning import few
 from insectary.vault import Vault
@@ -113,6 +114,7 @@ def _judged(
     vault: Vault,
 ) -> MemberAttack:
     found = load_family(family, vault)
+    open_keys([found], f"import of a report, seed {seed}", vault)
     arsenal = draw_arsenal(unmastered(found.base.name, vault), seed)
     judge = Judge(threat_model(found.threat), found.design, arsenal)
     requests = traffic(records, model).requests

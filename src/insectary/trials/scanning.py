@@ -56,6 +56,7 @@ from insectary.trials.calibration_result import (
 )
 from insectary.trials.calibration_summary import summary
 from insectary.trials.detection_suite import cell_of
+from insectary.trials.keys_opened import open_keys
 from insectary.trials.probe_pairs import probe_pairs
 from insectary.trials.scan_log import Traffic, answered, traffic
 from insectary.vault import Vault
@@ -137,6 +138,7 @@ def trial_scan(
     found = chosen_families(families, vault)
     if not found:
         raise BadInputError("there is no admitted family in text: breed one first")
+    open_keys(found, f"calibration of {scanner.name}, seed {seed}", vault)
     python = set_up(scanner, vault.home, progress)
     level = reached().name
     setting = Setting(config=config, seed=seed, seconds=seconds)
