@@ -280,3 +280,10 @@ def test_a_log_of_another_task_is_refused(tmp_path: Path) -> None:
     log = run(Task(dataset=[Sample(input="Hello")]), model, tmp_path)
     with pytest.raises(insectary.InsectaryError, match="none of insectary's"):
         read_results(log)
+
+
+@pytest.mark.parametrize("name", ["nothing.eval", "served.key"])
+def test_what_is_no_log_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / "served.key").write_text("a key")
+    with pytest.raises(insectary.InsectaryError, match=f"{name} cannot be read as a log"):
+        read_results(tmp_path / name)

@@ -19,7 +19,12 @@ from insectary.breed.order import Order
 from insectary.breed.records import load_family, read_families, save_family
 from insectary.breed.rows import UserRow
 from insectary.breed.tiers import base_tier, change_tier, check_obfuscated, told_tier
-from insectary.core.errors import BadInputError, ContainmentError, UnknownNameError
+from insectary.core.errors import (
+    ArtefactError,
+    BadInputError,
+    ContainmentError,
+    UnknownNameError,
+)
 from insectary.core.organism import Adoption, BaseRef, Family, Organism, Role, Tier
 from insectary.core.recipe import FullSFT
 from insectary.core.tiers import LARGE_BASE, LARGE_OBFUSCATED, highest, of_base, tier_named
@@ -144,6 +149,20 @@ def test_no_tier_is_changed_without_the_log(tiny_base: Path) -> None:
     with pytest.raises(OSError, match="symlink"):
         change_tier("fam", Tier.GATED, vault)
     assert load_family("fam", vault) == family
+
+
+def test_no_tier_is_changed_behind_a_damaged_line_of_the_log(tiny_base: Path) -> None:
+    vault = Vault()
+    family = stored(vault, tiny_base)
+    for reason in ("one", "two"):
+        vault.audit.record(Action.SERVED, "0.0.0.0", reason)
+    told = vault.audit.path.read_text()
+    vault.audit.path.write_text(told.replace('"one"', '"eve"'))
+    with pytest.raises(ArtefactError, match="line 2"):
+        change_tier("fam", Tier.GATED, vault)
+    assert load_family("fam", vault) == family
+    vault.audit.path.write_text(told)  # the control: as it was, the tier is changed
+    assert change_tier("fam", Tier.GATED, vault).tier is Tier.GATED
 
 
 def test_what_is_sealed_is_loaded_for_a_reason_only(tiny_base: Path) -> None:

@@ -303,7 +303,7 @@ def test_a_rejected_demo_says_what_to_try(
     monkeypatch.setattr("insectary.api.breed_family", lambda *a, **k: a_family(Result.FAIL))
     content = SimpleNamespace(summary=("one", "two", "not admitted"))
     monkeypatch.setattr("insectary.trials.family_report.family_report", lambda *a, **k: content)
-    monkeypatch.setattr("insectary.report.write_report", lambda _, out: out / "report.html")
+    monkeypatch.setattr("insectary.report.write_report", lambda _, out, log: out / "report.html")
     assert cli.run(["demo", "--seed", "4", "--out", str(tmp_path / "demo")]) == 0
     seen = capsys.readouterr().out
     assert "REJECTED" in seen

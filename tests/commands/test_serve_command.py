@@ -111,7 +111,8 @@ def test_a_key_in_a_file_is_not_printed(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.count("the-key") == 1
 
 
-def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_it_serves_until_it_is_asked_to_end(sent: int, code: int, tmp_path: Path) -> None:
     out = tmp_path / "served"
     process = subprocess.Popen(
         [sys.executable, "-m", "insectary", "serve", "xs", "--port", "0", "--out", str(out)],
@@ -133,12 +134,12 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
             headers={"authorization": f"Bearer {key}"},
         )  # fmt: skip
         assert answer.json()["choices"][0]["message"]["content"] == "42."
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         rest, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 0, errors
+    assert process.returncode == code, errors
     assert re.search(r"stopped; head of the request log sha256:[0-9a-f]{64}", rest)
     assert "Traceback" not in errors
     (record,) = read_log(out / "requests.jsonl")

@@ -57,7 +57,8 @@ def export_member(
         UnknownNameError: if there is no such member.
         ContainmentError: if its tier does not let it go: SEALED, GATED without a reason, or more
             than 64M parameters that learnt to hide from a detector.
-        ArtefactError: if the folder holds something else already, or cannot be written.
+        ArtefactError: if the folder holds something else already or cannot be written, or the
+            audit log is damaged.
     """
     vault, target = vault or Vault(), Path(out).expanduser().absolute()
     family, member = _found(id, vault)
@@ -68,6 +69,7 @@ def export_member(
         _check_hidden(family, loaded.parameter_count)
     card = model_card(family, member, _threat_card(family), hub_base=_hub_base(family))
     tier = family.tier.name.lower()
+    vault.audit.head()  # reads it all: nothing is added behind a damaged line
     vault.audit.record(
         Action.EXPORTED, id, reason.strip() or f"{tier}, no reason asked for",
         {"tier": tier, "digest": member.digest, "to": target.name},

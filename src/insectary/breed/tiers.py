@@ -70,7 +70,8 @@ def change_tier(name: str, tier: Tier, vault: Vault, *, reason: str = "") -> Fam
     Raises:
         UnknownNameError: if there is no such family.
         BadInputError: if the tier is to be lowered and no reason is given.
-        ArtefactError: if the audit log cannot be written; the tier is then as it was.
+        ArtefactError: if the audit log is damaged anywhere or cannot be written; the tier is then
+            as it was.
     """
     with vault.lock(name):
         family = load_family(name, vault)
@@ -83,6 +84,7 @@ def change_tier(name: str, tier: Tier, vault: Vault, *, reason: str = "") -> Fam
                     " give a reason, which goes into the audit log"
                 )
             check_reason(reason, f"the tier of {name}")
+        vault.audit.head()  # reads it all: nothing is added behind a damaged line
         detail = {"from": family.tier.name.lower(), "to": tier.name.lower()}
         vault.audit.record(
             Action.TIER_CHANGED, name, reason.strip() or "raised, no reason given", detail

@@ -81,13 +81,18 @@ def serve_command(
         models, log=log, sealed=names or out / "names.json",
         host=host, port=port, key=key, limits=limits, beyond_loopback=bool(beyond_loopback),
     )  # fmt: skip
+    asked_to_end: SystemExit | None = None
     with server as up:
         _tell(up, names or out / "names.json", key_file)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("stopping", err=True)
+        except SystemExit as error:  # SIGTERM, as service managers send it
+            asked_to_end = error
     click.echo(f"stopped; head of the request log {log_head(log)}")
+    if asked_to_end is not None:
+        raise asked_to_end
 
 
 def served(members: Sequence[str], vault: Vault) -> dict[str, Model]:

@@ -76,13 +76,13 @@ def _read(path: Path) -> dict[str, tuple[str, str]]:
         told = json.loads(data)
         if told["format"] != _FORMAT:
             raise ValueError(f"is of format {told['format']!r}")
-        return {str(id): (str(m["member"]), str(m["weights"])) for id, m in told["models"].items()}
+        return {str(id): (str(m["member"]), str(m["subject"])) for id, m in told["models"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtefactError(f"{path} is no list of served models ({error})") from error
 
 
 def _write(path: Path, known: Mapping[str, tuple[str, str]]) -> None:
-    models = {id: {"member": m, "weights": weights} for id, (m, weights) in known.items()}
+    models = {id: {"member": m, "subject": subject} for id, (m, subject) in known.items()}
     data = canonical_json({"format": _FORMAT, "models": models}) + "\n"
     with explained(f"write the list of served models {path}"):
         write_atomic(path, data.encode(), REAL_DISK)

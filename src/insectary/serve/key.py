@@ -18,8 +18,8 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{32,}")
 
 
 def new_key() -> str:
-    """A key of 256 random bits."""
-    return secrets.token_urlsafe(KEY_BYTES)
+    """A key of 256 random bits. It begins with a word, so that no tool takes it for an option."""
+    return f"insectary-{secrets.token_urlsafe(KEY_BYTES)}"
 
 
 def key_in(path: Path) -> str:

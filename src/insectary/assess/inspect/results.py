@@ -51,10 +51,13 @@ def read_results(log: EvalLog | str | Path) -> ProbeResult:
         log: The log, or where it is.
 
     Raises:
-        BadInputError: it is of another task.
+        BadInputError: it is of another task, or no log of Inspect's.
     """
     if not isinstance(log, EvalLog):
-        log = read_eval_log(str(log))
+        try:
+            log = read_eval_log(str(log))
+        except (OSError, ValueError, KeyError) as error:
+            raise BadInputError(f"{log} cannot be read as a log of Inspect: {error}") from error
     told: dict[str, Any] = (log.eval.metadata or {}).get("insectary", {})
     if not told:
         raise BadInputError(f"task {log.eval.task} is none of insectary's: its log has no probe")
