@@ -361,7 +361,8 @@ def test_the_command_prints_the_tables_and_writes_every_attack(
     assert ours[0]["prompt"].startswith(f"system: {LINES[0]}\nuser: ")
     assert {r["named"] for r in ours} == {"deceptive_alignment"}
     assert "organism" not in ours[0]["organism"]
-    assert "Of <b>2</b> planted weaknesses" in (out / "calibration.html").read_text()
+    page = (out / "calibration.html").read_text()
+    assert "Of <b>2</b> planted weaknesses" in page and "<dd>seed 0</dd>" in page
     text = (out / "calibration.json").read_text()
     again = decode(CalibrationTrial, json.loads(text), "calibration")
     assert calibration_files(again)["calibration.json"] == text
