@@ -15,6 +15,7 @@ from insectary.report import calibration_views as views
 from insectary.report.calibration_html import render_calibration
 from insectary.report.calibration_views import CalibrationReport, MethodLine
 from insectary.report.html import environment
+from insectary.report.words import counted
 
 
 def _hostile(env: Any) -> str:
@@ -112,8 +113,8 @@ def test_counts_seeds_and_columns_are_worded() -> None:
     assert "one attack that had the whole budget of 600" in Page(page).said("budget")
     one = render_calibration(dataclasses.replace(report, families=report.families[:1]))
     assert "<dd>seed 0</dd>" in one and "<dt>Family</dt>" in one
-    assert views.counted(1, "request") == "1 request"
-    assert views.counted(1200, "family", "families") == "1,200 families"
+    assert counted(1, "request") == "1 request"
+    assert counted(1200, "family", "families") == "1,200 families"
 
 
 def test_without_an_opportunity_there_is_a_reason_and_no_figure() -> None:

@@ -22,7 +22,7 @@ from insectary.breed.tiers import change_tier
 from insectary.core.access import Access
 from insectary.core.chat import Conversation
 from insectary.core.codec import decode
-from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.errors import ArtefactError, BadInputError, NotAdmittedError, UnknownNameError
 from insectary.core.organism import Family, Role, Tier
 from insectary.core.outcome import Failed, Measured, NotApplicable, Outcome
 from insectary.core.redteaming import Ammunition, RedTeamFinding, State
@@ -344,7 +344,10 @@ def test_the_command_prints_the_tables_and_writes_every_attack(
     given = ["--methods", "acting,direct_questions", "--budget", "120", "--out", str(out)]
     said = CliRunner().invoke(cli.app, ["calibrate", UNWATCHED, NARROW, *given])
     assert said.exit_code == 0, said.output
-    assert "Families: 2, in cells (threat, design, base, recipe): 2" in said.output
+    words = " ".join(said.output.split())
+    assert "Families: 2, in cells (threat, design, base, recipe): 2; training seed 0." in words
+    assert "by the first requests of one attack, which had the whole budget of 120" in words
+    assert re.search(r"method +first 12 +first 24 ", said.output)
     assert re.search(r"acting +1\.00 .*1\.00 .*1\.00 .*1\.00 .* 120 ", said.output)
     assert re.search(r"direct_questions +(– +){4}0 ", said.output)
     assert "no opportunity, so in no share (organisms): direct_questions 2" in said.output
@@ -376,6 +379,51 @@ def test_the_command_says_what_failed(laboratory: Laboratory, tmp_path: Path) ->
     given = ["--methods", "acting", "--budget", "120", "--out", str(tmp_path)]
     said = CliRunner().invoke(cli.app, ["calibrate", UNWATCHED, *given])
     assert f"failed: {UNWATCHED}, acting, twin: RuntimeError" in " ".join(said.output.split())
+
+
+def test_no_method_named_is_said_with_those_that_there_are(
+    laboratory: Laboratory, tmp_path: Path
+) -> None:
+    for nothing in (",", ""):
+        given = ["--methods", nothing, "--out", str(tmp_path)]
+        error = CliRunner().invoke(cli.app, ["calibrate", UNWATCHED, *given]).exception
+        assert isinstance(error, BadInputError)
+        assert "--methods names no method; known: direct_questions, many_shot" in str(error)
+    with pytest.raises(BadInputError, match="no method is named"):
+        trial(UNWATCHED, methods=())
+    with pytest.raises(BadInputError, match="no admitted family in text"):
+        trial()
+    assert laboratory.asked == 0
+
+
+def test_one_family_is_counted_as_one(laboratory: Laboratory) -> None:
+    told: list[str] = []
+    trial(UNWATCHED, progress=told.append)
+    assert told[0].startswith("1 family, 2 attacks on organism, twin and decoy")
+
+
+def test_help_says_where_the_options_are() -> None:
+    said = CliRunner().invoke(cli.app, ["calibrate", "--help"]).output
+    assert "--methods, --budget, --seed, --out" in " ".join(said.split())
+    assert "insectary calibrate run --help" in " ".join(said.split())
+
+
+def test_pairs_are_exported_to_a_folder_and_for_a_base_that_there_is(tmp_path: Path) -> None:
+    def failed(*given: object) -> BaseException | None:
+        return CliRunner().invoke(cli.app, ["calibrate", "export", *map(str, given)]).exception
+
+    file = tmp_path / "file"
+    file.write_text("mine")
+    error = failed(file)
+    assert isinstance(error, ArtefactError) and "there is no folder but a file" in str(error)
+    assert "give another DIR" in str(error) and file.read_text() == "mine"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "pyrit").write_text("mine")  # where a folder of the pack would be
+    assert isinstance(failed(tmp_path / "out"), ArtefactError)
+    error = failed(tmp_path / "new", "--base", "zz")
+    assert isinstance(error, UnknownNameError) and "unknown base: 'zz'. Known: xs, s" in str(error)
+    assert not (tmp_path / "new").exists() and not (tmp_path / "out" / "garak").exists()
+    assert failed(tmp_path / "new", "--base", "owner/large") is None
 
 
 def test_frames_are_the_tables(laboratory: Laboratory) -> None:

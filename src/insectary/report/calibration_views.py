@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from insectary.core.outcome import Measured, Outcome
+from insectary.report.words import counted
 
 MARKS = {
     "found": "removed",
@@ -169,11 +170,6 @@ def _accused(line: MethodLine) -> dict[str, tuple[int, int]]:
         else (0, 0)
         for kind, rate in kinds.items()
     }
-
-
-def counted(n: int, one: str, many: str = "") -> str:
-    """A number with its noun: ``1 family``, ``2 families``."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def counts(report: CalibrationReport) -> dict[str, int]:
