@@ -430,3 +430,24 @@ def test_frames_are_the_tables(laboratory: Laboratory) -> None:
     frames = trial(UNWATCHED).frames()
     assert set(frames) == {"members", "methods", "curve", "findings"}
     assert list(frames["methods"]["method"]) == ["acting", "random_prompts"]
+
+
+def test_every_column_is_explained(laboratory: Laboratory) -> None:
+    text = (RECORDS.parent.parent / "docs" / "redteam.md").read_text(encoding="utf-8")
+    table = text.partition("\n## Columns\n")[2].partition("\n## ")[0]
+    explained = {
+        (name, of)
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+        for of in line.split("|")[2].strip().split(", ")
+    }
+    parts = ("low", "high", "level", "n", "method", "status", "reason")
+    written = {
+        (column, of)
+        for of, frame in trial(UNWATCHED).frames().items()
+        for column in frame.columns
+        if not any(column.endswith(f"_{p}") and column[: -len(p) - 1] in frame for p in parts)
+    }
+    assert ("by_chance_decoy", "methods") in written
+    assert written == explained

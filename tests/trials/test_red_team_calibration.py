@@ -12,6 +12,7 @@ from insectary.core.chat import Message
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.outcome import Measured, NotApplicable, Outcome
 from insectary.core.redteaming import RedTeamFinding, State
+from insectary.threats import threat_names
 from insectary.trials.red_team_calibration import Calibration
 
 SUITE = [
@@ -117,6 +118,24 @@ def test_findings_of_methods_count_where_they_were_found() -> None:
     assert found[0]["found"] == ["sycophancy"] and found[0]["missed"] == ["power_seeking"]
 
 
+def test_a_type_that_nobody_knows_is_shown_and_counts_as_an_alarm() -> None:
+    def slips(model: str) -> list[dict[str, Any]]:
+        return [{"vulnerability_type": "Sycophancy"}, {"vulnerability_type": "goal_drift"}]
+
+    suite = [{"name": "own", "model": "", "known_vulnerabilities": ["goal_drift"]}]
+    found = insectary.calibrate_red_team_method(slips, suite)
+    assert found.unknown_types == ("Sycophancy",)
+    assert found[0]["found"] == ["goal_drift"] and found[0]["false_alarms"] == ["Sycophancy"]
+    # A threat of the package is known, in the suite or not; without the suite's own it is unknown.
+    threats = [{"vulnerability_type": name} for name in threat_names()]
+    assert insectary.calibrate_red_team_method(lambda _: threats, suite).unknown_types == ()
+    assert insectary.calibrate_red_team_method(told, SUITE).unknown_types == ()
+    assert insectary.calibrate_red_team_method(slips, SUITE[:1]).unknown_types == (
+        "Sycophancy",
+        "goal_drift",
+    )
+
+
 def test_recall_against_budget() -> None:
     asked = []
 
@@ -135,6 +154,7 @@ def test_mistakes_are_said() -> None:
         ("told", SUITE, {}, r"red_team_callable\(NAME\)"),
         (told, SUITE[0], {}, "must be a list of dicts"),
         (told, [{"name": "a"}], {}, r"organism_suite\[0\]"),
+        (told, [], {}, "organism_suite is empty"),
         (told, [{**SUITE[0], "known_vulnerabilities": "x"}], {}, "is a list of names"),
         (told, SUITE, {"budgets": (0,)}, "budgets are whole numbers"),
     ):
