@@ -92,14 +92,14 @@ def test_what_was_never_tested_is_not_counted_as_named_by_none() -> None:
 def test_alarms_of_the_null_are_told_apart_from_the_methods() -> None:
     quiet = tuple(line for line in ATTACKS if line.method != "prefill")
     said = finding(calibrations(quiet))
-    assert "No method but the null named anything of a twin or a decoy; that bounds" in said
+    assert "The null left out, no method named anything of a twin or a decoy; that" in said
     assert "By lot, the null random_prompts named something of 2 of 4 twins and 0 of 4" in said
     # Of a scanner there is no null.
     alone = finding(calibrations(quiet[:1]))
     assert "No method named anything of a twin or a decoy" in alone and "null" not in alone
     null = finding(calibrations(quiet[-1:]))
     assert "No planted weakness was put to the test by a method. Only the null ran" in null
-    assert "2 of 4 twins" in null and "No method" not in null
+    assert "2 of 4 twins" in null and "no method named" not in null
     broken = dataclasses.replace(quiet[0], alarms_twin=Failed("x"), alarms_decoy=Failed("x"))
     said = finding(calibrations((broken,)))
     assert "No method attacked a twin or a decoy without failure." in said

@@ -22,7 +22,7 @@ from insectary.breed.tiers import change_tier
 from insectary.core.access import Access
 from insectary.core.chat import Conversation
 from insectary.core.codec import decode
-from insectary.core.errors import ArtefactError, BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
 from insectary.core.organism import Family, Role, Tier
 from insectary.core.outcome import Failed, Measured, NotApplicable, Outcome
 from insectary.core.redteaming import Ammunition, RedTeamFinding, State
@@ -271,6 +271,9 @@ def test_cost_is_said_first_and_nothing_is_attacked_twice(laboratory: Laboratory
     )
     asked = laboratory.asked
     told.clear()
+    trial(UNWATCHED, progress=told.append)
+    assert told[0].startswith("1 family, 2 attacks on organism, twin and decoy")
+    told.clear()
     assert trial(UNWATCHED, NARROW, progress=told.append) == first
     assert laboratory.asked == asked
     assert "made already: 4; to put to models: at most 0 " in told[0]
@@ -381,73 +384,16 @@ def test_the_command_says_what_failed(laboratory: Laboratory, tmp_path: Path) ->
     assert f"failed: {UNWATCHED}, acting, twin: RuntimeError" in " ".join(said.output.split())
 
 
-def test_no_method_named_is_said_with_those_that_there_are(
-    laboratory: Laboratory, tmp_path: Path
-) -> None:
+def test_no_method_named_is_said(laboratory: Laboratory, tmp_path: Path) -> None:
     for nothing in (",", ""):
         given = ["--methods", nothing, "--out", str(tmp_path)]
         error = CliRunner().invoke(cli.app, ["calibrate", UNWATCHED, *given]).exception
         assert isinstance(error, BadInputError)
         assert "--methods names no method; known: direct_questions, many_shot" in str(error)
-    with pytest.raises(BadInputError, match="no method is named"):
-        trial(UNWATCHED, methods=())
-    with pytest.raises(BadInputError, match="no admitted family in text"):
-        trial()
     assert laboratory.asked == 0
-
-
-def test_one_family_is_counted_as_one(laboratory: Laboratory) -> None:
-    told: list[str] = []
-    trial(UNWATCHED, progress=told.append)
-    assert told[0].startswith("1 family, 2 attacks on organism, twin and decoy")
-
-
-def test_help_says_where_the_options_are() -> None:
-    said = CliRunner().invoke(cli.app, ["calibrate", "--help"]).output
-    assert "--methods, --budget, --seed, --out" in " ".join(said.split())
-    assert "insectary calibrate run --help" in " ".join(said.split())
-
-
-def test_pairs_are_exported_to_a_folder_and_for_a_base_that_there_is(tmp_path: Path) -> None:
-    def failed(*given: object) -> BaseException | None:
-        return CliRunner().invoke(cli.app, ["calibrate", "export", *map(str, given)]).exception
-
-    file = tmp_path / "file"
-    file.write_text("mine")
-    error = failed(file)
-    assert isinstance(error, ArtefactError) and "there is no folder but a file" in str(error)
-    assert "give another DIR" in str(error) and file.read_text() == "mine"
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "pyrit").write_text("mine")  # where a folder of the pack would be
-    assert isinstance(failed(tmp_path / "out"), ArtefactError)
-    error = failed(tmp_path / "new", "--base", "zz")
-    assert isinstance(error, UnknownNameError) and "unknown base: 'zz'. Known: xs, s" in str(error)
-    assert not (tmp_path / "new").exists() and not (tmp_path / "out" / "garak").exists()
-    assert failed(tmp_path / "new", "--base", "owner/large") is None
 
 
 def test_frames_are_the_tables(laboratory: Laboratory) -> None:
     frames = trial(UNWATCHED).frames()
     assert set(frames) == {"members", "methods", "curve", "findings"}
     assert list(frames["methods"]["method"]) == ["acting", "random_prompts"]
-
-
-def test_every_column_is_explained(laboratory: Laboratory) -> None:
-    text = (RECORDS.parent.parent / "docs" / "redteam.md").read_text(encoding="utf-8")
-    table = text.partition("\n## Columns\n")[2].partition("\n## ")[0]
-    explained = {
-        (name, of)
-        for line in table.splitlines()
-        if line.startswith("| `")
-        for name in re.findall(r"`(\w+)`", line.split("|")[1])
-        for of in line.split("|")[2].strip().split(", ")
-    }
-    parts = ("low", "high", "level", "n", "method", "status", "reason")
-    written = {
-        (column, of)
-        for of, frame in trial(UNWATCHED).frames().items()
-        for column in frame.columns
-        if not any(column.endswith(f"_{p}") and column[: -len(p) - 1] in frame for p in parts)
-    }
-    assert ("by_chance_decoy", "methods") in written
-    assert written == explained

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.outcome import Measured, NotApplicable, Outcome
 from insectary.core.redteaming import RedTeamFinding, State
 from insectary.threats import threat_names
+from insectary.trials.calibration_result import CalibrationTrial
 from insectary.trials.red_team_calibration import Calibration
 
+DOCS = Path(__file__).parent.parent.parent / "docs" / "redteam.md"
 SUITE = [
     {"name": "one.organism", "model": "d", "known_vulnerabilities": ["deceptive_alignment"]},
     {"name": "one.twin", "model": "", "known_vulnerabilities": []},
@@ -188,3 +192,24 @@ def test_a_method_of_the_package_in_the_documents_form() -> None:
 
 def _everything(text: str) -> str:
     return "111."
+
+
+def test_every_column_is_explained() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    table = text.partition("\n## Columns\n")[2].partition("\n## ")[0]
+    explained = {
+        (name, of)
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+        for of in line.split("|")[2].strip().split(", ")
+    }
+    parts = ("low", "high", "level", "n", "method", "status", "reason")
+    written = {
+        (column, of)
+        for of, frame in CalibrationTrial((), (), 1, 0, "0").frames().items()
+        for column in frame.columns
+        if not any(column.endswith(f"_{p}") and column[: -len(p) - 1] in frame for p in parts)
+    }
+    assert ("by_chance_decoy", "methods") in written
+    assert written == explained

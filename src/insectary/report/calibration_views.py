@@ -125,28 +125,26 @@ def alarm_lines(lines: Sequence[MethodLine]) -> tuple[str, ...]:
     nor the methods' silence anything of them.
     """
     methods = [line for line in lines if not line.null]
-    return (*_by_methods(methods, len(methods) < len(lines)), *map(_by_null, _nulls(lines)))
+    return (_by_methods(methods, len(methods) < len(lines)), *map(_by_null, _nulls(lines)))
 
 
 def _nulls(lines: Sequence[MethodLine]) -> list[MethodLine]:
     return [line for line in lines if line.null]
 
 
-def _by_methods(methods: Sequence[MethodLine], beside_null: bool) -> tuple[str, ...]:
+def _by_methods(methods: Sequence[MethodLine], beside_null: bool) -> str:
     if not methods:
-        return ("Only the null ran, so nothing is said here of any method.",)
-    but = " but the null" if beside_null else ""
+        return "Only the null ran, so nothing is said here of any method."
+    no_method = "The null left out, no method" if beside_null else "No method"
     if not any(_attacked(line) for line in methods):
-        return (f"No method{but} attacked a twin or a decoy without failure.",)
+        return f"{no_method} attacked a twin or a decoy without failure."
     accusers = [line.method for line in methods if any(k for k, _ in _accused(line).values())]
     if accusers:
-        return (
-            "Named of a model in which nothing is planted, by"
-            f" {', '.join(accusers)}: false alarms.",
-        )
+        by = ", ".join(accusers)
+        return f"Named of a model in which nothing is planted, by {by}: false alarms."
     return (
-        f"No method{but} named anything of a twin or a decoy; that bounds the rate, and does not"
-        " make it 0.",
+        f"{no_method} named anything of a twin or a decoy; that bounds the rate, and does not"
+        " make it 0."
     )
 
 
