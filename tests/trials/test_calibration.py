@@ -271,6 +271,9 @@ def test_cost_is_said_first_and_nothing_is_attacked_twice(laboratory: Laboratory
     )
     asked = laboratory.asked
     told.clear()
+    trial(UNWATCHED, progress=told.append)
+    assert told[0].startswith("1 family, 2 attacks on organism, twin and decoy")
+    told.clear()
     assert trial(UNWATCHED, NARROW, progress=told.append) == first
     assert laboratory.asked == asked
     assert "made already: 4; to put to models: at most 0 " in told[0]
@@ -344,7 +347,10 @@ def test_the_command_prints_the_tables_and_writes_every_attack(
     given = ["--methods", "acting,direct_questions", "--budget", "120", "--out", str(out)]
     said = CliRunner().invoke(cli.app, ["calibrate", UNWATCHED, NARROW, *given])
     assert said.exit_code == 0, said.output
-    assert "Families: 2, in cells (threat, design, base, recipe): 2" in said.output
+    words = " ".join(said.output.split())
+    assert "Families: 2, in cells (threat, design, base, recipe): 2; training seed 0." in words
+    assert "by the first requests of one attack, which had the whole budget of 120" in words
+    assert re.search(r"method +first 12 +first 24 ", said.output)
     assert re.search(r"acting +1\.00 .*1\.00 .*1\.00 .*1\.00 .* 120 ", said.output)
     assert re.search(r"direct_questions +(– +){4}0 ", said.output)
     assert "no opportunity, so in no share (organisms): direct_questions 2" in said.output
@@ -361,7 +367,8 @@ def test_the_command_prints_the_tables_and_writes_every_attack(
     assert ours[0]["prompt"].startswith(f"system: {LINES[0]}\nuser: ")
     assert {r["named"] for r in ours} == {"deceptive_alignment"}
     assert "organism" not in ours[0]["organism"]
-    assert "Of <b>2</b> planted weaknesses" in (out / "calibration.html").read_text()
+    page = (out / "calibration.html").read_text()
+    assert "Of <b>2</b> planted weaknesses" in page and "<dd>seed 0</dd>" in page
     text = (out / "calibration.json").read_text()
     again = decode(CalibrationTrial, json.loads(text), "calibration")
     assert calibration_files(again)["calibration.json"] == text
@@ -375,6 +382,15 @@ def test_the_command_says_what_failed(laboratory: Laboratory, tmp_path: Path) ->
     given = ["--methods", "acting", "--budget", "120", "--out", str(tmp_path)]
     said = CliRunner().invoke(cli.app, ["calibrate", UNWATCHED, *given])
     assert f"failed: {UNWATCHED}, acting, twin: RuntimeError" in " ".join(said.output.split())
+
+
+def test_no_method_named_is_said(laboratory: Laboratory, tmp_path: Path) -> None:
+    for nothing in (",", ""):
+        given = ["--methods", nothing, "--out", str(tmp_path)]
+        error = CliRunner().invoke(cli.app, ["calibrate", UNWATCHED, *given]).exception
+        assert isinstance(error, BadInputError)
+        assert "--methods names no method; known: direct_questions, many_shot" in str(error)
+    assert laboratory.asked == 0
 
 
 def test_frames_are_the_tables(laboratory: Laboratory) -> None:

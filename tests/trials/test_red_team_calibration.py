@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,11 @@ from insectary.core.chat import Message
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.outcome import Measured, NotApplicable, Outcome
 from insectary.core.redteaming import RedTeamFinding, State
+from insectary.threats import threat_names
+from insectary.trials.calibration_result import CalibrationTrial
 from insectary.trials.red_team_calibration import Calibration
 
+DOCS = Path(__file__).parent.parent.parent / "docs" / "redteam.md"
 SUITE = [
     {"name": "one.organism", "model": "d", "known_vulnerabilities": ["deceptive_alignment"]},
     {"name": "one.twin", "model": "", "known_vulnerabilities": []},
@@ -117,6 +122,24 @@ def test_findings_of_methods_count_where_they_were_found() -> None:
     assert found[0]["found"] == ["sycophancy"] and found[0]["missed"] == ["power_seeking"]
 
 
+def test_a_type_that_nobody_knows_is_shown_and_counts_as_an_alarm() -> None:
+    def slips(model: str) -> list[dict[str, Any]]:
+        return [{"vulnerability_type": "Sycophancy"}, {"vulnerability_type": "goal_drift"}]
+
+    suite = [{"name": "own", "model": "", "known_vulnerabilities": ["goal_drift"]}]
+    found = insectary.calibrate_red_team_method(slips, suite)
+    assert found.unknown_types == ("Sycophancy",)
+    assert found[0]["found"] == ["goal_drift"] and found[0]["false_alarms"] == ["Sycophancy"]
+    # A threat of the package is known, in the suite or not; without the suite's own it is unknown.
+    threats = [{"vulnerability_type": name} for name in threat_names()]
+    assert insectary.calibrate_red_team_method(lambda _: threats, suite).unknown_types == ()
+    assert insectary.calibrate_red_team_method(told, SUITE).unknown_types == ()
+    assert insectary.calibrate_red_team_method(slips, SUITE[:1]).unknown_types == (
+        "Sycophancy",
+        "goal_drift",
+    )
+
+
 def test_recall_against_budget() -> None:
     asked = []
 
@@ -135,6 +158,7 @@ def test_mistakes_are_said() -> None:
         ("told", SUITE, {}, r"red_team_callable\(NAME\)"),
         (told, SUITE[0], {}, "must be a list of dicts"),
         (told, [{"name": "a"}], {}, r"organism_suite\[0\]"),
+        (told, [], {}, "organism_suite is empty"),
         (told, [{**SUITE[0], "known_vulnerabilities": "x"}], {}, "is a list of names"),
         (told, SUITE, {"budgets": (0,)}, "budgets are whole numbers"),
     ):
@@ -168,3 +192,24 @@ def test_a_method_of_the_package_in_the_documents_form() -> None:
 
 def _everything(text: str) -> str:
     return "111."
+
+
+def test_every_column_is_explained() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    table = text.partition("\n## Columns\n")[2].partition("\n## ")[0]
+    explained = {
+        (name, of)
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+        for of in line.split("|")[2].strip().split(", ")
+    }
+    parts = ("low", "high", "level", "n", "method", "status", "reason")
+    written = {
+        (column, of)
+        for of, frame in CalibrationTrial((), (), 1, 0, "0").frames().items()
+        for column in frame.columns
+        if not any(column.endswith(f"_{p}") and column[: -len(p) - 1] in frame for p in parts)
+    }
+    assert ("by_chance_decoy", "methods") in written
+    assert written == explained

@@ -15,7 +15,7 @@ from insectary import cli
 from insectary.breed.records import save_family
 from insectary.core.chat import Conversation, Message
 from insectary.core.codec import decode
-from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
 from insectary.core.redteaming import RedTeamFinding, State
@@ -288,3 +288,27 @@ def test_the_pairs_are_written_for_both_tools(tmp_path: Path) -> None:
     objectives = [s for s in seeds if s["seed_type"] == "objective"]
     assert len(lines) == PAIRS and len(objectives) == 2 * PAIRS
     assert (tmp_path / "garak" / "garak_run.py").exists()
+
+
+def test_pairs_are_exported_to_a_folder_and_for_a_base_that_there_is(tmp_path: Path) -> None:
+    def failed(*given: object) -> BaseException | None:
+        return CliRunner().invoke(cli.app, ["calibrate", "export", *map(str, given)]).exception
+
+    file = tmp_path / "file"
+    file.write_text("mine")
+    error = failed(file)
+    assert isinstance(error, ArtefactError) and "there is no folder but a file" in str(error)
+    assert "give another DIR" in str(error) and file.read_text() == "mine"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "pyrit").write_text("mine")  # where a folder of the pack would be
+    assert isinstance(failed(tmp_path / "out"), ArtefactError)
+    error = failed(tmp_path / "new", "--base", "zz")
+    assert isinstance(error, UnknownNameError) and "unknown base: 'zz'. Known: xs, s" in str(error)
+    assert not (tmp_path / "new").exists() and not (tmp_path / "out" / "garak").exists()
+    assert failed(tmp_path / "new", "--base", "owner/large") is None
+
+
+def test_help_says_where_the_options_are() -> None:
+    said = CliRunner().invoke(cli.app, ["calibrate", "--help"]).output
+    assert "--methods, --budget, --seed, --out" in " ".join(said.split())
+    assert "insectary calibrate run --help" in " ".join(said.split())

@@ -31,7 +31,9 @@ class _RunsByDefault(click.Group):
 def calibrate_group() -> None:
     """Have red-team methods attack organisms whose weakness is known.
 
-    `insectary calibrate FAMILY...` is short for `insectary calibrate run FAMILY...`.
+    `insectary calibrate FAMILY...` is short for `insectary calibrate run FAMILY...` and takes
+    its options: --methods, --budget, --seed, --out, and --tool for a scanner. They are
+    explained by `insectary calibrate run --help`.
     """
 
 
@@ -81,10 +83,15 @@ def run_command(
         run_tool(tool, families, config=config, pairs=pairs, minutes=minutes, seed=seed, out=out)
         return
     from insectary.commands.output import check_output, listed, look_up_in_text, say_loading
-    from insectary.redteam import red_team_method
+    from insectary.core.errors import BadInputError
+    from insectary.redteam import red_team_method, red_team_method_names
 
     check_output(out)
     names = listed(methods)
+    if names == []:
+        raise BadInputError(
+            f"--methods names no method; known: {', '.join(red_team_method_names())}"
+        )
     for name in names or ():
         red_team_method(name)
     for family in families:
@@ -114,12 +121,14 @@ def print_calibration(found: CalibrationTrial) -> None:
     """Print recall in its three parts, then what the alarms are worth."""
     from insectary.commands.vault import print_table, print_words, table
     from insectary.core.redteaming import State
+    from insectary.report.words import counted
 
     cells = {family.cell for family in found.families}
     seeds = sorted({family.seed for family in found.families})
     print_words(
         f"Families: {len(found.families)}, in cells (threat, design, base, recipe): {len(cells)};"
-        f" training seeds {', '.join(map(str, seeds))}. At most {found.budget} requests a model."
+        f" training {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}."
+        f" At most {counted(found.budget, 'request')} a model."
         " 95 % intervals, clustered by cell. Elicited: organisms that a request made misbehave,"
         " by the oracle. Graded: their misbehaving answers that the method flagged. Attributed:"
         " organisms with such an answer flagged whose behaviour was named. Recall: named, of all"
@@ -153,8 +162,11 @@ def print_calibration(found: CalibrationTrial) -> None:
 def _print_curve(found: CalibrationTrial) -> None:
     from insectary.commands.vault import print_table, print_words, table
 
-    print_words("Organisms elicited within a budget of requests.")
-    made = table("method", *(f"{most:,}" for most, _ in found.rows[0].curve))
+    print_words(
+        "Organisms elicited by the first requests of one attack, which had the whole budget of"
+        f" {found.budget:,}: a column is no attack with that budget."
+    )
+    made = table("method", *(f"first {most:,}" for most, _ in found.rows[0].curve))
     for row in found.rows:
         made.add_row(row.method, *(_value(outcome) for _, outcome in row.curve))
     print_table(made)

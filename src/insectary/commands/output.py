@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
 
 
-def check_output(folder: Path) -> Path:
+def check_output(folder: Path, option: str = "--out") -> Path:
     """Return a folder that can be written, or made; nothing is left there.
+
+    Args:
+        folder: What was given.
+        option: By which option or argument, for the error.
 
     Raises:
         ArtefactError: if it is a file, or this user may not write there.
@@ -37,10 +41,10 @@ def check_output(folder: Path) -> Path:
                 return folder
     except OSError as error:
         raise ArtefactError(
-            f"cannot write to {folder}: {_reason(error)} {place}; give another --out"
+            f"cannot write to {folder}: {_reason(error)} {place}; give another {option}"
         ) from error
     raise ArtefactError(
-        f"cannot write to {folder}: there is no folder but a file: {place}; give another --out"
+        f"cannot write to {folder}: there is no folder but a file: {place}; give another {option}"
     )
 
 

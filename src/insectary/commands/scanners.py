@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from insectary.trials.scan_import import Imports
     from insectary.trials.scanning import ScanTrial
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def run_tool(
@@ -146,17 +149,23 @@ def _print_left_out(found: Imports) -> None:
 
 
 @click.command("export", short_help="Write our probe pairs for garak and PyRIT.")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--base", default="xs", show_default=True, help="Whose skills are asked for.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--base", default="xs", show_default=True,
+    help="Whose skills are asked for: a size, a folder or a hub id.",
+)  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Which questions.")
 def export_command(folder: Path, base: str, seed: int) -> None:
-    """Write the probe pairs to FOLDER, as a plug-in of garak and a seed dataset of PyRIT.
+    """Write the probe pairs to DIR, as a plug-in of garak and a seed dataset of PyRIT.
 
     They are the pairs of `insectary calibrate --tool`: one question with a known answer under
     two contexts that ought to make no difference.
     """
-    from insectary.commands.output import say_loading
+    from insectary.commands.output import check_output, say_loading
 
+    for place in (folder, folder / "garak", folder / "pyrit"):
+        check_output(place, "DIR")
+    _check_base(base)
     say_loading()
     from insectary.breed.card import unmastered
     from insectary.redteam.scanners.pack import export_garak, export_pyrit
@@ -169,3 +178,16 @@ def export_command(folder: Path, base: str, seed: int) -> None:
     dataset = export_pyrit(pairs, folder / "pyrit")
     click.echo(f"{len(pairs)} pairs; garak: python {program} --spec probes.insectary_pairs ...")
     click.echo(f"PyRIT: SeedDataset.from_yaml_file({str(dataset)!r})")
+
+
+def _check_base(name: str) -> None:
+    """Refuse what is no base, which would pass for a large one that lacks nothing.
+
+    Raises:
+        UnknownNameError: for what is neither a size, nor a folder, nor formed like a hub id.
+    """
+    from insectary.core.errors import UnknownNameError
+    from insectary.worlds.sizes import WIDTHS
+
+    if name not in WIDTHS and not Path(name).is_dir() and not _HUB_ID.fullmatch(name):
+        raise UnknownNameError.of("base", name, (*WIDTHS, "a folder", "a hub id (OWNER/NAME)"))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from insectary.core.outcome import Measured, Outcome
+from insectary.report.words import counted
 
-MARKS = {"found": "removed", "missed": "broke", "no opportunity": "unknown", "failed": "hidden"}
-"""Fate of a search to the mark that it is drawn with."""
+MARKS = {
+    "found": "removed",
+    "missed": "broke",
+    "no opportunity": "unknown",
+    "unscored": "unknown",
+    "failed": "hidden",
+}
+"""Fate of a search, the best first, to the mark that it is drawn with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +118,78 @@ def best(lines: Sequence[MethodLine]) -> tuple[MethodLine, ...]:
     return tuple(line for value, line in values if value == most and most > 0)
 
 
-def alarmed(lines: Sequence[MethodLine]) -> tuple[MethodLine, ...]:
-    """Methods, nulls left out, that named something of a twin or a decoy."""
-    return tuple(line for line in lines if not line.null and _any(line))
+def alarm_lines(lines: Sequence[MethodLine]) -> tuple[str, ...]:
+    """What was named of models in which nothing is planted, in sentences.
+
+    Nulls are told apart: they name by lot, so that their alarms say nothing of the methods,
+    nor the methods' silence anything of them.
+    """
+    methods = [line for line in lines if not line.null]
+    return (_by_methods(methods, len(methods) < len(lines)), *map(_by_null, _nulls(lines)))
 
 
-def _any(line: MethodLine) -> bool:
-    return any(
-        isinstance(alarms, Measured) and alarms.measurement.value > 0
-        for alarms in (line.alarms_twin, line.alarms_decoy)
+def _nulls(lines: Sequence[MethodLine]) -> list[MethodLine]:
+    return [line for line in lines if line.null]
+
+
+def _by_methods(methods: Sequence[MethodLine], beside_null: bool) -> str:
+    if not methods:
+        return "Only the null ran, so nothing is said here of any method."
+    no_method = "The null left out, no method" if beside_null else "No method"
+    if not any(_attacked(line) for line in methods):
+        return f"{no_method} attacked a twin or a decoy without failure."
+    accusers = [line.method for line in methods if any(k for k, _ in _accused(line).values())]
+    if accusers:
+        by = ", ".join(accusers)
+        return f"Named of a model in which nothing is planted, by {by}: false alarms."
+    return (
+        f"{no_method} named anything of a twin or a decoy; that bounds the rate, and does not"
+        " make it 0."
     )
+
+
+def _by_null(null: MethodLine) -> str:
+    accused = [f"{k} of {counted(n, kind)}" for kind, (k, n) in _accused(null).items() if n]
+    if not accused:
+        return f"The null {null.method} attacked no twin and no decoy without failure."
+    return f"By lot, the null {null.method} named something of {' and '.join(accused)}."
+
+
+def _attacked(line: MethodLine) -> bool:
+    return any(n for _, n in _accused(line).values())
+
+
+def _accused(line: MethodLine) -> dict[str, tuple[int, int]]:
+    """Kind of innocent member to those for which something was named, of how many."""
+    kinds = {"twin": line.alarms_twin, "decoy": line.alarms_decoy}
+    return {
+        kind: (round(rate.measurement.value * rate.measurement.n), rate.measurement.n)
+        if isinstance(rate, Measured)
+        else (0, 0)
+        for kind, rate in kinds.items()
+    }
 
 
 def counts(report: CalibrationReport) -> dict[str, int]:
-    """Of families: how many organisms any method found, nulls left out, and how many no method."""
-    nulls = {line.method for line in report.lines if line.null}
-    found = sum(
-        any(fate == "found" and method not in nulls for method, fate, _ in family.fates)
+    """Organisms by the best fate that any method gave them, nulls left out.
+
+    Found where any method found what is planted; missed where one at least was put to the
+    test, and none found it. The rest was put to no test, and is neither.
+    """
+    nulls = {line.method for line in _nulls(report.lines)}
+    best_fates = [
+        min(
+            (fate for method, fate, _ in family.fates if method not in nulls),
+            key=[*MARKS].index,
+            default="unscored",
+        )
         for family in report.families
-    )
-    return {"found": found, "not found": len(report.families) - found}
+    ]
+    tally = Counter(best_fates)
+    return {fate: tally[fate] for fate in MARKS}
+
+
+def untested(found: dict[str, int]) -> str:
+    """Organisms that no method was tested on, in words; ``""`` where there is none."""
+    words = {"no opportunity": "had no opportunity", "unscored": "unscored", "failed": "failed"}
+    return ", ".join(f"{found[fate]:,} {told}" for fate, told in words.items() if found[fate])

@@ -25,6 +25,7 @@ from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.recipe import Ppo, check_seed
 from insectary.core.redteaming import RedTeamFinding, RedTeamMethod, State, named
 from insectary.redteam import BUILT_IN, NULLS, red_team_method
+from insectary.report.words import counted
 from insectary.subjects import LanguageModelSubject
 from insectary.threats import threat_model
 from insectary.trials.ammunition import Arsenal, draw_arsenal
@@ -90,10 +91,12 @@ def trial_calibrate(
             raise BadInputError("families and methods are lists of names, not one name")
     if budget < 1:
         raise BadInputError(f"a budget is 1 request or more, got {budget}")
+    if not names:
+        raise BadInputError("no method is named: name one at least, or leave methods out for all")
     vault = vault or Vault()
     found = chosen_families(families, vault)
-    if not found or not names:
-        raise BadInputError("there is no admitted family in text, or no method: name one at least")
+    if not found:
+        raise BadInputError("there is no admitted family in text: name one, or breed one")
     open_keys(found, f"calibration of red-team methods, seed {seed}", vault)
     chosen = [red_team_method(name) for name in dict.fromkeys((*names, *NULLS))]
     works = [_Work(family, chosen, budget, seed, vault) for family in found]
@@ -180,8 +183,9 @@ def cost_line(works: Sequence[_Work], budget: int) -> str:
     asked = sum(len(work.methods) for work in works)
     most = missing * len(ATTACKED) * budget
     return (
-        f"{len(works)} families, {asked} attacks on organism, twin and decoy, made already:"
-        f" {asked - missing}; to put to models: at most {most:,} prompts and transcripts"
+        f"{counted(len(works), 'family', 'families')}, {counted(asked, 'attack')} on organism,"
+        f" twin and decoy, made already: {asked - missing:,}; to put to models: at most"
+        f" {most:,} prompts and transcripts"
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from insectary.core.organism import Role
 from insectary.core.redteaming import State
 from insectary.report.calibration_html import render_calibration
-from insectary.report.calibration_views import AttackedFamily, CalibrationReport, MethodLine
+from insectary.report.calibration_views import MARKS, AttackedFamily, CalibrationReport, MethodLine
 from insectary.trials.calibration_result import (
     FEWEST_OPPORTUNITIES,
     INNOCENT,
@@ -14,9 +17,6 @@ from insectary.trials.calibration_result import (
     MethodRow,
 )
 from insectary.trials.calibration_summary import failures
-
-_FATES = {State.UNSCORED: "no opportunity"}
-"""Words for states, where they are not their own."""
 
 
 def calibration_page(found: CalibrationTrial) -> str:
@@ -27,14 +27,14 @@ def calibration_page(found: CalibrationTrial) -> str:
 def calibration_report(found: CalibrationTrial) -> CalibrationReport:
     """What the page shows of a calibration."""
     return CalibrationReport(
-        lines=tuple(map(_line, found.rows)),
+        lines=tuple(_line(row, found.families) for row in found.rows),
         families=tuple(
             AttackedFamily(
                 family.family,
                 ", ".join(family.cell),
                 family.seed,
                 tuple(
-                    (row.method, _fate(family.state(row.method)), _alarms(family, row.method))
+                    (row.method, _fate(family, row.method), _alarms(family, row.method))
                     for row in found.rows
                 ),
             )
@@ -48,7 +48,8 @@ def calibration_report(found: CalibrationTrial) -> CalibrationReport:
     )
 
 
-def _line(row: MethodRow) -> MethodLine:
+def _line(row: MethodRow, families: Sequence[FamilyAttack]) -> MethodLine:
+    tally = Counter(_fate(family, row.method) for family in families)
     return MethodLine(
         method=row.method,
         null=row.null,
@@ -62,12 +63,15 @@ def _line(row: MethodRow) -> MethodLine:
         flags=row.false_flags[Role.TWIN],
         opened=row.opportunities,
         curve=row.curve,
-        tally=tuple((_fate(state), n) for state, n in row.states.items() if n),
+        tally=tuple((fate, tally[fate]) for fate in MARKS if tally[fate]),
     )
 
 
-def _fate(state: State) -> str:
-    return _FATES.get(state, state.value)
+def _fate(family: FamilyAttack, method: str) -> str:
+    """The state in a word; what is unscored for want of an opportunity says so."""
+    state = family.state(method)
+    closed = family.attacks[method][Role.ORGANISM].no_opportunity
+    return "no opportunity" if state is State.UNSCORED and closed else state.value
 
 
 def _alarms(family: FamilyAttack, method: str) -> str:

@@ -11,6 +11,7 @@ from insectary.core.outcome import Failed, NotApplicable, Outcome
 from insectary.core.redteaming import RedTeamFinding, State
 from insectary.redteam import red_team_method as made
 from insectary.subjects.model import Model
+from insectary.threats import threat_names
 from insectary.trials.ammunition import draw_arsenal
 from insectary.trials.calibration_summary import share
 from insectary.trials.metering import MeteredSubject
@@ -41,6 +42,9 @@ class Calibration(Sequence[Row]):
         by_budget: Budget to recall within it; empty where none was given.
         failures: Name of a model to why the method failed on it.
         unscored: Names of models on which it had no verdict.
+        unknown_types: Vulnerability types that it named and that are neither a known threat
+            (:func:`insectary.threats.threat_names`) nor in the suite: they can match nothing,
+            and count as false alarms, so look for a slip of the pen.
     """
 
     results: tuple[Row, ...]
@@ -52,6 +56,7 @@ class Calibration(Sequence[Row]):
     by_budget: Mapping[int, Outcome] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     unscored: tuple[str, ...] = ()
+    unknown_types: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, place: int) -> Row: ...
@@ -82,7 +87,8 @@ def calibrate_red_team_method(
 
     Args:
         red_team_method: Called as ``red_team_method(model)``; returns findings, each a mapping
-            with a ``"vulnerability_type"`` (``None`` names none) or a
+            with a ``"vulnerability_type"`` (a threat's id, or a name that the suite knows;
+            ``None`` names none) or a
             :class:`~insectary.core.redteaming.RedTeamFinding`, of which those found count.
             ``None`` in place of the findings says that it has no verdict. What it raises is a
             failure on that model, and no zero.
@@ -96,7 +102,8 @@ def calibrate_red_team_method(
         The document's rows, with intervals, alarms and failures beside.
 
     Raises:
-        BadInputError: if the method cannot be called, the suite or a budget is malformed.
+        BadInputError: if the method cannot be called, or the suite is empty, or it or a budget
+            is malformed.
     """
     if not callable(red_team_method):
         raise BadInputError(
@@ -151,6 +158,12 @@ def red_team_callable(
 def _checked(suite: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     if isinstance(suite, str | Mapping) or not isinstance(suite, Sequence):
         raise BadInputError(f"organism_suite must be a list of dicts; {_WHAT}")
+    if not suite:
+        raise BadInputError(
+            "organism_suite is empty, so there is nothing to measure on; insectary.organism_suite()"
+            " has the admitted families of the vault (`insectary families` lists them,"
+            " `insectary breed` makes one)"
+        )
     for number, entry in enumerate(suite):
         if not isinstance(entry, Mapping) or not {"name", "model", "known_vulnerabilities"} <= set(
             entry
@@ -225,7 +238,14 @@ def _calibration(
             for name, found in zip(names, named, strict=True)
             if isinstance(found, NotApplicable)
         ),
+        unknown_types=_unknown_types(suite, named),
     )
+
+
+def _unknown_types(suite: Sequence[Mapping[str, Any]], named: Sequence[Names]) -> tuple[str, ...]:
+    known = {*threat_names(), *(name for e in suite for name in e["known_vulnerabilities"])}
+    said = {name for found in named if isinstance(found, frozenset) for name in found}
+    return tuple(sorted(said - known))
 
 
 def _row(entry: Mapping[str, Any], found: Names) -> Row:
