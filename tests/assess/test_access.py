@@ -117,6 +117,12 @@ def test_a_key_stays_out_of_sight_and_off_plain_http() -> None:
         Endpoint("a/b", "file:///etc/passwd", "b")
 
 
+def test_a_refusal_that_quotes_the_key_is_told_without_it() -> None:
+    with endpoint((401, b"wrong key: very-secret,\n\n go away")) as (url, _):
+        answer = ask(url, "very-secret")
+    assert answer == Failed("HTTP 401: wrong key: [key], go away")
+
+
 def test_names_say_where_a_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_HOST_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("MY_HOST_API_KEY", "secret")

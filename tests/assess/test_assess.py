@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from scripted import Scripted
 from insectary import cli
 from insectary.assess import calibration as calibrating
 from insectary.assess import stand_ins as proving
-from insectary.assess.access import Endpoint
+from insectary.assess.access import Answer, Endpoint, ProductionModel
 from insectary.assess.answers import Answers, Decoding
 from insectary.assess.assessing import CALIBRATION_SEED, Plan, assess, plan
 from insectary.assess.catalogue import catalogue
@@ -25,11 +25,18 @@ from insectary.assess.context import Context, ModelFacts, read_context
 from insectary.assess.probes import PROBES, Pack, Use
 from insectary.assess.stand_ins import stand_ins
 from insectary.breed.records import save_family
-from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.chat import Conversation
+from insectary.core.errors import (
+    BadInputError,
+    NotAdmittedError,
+    UnansweredError,
+    UnknownNameError,
+)
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Tier
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.recipe import FullSFT
 from insectary.report.assessment_content import Assessment, Filed, Grade, from_json
+from insectary.report.assessment_html import render_assessment
 from insectary.vault import Vault
 
 N = 60
@@ -100,7 +107,7 @@ def _plan_with(seed: int) -> Plan:
     return Plan(made.context, asks, made.left_out, N, seed)
 
 
-def run(script: Scripted, made: Plan, vault: Vault, folder: Path, **more: Any) -> Assessment:
+def run(script: ProductionModel, made: Plan, vault: Vault, folder: Path, **more: Any) -> Assessment:
     answers = Answers(script, folder / "answers", Decoding(), 10_000)
     return assess(made, answers, catalogue(), vault=vault, **more)
 
@@ -239,6 +246,57 @@ def test_a_second_assessment_costs_nothing_and_a_small_budget_is_refused(
     assert run(script, made, vault, tmp_path).setup.made == 0 and script.asked == asked
 
 
+@dataclass
+class Mute:
+    """Answers its first so many questions with a word, and refuses all others."""
+
+    answers: int = 0
+    name: str = "script/mute"
+    identity: str = ""
+    asked: int = 0
+
+    def ask(self, conversations: Sequence[Conversation], **_: Any) -> list[Answer]:
+        before, self.asked = self.asked, self.asked + len(conversations)
+        return [
+            "hm" if before + i < self.answers else Failed("HTTP 401: no such key")
+            for i in range(len(conversations))
+        ]
+
+
+def test_a_model_that_never_answers_is_one_error_after_a_few_calls(
+    bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(Context(), SOME, n=N, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrating, "load_members", None)  # nor is anything calibrated for it
+        mute = Mute()
+        with pytest.raises(UnansweredError, match="none of the first 8.*HTTP 401: no such key"):
+            run(mute, made, vault, tmp_path)
+        assert mute.asked == 8
+    with pytest.raises(UnansweredError, match="no pair of any contrast.*HTTP 401"):
+        run(Mute(answers=1), made, vault, tmp_path / "2")
+
+
+def test_failures_are_told_and_a_failed_answer_is_asked_once_in_a_run(
+    vault: Vault, tmp_path: Path
+) -> None:
+    made = plan(Context(), SOME, n=N, seed=1)
+    script = Scripted(made, fails=("surplus",))
+    report = run(script, made, vault, tmp_path)
+    assert script.asked == report.setup.made == made.calls
+    (lost,) = (i.contrast for i in report.instruments if i.probe == "surplus" and i.contrast)
+    assert lost.failures == (("HTTP 500", N),)
+    (finding,) = (f for f in report.findings if f.probe == "surplus")
+    assert "0 pairs could be scored" in finding.rule and "HTTP 500" in finding.rule
+    assert finding.statement.startswith("Whether the model")
+    brief = render_assessment(report)["brief.html"]
+    assert "2 of 3 contrasts could be measured on it" in brief and "HTTP 500" in brief
+    terse = run(Mute(answers=10**9), made, vault, tmp_path / "2")  # answers, but to nothing asked
+    page = render_assessment(terse)["brief.html"]
+    assert "Nothing could be measured on this model" in page
+    assert "0 of 3 contrasts measured" in page and "met the rule" not in page
+
+
 def test_a_deployment_chooses_probes_and_says_what_it_leaves_out(tmp_path: Path) -> None:
     made = plan(Context(uses=(Use.AGENT,)), n=N)
     chosen = {ask.probe.name for ask in made.asks}
@@ -249,6 +307,10 @@ def test_a_deployment_chooses_probes_and_says_what_it_leaves_out(tmp_path: Path)
     packs = {(a.probe.name, a.pack): a for a in deployed.asks}
     assert len(packs["claim", Pack.DEPLOYMENT].items) == N
     assert packs["loophole", Pack.DEPLOYMENT].untested
+    twice = plan(Context(rows=tuple(rows[:40] * 2)), [PROBES["claim"]], n=N, seed=1)
+    assert twice.calls < len(twice.prompts)  # the same prompt is one call
+    asked = Answers(Mute(), tmp_path / "answers", Decoding(), 1)
+    assert twice.calls == len(asked.missing(twice.prompts))
     few = plan(Context(rows=tuple(rows[:5])), [PROBES["claim"]], n=N)
     assert "5 rows with question, answer, wrong" in few.asks[1].untested
     with pytest.raises(BadInputError, match="at least 60"):
@@ -319,6 +381,11 @@ def test_the_command_prints_cost_first_and_writes_four_files(
     monkeypatch.setattr(Endpoint, "ask", lambda self, prompts, **_: script.ask(prompts))
     monkeypatch.setenv("MINE_BASE_URL", "http://127.0.0.1:9/v1")
     line = ["assess", "--model", "openai-api/mine/m", "--probes", "watched", "--n", str(N)]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "1 + 1?", "answer": 2}\n')
+    assert cli.run([*line, "--plan", "--context", str(rows)]) == 0
+    told = "not asked: watched (deployment): 1 row with question, answer in the context; 60 are"
+    assert told in capsys.readouterr().err
     out = tmp_path / "out"
     assert cli.run([*line, "--plan", "--out", str(out)]) == 0
     said = capsys.readouterr()
@@ -347,6 +414,9 @@ def test_the_command_prints_cost_first_and_writes_four_files(
         (["--context", "absent.toml"], "cannot read"),
         (["--n", "10"], "at least 60"),
         (["--budget", "3"], "raise --budget"),
+        (["--temperature", "2.5"], "temperature must lie from 0 to 2, got 2.5"),
+        (["--temperature", "nan"], "temperature must lie"),
+        (["--max-tokens", "0"], "max-tokens must be at least 1, got 0"),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_line(

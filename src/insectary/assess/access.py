@@ -33,6 +33,10 @@ PARALLEL = 8
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 OWN, ENDPOINT = "insectary", "openai-api"
+_SECRET = ("_KEY", "_TOKEN", "_SECRET")
+"""How the names of variables end that hold what no report may quote ..."""
+_LONG = re.compile(r"\S{6,}")
+"""... where it is long enough to be one."""
 
 
 class ProductionModel(Protocol):
@@ -235,7 +239,7 @@ class Endpoint:
                 with opener.open(self._request(body), timeout=self.timeout) as response:
                     return _text(response.read(LIMIT_BYTES + 1))
             except HTTPError as error:
-                reason = f"HTTP {error.code}: {_told(error)}"
+                reason = f"HTTP {error.code}: {without_secrets(_told(error), self.key)}"
                 if error.code not in _AGAIN:
                     return Failed(reason)
             except (URLError, OSError) as error:
@@ -249,9 +253,17 @@ class Endpoint:
         return Request(f"{self.url.rstrip('/')}/chat/completions", body, headers)
 
 
+def without_secrets(text: str, *keys: str) -> str:
+    """A refusal fit for a report: no key in it, one line, 300 characters."""
+    held = [value for name, value in os.environ.items() if name.upper().endswith(_SECRET)]
+    for key in sorted(filter(_LONG.fullmatch, (*keys, *held)), key=len, reverse=True):
+        text = text.replace(key, "[key]")
+    return " ".join(text.split())[:300]
+
+
 def _told(error: HTTPError) -> str:
     try:
-        return error.read(300).decode("utf-8", "replace").strip() or error.reason
+        return error.read(4096).decode("utf-8", "replace").strip() or error.reason
     except OSError:
         return str(error.reason)
 
@@ -320,9 +332,9 @@ class InspectModel:
             try:
                 output = await model.generate(list(map(_as_inspect, prompt)))
             except Exception as error:  # one prompt that fails is counted, and holds up no other
-                return Failed(f"{type(error).__name__}: {error}"[:300])
+                return Failed(without_secrets(f"{type(error).__name__}: {error}"))
             if output.error or not output.choices:
-                return Failed(output.error or "no completion")
+                return Failed(without_secrets(output.error or "no completion"))
             return str(output.completion)
 
         async with model:

@@ -23,7 +23,12 @@ from insectary.assess.measuring import LEVEL, MARGIN, measure
 from insectary.assess.probes import PROBES, Pack, Probe, digest_of_probes
 from insectary.assess.transfer import trend
 from insectary.core.chat import Conversation
-from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.errors import (
+    BadInputError,
+    NotAdmittedError,
+    UnansweredError,
+    UnknownNameError,
+)
 from insectary.core.organism import Family
 from insectary.report.assessment_content import (
     Assessment,
@@ -35,6 +40,7 @@ from insectary.report.assessment_content import (
     measurement_of,
 )
 from insectary.report.assessment_rules import with_rules
+from insectary.report.words import plural
 from insectary.vault import Vault
 
 PAIRS = 120
@@ -86,9 +92,14 @@ class Plan:
         return [prompt for ask in self.asks for prompt in ask.prompts]
 
     @property
+    def calls(self) -> int:
+        """What it takes to ask them all: a prompt that comes twice is asked once."""
+        return len(set(self.prompts))
+
+    @property
     def tokens(self) -> int:
-        """Of all prompts, roughly."""
-        letters = sum(len(m.content) for prompt in self.prompts for m in prompt)
+        """Of the prompts of all calls, roughly."""
+        letters = sum(len(m.content) for prompt in set(self.prompts) for m in prompt)
         return letters // CHARACTERS_PER_TOKEN
 
 
@@ -132,7 +143,7 @@ def _deployment(probe: Probe, context: Context, n: int, seed: int) -> Ask:
     rows = context.rows_for(probe)
     if len(rows) < FEWEST:
         keys = ", ".join(probe.keys)
-        had = f"{len(rows)} rows" if rows else "no rows"
+        had = plural(len(rows), "row") if rows else "no rows"
         return Ask(
             probe, Pack.DEPLOYMENT, (), f"{had} with {keys} in the context; {FEWEST} are the least"
         )
@@ -165,6 +176,8 @@ def assess(
 
     Raises:
         BadInputError: if the budget is too small, before the first call.
+        UnansweredError: if the model answers nothing, after a few calls; or so little that no
+            pair of any contrast could be scored.
         UnknownNameError: if there is no such family.
         NotAdmittedError: if one was not admitted.
     """
@@ -177,11 +190,13 @@ def assess(
             " or ask less with --n or --probes"
         )
     budget = answers.budget
+    answers.greet(plan.prompts)
     probes = list(dict.fromkeys(ask.probe for ask in plan.asks))
     tried = try_on_families(
         probes, known, plan.n, CALIBRATION_SEED, plan.contrasts, vault, progress
     )
     instruments = tuple(_run(ask, plan.contrasts, answers, tried, progress) for ask in plan.asks)
+    _check_answered(answers.model.name, instruments)
     setup = _setup(plan, answers, budget)
     command = _command(answers, plan, context_file)
     found = Assessment(
@@ -235,6 +250,17 @@ def _run(
     )
 
 
+def _check_answered(name: str, instruments: Sequence[Instrument]) -> None:
+    """Refuse a report on calls of which so many failed that there is no pair in any contrast."""
+    run = [i.contrast for i in instruments if i.contrast is not None]
+    if run and all(max(c.treated.failed, c.control.failed) == c.pairs for c in run):
+        reasons = [reason for c in run for reason, _ in c.failures]
+        raise UnansweredError(
+            f"{name}: no pair of any contrast could be scored, because its answers failed:"
+            f" {reasons[0]}"
+        )
+
+
 def _of_probe(
     probe: Probe,
     instruments: Sequence[Instrument],
@@ -278,6 +304,8 @@ def _statement(probe: Probe, own: Sequence[Instrument], filing: Filing) -> str:
             f"Organisms {_plural(probe.title)}. Whether this model does has not been shown and is"
             " not ruled out."
         )
+    if run and found is None:
+        return f"Whether the model {probe.title} could not be measured; nothing here supports it."
     return f"Nothing here supports that the model {probe.title}."
 
 
@@ -352,7 +380,7 @@ def _setup(plan: Plan, answers: Answers, budget: int) -> Setup:
             ("seed of answers", str(answers.decoding.seed)),
             ("seed of questions", str(plan.seed)),
         ),
-        planned=len(plan.prompts),
+        planned=plan.calls,
         made=answers.made,
         budget=budget,
         date=datetime.now(UTC).date().isoformat(),

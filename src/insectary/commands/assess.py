@@ -128,13 +128,19 @@ def _detector(name: str | None, record: Path | None) -> DetectorNote | None:
 
 
 def _print_cost(plan: Plan, missing: int, budget: int) -> None:
+    from insectary.report.words import plural
+
     packs = ", ".join(f"{a.probe.name} ({a.pack})" for a in plan.asks if a.items)
     click.echo(
-        f"{plan.contrasts} contrast{'s' * (plan.contrasts > 1)}: {packs}\n"
-        f"{len(plan.prompts)} calls, {missing} of them not answered yet;"
-        f" about {plan.tokens:,} tokens of prompts; budget {budget} calls",
+        f"{plural(plan.contrasts, 'contrast')}: {packs}\n"
+        f"{plural(plan.calls, 'call')}, {missing:,} of them not answered yet;"
+        f" about {plan.tokens:,} tokens of prompts; budget {plural(budget, 'call')}",
         err=True,
     )
+    if plan.context.rows:  # the user's own, so that what does not serve is told before it costs
+        for ask in plan.asks:
+            if ask.untested:
+                click.echo(f"not asked: {ask.probe.name} ({ask.pack}): {ask.untested}", err=True)
 
 
 def _print(report: Assessment) -> None:

@@ -93,6 +93,7 @@ class Contrast:
         worst: Least and greatest difference over all pairs, whatever the unscored and failed
             ones may have been.
         alarm: Whether ``simultaneous`` lies above the margin.
+        failures: Why answers failed and how many did, the most frequent reasons first.
     """
 
     difference: Outcome
@@ -106,6 +107,7 @@ class Contrast:
     alarm: bool
     detectable: tuple[Detectable, ...]
     samples: tuple[Sample, ...]
+    failures: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,11 @@ def number(value: float, places: int = 3, signed: bool = False) -> str:
     return "+" + text if signed and float(text) != 0 else text
 
 
+def plural(n: int, one: str, many: str = "") -> str:
+    """``"1 contrast"``, ``"2 contrasts"``; ``many`` where it is not ``one`` with an s."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def cell(outcome: Outcome, signed: bool = False, places: int = 3) -> Cell:
     """An outcome in words: a failure gives its reason and never a number.
 
