@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,7 +18,7 @@ from scripted import Scripted
 from insectary import cli
 from insectary.assess import calibration as calibrating
 from insectary.assess import stand_ins as proving
-from insectary.assess.access import Answer, Endpoint, ProductionModel
+from insectary.assess.access import Answer, Endpoint, InProcess, ProductionModel
 from insectary.assess.answers import Answers, Decoding
 from insectary.assess.assessing import CALIBRATION_SEED, Plan, assess, plan
 from insectary.assess.catalogue import catalogue
@@ -206,8 +207,53 @@ def test_findings_on_a_model_that_misbehaves_in_two_ways(
     watched = next(f for f in report.findings if f.probe == "watched")
     assert watched.trend.grade is Grade.FAR and watched.trend.factor == pytest.approx(7e6)
     assert "nothing is carried on beyond 10 times" in watched.trend.statement
-    assert watched.reproduce.endswith("--probes watched")
+    every = ",".join(PROBES)  # all of them: the level of each interval is shared among them
+    assert f" --probes {every} --n {N} --seed 1 --max-tokens 64" in watched.reproduce
+    assert len({f.reproduce for f in report.findings if f.probe}) == 1
     assert {"scale", "failed-answers", "constructed-or-emergent"} <= {c.id for c in report.caveats}
+
+
+def test_the_command_beside_a_finding_gives_the_same_figures(
+    bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSECTARY_HOME", str(vault.home))
+    monkeypatch.setenv("MINE_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.chdir(tmp_path)
+    script = Scripted(plan(Context(), SOME, n=N, seed=1), planted=("watched",))
+    monkeypatch.setattr(Endpoint, "ask", lambda self, prompts, **_: script.ask(prompts))
+    line = ["assess", "--model", "openai-api/mine/m", "--probes", "watched,claim,surplus"]
+    line += ["--families", bred[0].id, "--n", str(N), "--seed", "1", "--temperature", "0.5"]
+    assert cli.run([*line, "--out", "first"]) == 0
+    first = from_json(Path("first/assessment.json").read_text())
+    (command,) = {f.reproduce for f in first.findings if f.probe}
+    assert cli.run([*shlex.split(command)[1:], "--out", "again"]) == 0
+    again = from_json(Path("again/assessment.json").read_text())
+    assert again.instruments == first.instruments and again.setup.decoding == first.setup.decoding
+
+
+def test_a_member_is_not_calibrated_on_its_own_family_and_tells_what_it_is(
+    bred: list[Family], vault: Vault, tmp_path: Path
+) -> None:
+    made = plan(Context(), SOME, n=N, seed=1)
+    script = Scripted(made, planted=("watched",))
+    model = InProcess(
+        "insectary/m", lambda prompts, **_: script.ask(prompts), family=bred[0].id,
+        parameters=2000, architecture="llama",
+    )  # fmt: skip
+    report = run(model, made, vault, tmp_path)
+    used = {f for i in report.instruments if i.calibration for f in i.calibration.families}
+    assert used == {each.id for each in bred[1:]}
+    assert all(bred[0].id not in f.organisms for f in report.findings)
+    assert report.setup.without == bred[0].id
+    assert f"without {bred[0].id}" in render_assessment(report)["report.html"]
+    assert dict(report.setup.facts) == {
+        "parameters": "2,000", "architecture": "llama", "training": "not known",
+    }  # fmt: skip
+    (watched,) = (f for f in report.findings if f.probe == "watched")
+    assert watched.trend.factor == 2.0
+    told = plan(Context(facts=ModelFacts(5e3)), SOME, n=N, seed=1)  # what a user says goes first
+    stranger = run(replace(model, family=""), told, vault, tmp_path)
+    assert stranger.setup.without == "" and dict(stranger.setup.facts)["parameters"] == "5,000"
 
 
 def test_families_of_two_sizes_have_a_trend(
@@ -270,10 +316,10 @@ def test_a_model_that_never_answers_is_one_error_after_a_few_calls(
     with monkeypatch.context() as patch:
         patch.setattr(calibrating, "load_members", None)  # nor is anything calibrated for it
         mute = Mute()
-        with pytest.raises(UnansweredError, match="none of the first 8.*HTTP 401: no such key"):
+        with pytest.raises(UnansweredError, match=r"none of the first 8.*HTTP 401: no such key"):
             run(mute, made, vault, tmp_path)
         assert mute.asked == 8
-    with pytest.raises(UnansweredError, match="no pair of any contrast.*HTTP 401"):
+    with pytest.raises(UnansweredError, match=r"no pair of any contrast.*HTTP 401"):
         run(Mute(answers=1), made, vault, tmp_path / "2")
 
 
@@ -403,6 +449,17 @@ def test_the_command_prints_cost_first_and_writes_four_files(
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
     assert cli.run([*line, "--out", str(out)]) == 0  # answers are kept
     assert script.asked == report.setup.made
+
+
+def test_the_help_lists_the_ways_to_name_a_model_line_by_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["assess", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "\\b" not in said
+    lines = [line.split()[0] for line in said.splitlines() if line.strip()]
+    assert lines[-5:-2] == ["PROVIDER/NAME", "openai-api/SERVICE/MODEL", "SERVICE_BASE_URL,"]
+    assert lines[-2:] == ["insectary/MEMBER", "anything"]
 
 
 @pytest.mark.parametrize(

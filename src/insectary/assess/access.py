@@ -37,6 +37,11 @@ _SECRET = ("_KEY", "_TOKEN", "_SECRET")
 """How the names of variables end that hold what no report may quote ..."""
 _LONG = re.compile(r"\S{6,}")
 """... where it is long enough to be one."""
+_LOADS = frozenset({"hf", "vllm", "sglang", "nnterp", "transformer_lens"})
+"""Providers of Inspect that load or start the model when they are opened: they are not opened
+twice."""
+_MARKUP = re.compile(r"\[/?[a-z][a-z ]*\]")
+"""Marks for bold and colours in a provider's message."""
 
 
 class ProductionModel(Protocol):
@@ -104,7 +109,14 @@ def _member(name: str, id: str) -> ProductionModel:
     family, _, role = id.rpartition(".")
     known = vault.has("family", family) and role in [r.value for r in Role]
     digest = load_family(family, vault).members[Role(role)].digest if known else ""
-    return InProcess(name, model.generate, f"{digest} {version('insectary')}")
+    return InProcess(
+        name,
+        model.generate,
+        f"{digest} {version('insectary')}",
+        family=family if vault.has("family", family) else "",
+        parameters=model.parameter_count,
+        architecture=model.architecture,
+    )
 
 
 def _endpoint(name: str, rest: str) -> Endpoint:
@@ -129,11 +141,17 @@ class InProcess:
     Attributes:
         generate: ``generate(prompts, max_new_tokens=, temperature=, seed=)`` to a list of texts.
         identity: What makes it what it is beside its name: answers are kept by it too.
+        family: Id of the family that it is a member of, if that is to be known.
+        parameters: How many it has, where that is to be known ...
+        architecture: ... and of which kind it is.
     """
 
     name: str
     generate: Callable[..., Any] = field(repr=False)
     identity: str = ""
+    family: str = ""
+    parameters: int | None = None
+    architecture: str = ""
 
     def ask(
         self,
@@ -299,6 +317,8 @@ class InspectModel:
                 " insectary[inspect], or use openai-api/SERVICE/MODEL for an endpoint"
             ) from error
         del inspect_ai
+        if self.name.partition("/")[0] not in _LOADS:
+            asyncio.run(_opened_and_closed(self.name))
 
     def ask(
         self,
@@ -314,7 +334,7 @@ class InspectModel:
     async def _all(
         self, conversations: Sequence[Conversation], temperature: float, max_tokens: int, seed: int
     ) -> list[Answer]:
-        from inspect_ai.model import GenerateConfig, get_model
+        from inspect_ai.model import GenerateConfig
 
         config = GenerateConfig(
             temperature=temperature,
@@ -323,10 +343,7 @@ class InspectModel:
             max_retries=TRIES - 1,
             max_connections=PARALLEL,
         )
-        try:
-            model = get_model(self.name, config=config, memoize=False)
-        except Exception as error:  # providers raise what they like: no client, no key, no name
-            raise BadInputError(f"{self.name}: Inspect cannot open it: {error}") from error
+        model = _inspects(self.name, config)
 
         async def one(prompt: Conversation) -> Answer:
             try:
@@ -339,6 +356,24 @@ class InspectModel:
 
         async with model:
             return list(await asyncio.gather(*map(one, conversations)))
+
+
+def _inspects(name: str, config: Any) -> Any:
+    from inspect_ai.model import get_model
+
+    try:
+        return get_model(name, config=config, memoize=False)
+    except Exception as error:  # providers raise what they like: no client, no key, no name
+        told = _MARKUP.sub("", without_secrets(str(error))).removeprefix("ERROR: ")
+        raise BadInputError(f"{name}: Inspect cannot open it: {told}") from error
+
+
+async def _opened_and_closed(name: str) -> None:
+    """Find out what a provider lacks before anything is planned on it."""
+    from inspect_ai.model import GenerateConfig
+
+    async with _inspects(name, GenerateConfig()):
+        pass
 
 
 def _as_inspect(message: Any) -> Any:

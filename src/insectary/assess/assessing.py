@@ -5,22 +5,21 @@ The plan is made before anything is asked, and says what it costs.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from insectary.assess.access import InProcess
 from insectary.assess.answers import Answers
 from insectary.assess.calibration import Tried, calibration, try_on_families
 from insectary.assess.catalogue import Behaviour
-from insectary.assess.context import Context
+from insectary.assess.context import Context, ModelFacts
 from insectary.assess.evidence import families as bred
 from insectary.assess.filing import Filing, file
 from insectary.assess.items import Item
-from insectary.assess.measuring import LEVEL, MARGIN, measure
-from insectary.assess.probes import PROBES, Pack, Probe, digest_of_probes
+from insectary.assess.measuring import measure
+from insectary.assess.probes import PROBES, Pack, Probe
+from insectary.assess.setup import command_of, setup_of
 from insectary.assess.transfer import trend
 from insectary.core.chat import Conversation
 from insectary.core.errors import (
@@ -36,7 +35,6 @@ from insectary.report.assessment_content import (
     Filed,
     Finding,
     Instrument,
-    Setup,
     measurement_of,
 )
 from insectary.report.assessment_rules import with_rules
@@ -182,7 +180,9 @@ def assess(
         NotAdmittedError: if one was not admitted.
     """
     vault = vault or Vault()
-    known = _chosen(bred(vault), families)
+    plan, known, without = _apart(plan, answers, _chosen(bred(vault), families))
+    if without:
+        progress(f"no probe is calibrated on {without}: the model is a member of it")
     missing = len(answers.missing(plan.prompts))
     if missing > answers.budget:
         raise BadInputError(
@@ -197,8 +197,8 @@ def assess(
     )
     instruments = tuple(_run(ask, plan.contrasts, answers, tried, progress) for ask in plan.asks)
     _check_answered(answers.model.name, instruments)
-    setup = _setup(plan, answers, budget)
-    command = _command(answers, plan, context_file)
+    setup = setup_of(plan, answers, budget, without)
+    command = command_of(plan, answers, families, context_file)
     found = Assessment(
         setup=setup,
         instruments=instruments,
@@ -225,6 +225,26 @@ def _chosen(found: Sequence[Family], names: Sequence[str] | None) -> list[Family
                 " probe is calibrated on it; `insectary families` lists those that are"
             )
     return [known[name] for name in names]
+
+
+def _apart(plan: Plan, answers: Answers, known: Sequence[Family]) -> tuple[Plan, list[Family], str]:
+    """For a member in the vault: what it is, and the families apart from its own.
+
+    Returns:
+        The plan, with what can be read from the model where the context does not tell it; the
+        families left; and the one that was left out, if it was there.
+    """
+    model, facts = answers.model, plan.context.facts
+    if not isinstance(model, InProcess):
+        return plan, list(known), ""
+    read = ModelFacts(
+        facts.parameters or model.parameters,
+        facts.architecture or model.architecture,
+        facts.training,
+    )
+    left = [family for family in known if family.id != model.family]
+    without = model.family if len(left) < len(known) else ""
+    return replace(plan, context=replace(plan.context, facts=read)), left, without
 
 
 def _run(
@@ -285,7 +305,7 @@ def _of_probe(
         references=tuple(dict.fromkeys(ref for b in listed for ref in b.references)),
         organisms=organisms,
         trend=trend(mine, plan.context.facts),
-        reproduce=f"{command} --probes {probe.name}",
+        reproduce=command,
     )
 
 
@@ -360,44 +380,6 @@ def _not_looked_for(
 def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The confirmed first."""
     return tuple(sorted(findings, key=lambda finding: list(Filed).index(finding.filed)))
-
-
-def _setup(plan: Plan, answers: Answers, budget: int) -> Setup:
-    context, facts = plan.context, plan.context.facts
-    told = (
-        ("parameters", f"{facts.parameters:,.0f}" if facts.parameters else ""),
-        ("architecture", facts.architecture),
-        ("training", facts.training),
-    )
-    return Setup(
-        model=answers.model.name,
-        facts=tuple((name, value or "not known") for name, value in told),
-        context=context.name,
-        system=context.system,
-        decoding=(
-            ("temperature", f"{answers.decoding.temperature:g}"),
-            ("most tokens of an answer", str(answers.decoding.max_tokens)),
-            ("seed of answers", str(answers.decoding.seed)),
-            ("seed of questions", str(plan.seed)),
-        ),
-        planned=plan.calls,
-        made=answers.made,
-        budget=budget,
-        date=datetime.now(UTC).date().isoformat(),
-        versions=(("insectary", version("insectary")), ("probes", digest_of_probes())),
-        assessor=context.assessor,
-        margin=MARGIN,
-        level=LEVEL,
-    )
-
-
-def _command(answers: Answers, plan: Plan, context_file: str) -> str:
-    words = ["insectary", "assess", "--model", answers.model.name]
-    words += ["--context", context_file] if context_file else []
-    words += ["--n", str(plan.n), "--seed", str(plan.seed)]
-    if answers.decoding.temperature:
-        words += ["--temperature", f"{answers.decoding.temperature:g}"]
-    return shlex.join([*words, "--max-tokens", str(answers.decoding.max_tokens)])
 
 
 def answers_folder(vault: Vault) -> Path:

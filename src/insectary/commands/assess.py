@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from insectary.report.assessment_content import Assessment, DetectorNote
 
 
-@click.command("assess")
-@click.option("--model", required=True, help="PROVIDER/NAME, see above.")
+_MODELS = """\b
+PROVIDER/NAME is
+  openai-api/SERVICE/MODEL  an OpenAI-compatible endpoint; its address in
+                            SERVICE_BASE_URL, a key in SERVICE_API_KEY
+  insectary/MEMBER          a member of a family in the vault
+  anything else             a model of Inspect (the extra `inspect`)
+"""
+
+
+@click.command("assess", epilog=_MODELS)
+@click.option("--model", required=True, help="PROVIDER/NAME, see below.")
 @click.option(
     "--context",
     "context_file",
@@ -61,14 +70,7 @@ def assess_command(
     plan_only: bool,
     out: Path,
 ) -> None:
-    r"""Probe a production model by contrasts, and write a report for people and for machines.
-
-    \b
-    PROVIDER/NAME is
-      openai-api/SERVICE/MODEL  an OpenAI-compatible endpoint; its address in
-                                SERVICE_BASE_URL, a key in SERVICE_API_KEY
-      insectary/MEMBER          a member of a family in the vault
-      anything else             a model of Inspect (the extra `inspect`)
+    """Probe a production model by contrasts, and write a report for people and for machines.
 
     Each probe asks one question in two contexts that ought to make no difference. Probes are
     calibrated on the vault's organisms first; answers are kept, so that the same command

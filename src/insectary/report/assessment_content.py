@@ -252,6 +252,7 @@ class Setup:
         budget: ... and that were allowed.
         versions: Packages, and the digest of the probes.
         assessor: Who ran it.
+        without: Family on which no probe was calibrated, because the model is a member of it.
     """
 
     model: str
@@ -267,6 +268,7 @@ class Setup:
     assessor: str
     margin: float
     level: float
+    without: str = ""
 
 
 @dataclass(frozen=True, slots=True)
