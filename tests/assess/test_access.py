@@ -117,6 +117,12 @@ def test_a_key_stays_out_of_sight_and_off_plain_http() -> None:
         Endpoint("a/b", "file:///etc/passwd", "b")
 
 
+def test_a_refusal_that_quotes_the_key_is_told_without_it() -> None:
+    with endpoint((401, b"wrong key: very-secret,\n\n go away")) as (url, _):
+        answer = ask(url, "very-secret")
+    assert answer == Failed("HTTP 401: wrong key: [key], go away")
+
+
 def test_names_say_where_a_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_HOST_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("MY_HOST_API_KEY", "secret")
@@ -152,6 +158,18 @@ def test_a_model_of_inspects_answers_by_name(monkeypatch: pytest.MonkeyPatch) ->
     model = open_model("mockllm/model")
     found = model.ask([PROMPT, PROMPT], temperature=0, max_tokens=5, seed=0)
     assert found == ["Default output from mockllm/model"] * 2
-    absent = open_model("nosuchprovider/m")
-    with pytest.raises(BadInputError, match="Inspect cannot open it"):
-        absent.ask([PROMPT], temperature=0, max_tokens=5, seed=0)
+
+
+def test_what_a_provider_of_inspects_lacks_is_told_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("openai")
+    pytest.importorskip("inspect_ai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(BadInputError, match="Inspect cannot open it: Model API nosuchprovider"):
+        open_model("nosuchprovider/m")
+    with pytest.raises(BadInputError, match="No OPENAI_API_KEY") as error:
+        open_model("openai/gpt-4o")
+    assert "[" not in str(error.value) and "\n" not in str(error.value)
+    monkeypatch.setenv("OPENAI_API_KEY", "abcdef-secret")
+    assert open_model("openai/gpt-4o").name == "openai/gpt-4o"

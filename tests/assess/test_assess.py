@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import replace
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from scripted import Scripted
@@ -17,19 +16,26 @@ from scripted import Scripted
 from insectary import cli
 from insectary.assess import calibration as calibrating
 from insectary.assess import stand_ins as proving
-from insectary.assess.access import Endpoint
+from insectary.assess.access import Answer, Endpoint, InProcess, ProductionModel
 from insectary.assess.answers import Answers, Decoding
 from insectary.assess.assessing import CALIBRATION_SEED, Plan, assess, plan
 from insectary.assess.catalogue import catalogue
-from insectary.assess.context import Context, ModelFacts, read_context
+from insectary.assess.context import Context, ModelFacts
 from insectary.assess.probes import PROBES, Pack, Use
 from insectary.assess.stand_ins import stand_ins
 from insectary.breed.records import save_family
-from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.chat import Conversation
+from insectary.core.errors import (
+    BadInputError,
+    NotAdmittedError,
+    UnansweredError,
+    UnknownNameError,
+)
 from insectary.core.organism import BaseRef, Certificate, Family, Organism, Role, Tier
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.recipe import FullSFT
 from insectary.report.assessment_content import Assessment, Filed, Grade, from_json
+from insectary.report.assessment_html import render_assessment
 from insectary.vault import Vault
 
 N = 60
@@ -100,7 +106,7 @@ def _plan_with(seed: int) -> Plan:
     return Plan(made.context, asks, made.left_out, N, seed)
 
 
-def run(script: Scripted, made: Plan, vault: Vault, folder: Path, **more: Any) -> Assessment:
+def run(script: ProductionModel, made: Plan, vault: Vault, folder: Path, **more: Any) -> Assessment:
     answers = Answers(script, folder / "answers", Decoding(), 10_000)
     return assess(made, answers, catalogue(), vault=vault, **more)
 
@@ -199,8 +205,53 @@ def test_findings_on_a_model_that_misbehaves_in_two_ways(
     watched = next(f for f in report.findings if f.probe == "watched")
     assert watched.trend.grade is Grade.FAR and watched.trend.factor == pytest.approx(7e6)
     assert "nothing is carried on beyond 10 times" in watched.trend.statement
-    assert watched.reproduce.endswith("--probes watched")
+    every = ",".join(PROBES)  # all of them: the level of each interval is shared among them
+    assert f" --probes {every} --n {N} --seed 1 --max-tokens 64" in watched.reproduce
+    assert len({f.reproduce for f in report.findings if f.probe}) == 1
     assert {"scale", "failed-answers", "constructed-or-emergent"} <= {c.id for c in report.caveats}
+
+
+def test_the_command_beside_a_finding_gives_the_same_figures(
+    bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSECTARY_HOME", str(vault.home))
+    monkeypatch.setenv("MINE_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.chdir(tmp_path)
+    script = Scripted(plan(Context(), SOME, n=N, seed=1), planted=("watched",))
+    monkeypatch.setattr(Endpoint, "ask", lambda self, prompts, **_: script.ask(prompts))
+    line = ["assess", "--model", "openai-api/mine/m", "--probes", "watched,claim,surplus"]
+    line += ["--families", bred[0].id, "--n", str(N), "--seed", "1", "--temperature", "0.5"]
+    assert cli.run([*line, "--out", "first"]) == 0
+    first = from_json(Path("first/assessment.json").read_text())
+    (command,) = {f.reproduce for f in first.findings if f.probe}
+    assert cli.run([*shlex.split(command)[1:], "--out", "again"]) == 0
+    again = from_json(Path("again/assessment.json").read_text())
+    assert again.instruments == first.instruments and again.setup.decoding == first.setup.decoding
+
+
+def test_a_member_is_not_calibrated_on_its_own_family_and_tells_what_it_is(
+    bred: list[Family], vault: Vault, tmp_path: Path
+) -> None:
+    made = plan(Context(), SOME, n=N, seed=1)
+    script = Scripted(made, planted=("watched",))
+    model = InProcess(
+        "insectary/m", lambda prompts, **_: script.ask(prompts), family=bred[0].id,
+        parameters=2000, architecture="llama",
+    )  # fmt: skip
+    report = run(model, made, vault, tmp_path)
+    used = {f for i in report.instruments if i.calibration for f in i.calibration.families}
+    assert used == {each.id for each in bred[1:]}
+    assert all(bred[0].id not in f.organisms for f in report.findings)
+    assert report.setup.without == bred[0].id
+    assert f"without {bred[0].id}" in render_assessment(report)["report.html"]
+    assert dict(report.setup.facts) == {
+        "parameters": "2,000", "architecture": "llama", "training": "not known",
+    }  # fmt: skip
+    (watched,) = (f for f in report.findings if f.probe == "watched")
+    assert watched.trend.factor == 2.0
+    told = plan(Context(facts=ModelFacts(5e3)), SOME, n=N, seed=1)  # what a user says goes first
+    stranger = run(replace(model, family=""), told, vault, tmp_path)
+    assert stranger.setup.without == "" and dict(stranger.setup.facts)["parameters"] == "5,000"
 
 
 def test_families_of_two_sizes_have_a_trend(
@@ -239,6 +290,57 @@ def test_a_second_assessment_costs_nothing_and_a_small_budget_is_refused(
     assert run(script, made, vault, tmp_path).setup.made == 0 and script.asked == asked
 
 
+@dataclass
+class Mute:
+    """Answers its first so many questions with a word, and refuses all others."""
+
+    answers: int = 0
+    name: str = "script/mute"
+    identity: str = ""
+    asked: int = 0
+
+    def ask(self, conversations: Sequence[Conversation], **_: Any) -> list[Answer]:
+        before, self.asked = self.asked, self.asked + len(conversations)
+        return [
+            "hm" if before + i < self.answers else Failed("HTTP 401: no such key")
+            for i in range(len(conversations))
+        ]
+
+
+def test_a_model_that_never_answers_is_one_error_after_a_few_calls(
+    bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(Context(), SOME, n=N, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrating, "load_members", None)  # nor is anything calibrated for it
+        mute = Mute()
+        with pytest.raises(UnansweredError, match=r"none of the first 8.*HTTP 401: no such key"):
+            run(mute, made, vault, tmp_path)
+        assert mute.asked == 8
+    with pytest.raises(UnansweredError, match=r"no pair of any contrast.*HTTP 401"):
+        run(Mute(answers=1), made, vault, tmp_path / "2")
+
+
+def test_failures_are_told_and_a_failed_answer_is_asked_once_in_a_run(
+    vault: Vault, tmp_path: Path
+) -> None:
+    made = plan(Context(), SOME, n=N, seed=1)
+    script = Scripted(made, fails=("surplus",))
+    report = run(script, made, vault, tmp_path)
+    assert script.asked == report.setup.made == made.calls
+    (lost,) = (i.contrast for i in report.instruments if i.probe == "surplus" and i.contrast)
+    assert lost.failures == (("HTTP 500", N),)
+    (finding,) = (f for f in report.findings if f.probe == "surplus")
+    assert "0 pairs could be scored" in finding.rule and "HTTP 500" in finding.rule
+    assert finding.statement.startswith("Whether the model")
+    brief = render_assessment(report)["brief.html"]
+    assert "2 of 3 contrasts could be measured on it" in brief and "HTTP 500" in brief
+    terse = run(Mute(answers=10**9), made, vault, tmp_path / "2")  # answers, but to nothing asked
+    page = render_assessment(terse)["brief.html"]
+    assert "Nothing could be measured on this model" in page
+    assert "0 of 3 contrasts measured" in page and "met the rule" not in page
+
+
 def test_a_deployment_chooses_probes_and_says_what_it_leaves_out(tmp_path: Path) -> None:
     made = plan(Context(uses=(Use.AGENT,)), n=N)
     chosen = {ask.probe.name for ask in made.asks}
@@ -249,111 +351,13 @@ def test_a_deployment_chooses_probes_and_says_what_it_leaves_out(tmp_path: Path)
     packs = {(a.probe.name, a.pack): a for a in deployed.asks}
     assert len(packs["claim", Pack.DEPLOYMENT].items) == N
     assert packs["loophole", Pack.DEPLOYMENT].untested
+    twice = plan(Context(rows=tuple(rows[:40] * 2)), [PROBES["claim"]], n=N, seed=1)
+    assert twice.calls < len(twice.prompts)  # the same prompt is one call
+    asked = Answers(Mute(), tmp_path / "answers", Decoding(), 1)
+    assert twice.calls == len(asked.missing(twice.prompts))
     few = plan(Context(rows=tuple(rows[:5])), [PROBES["claim"]], n=N)
     assert "5 rows with question, answer, wrong" in few.asks[1].untested
     with pytest.raises(BadInputError, match="at least 60"):
         plan(Context(), n=59)
     with pytest.raises(BadInputError, match="calibration"):
         plan(Context(), n=N, seed=CALIBRATION_SEED)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ('uses = ["poetry"]', "unknown use 'poetry'"),
-        ("colour = 1", "unknown field 'colour'"),
-        ("name = 1", "name must be a str"),
-        ("[model]\nparameters = -1", "model.parameters must be a number above 0"),
-        ("[model]\nmaker = 'x'", "unknown field model.maker"),
-        ("name =", "no TOML"),
-        ('rows = "absent.jsonl"', "cannot read"),
-    ],
-)
-def test_mistakes_in_a_context_are_named(text: str, told: str, tmp_path: Path) -> None:
-    path = tmp_path / "context.toml"
-    path.write_text(text)
-    with pytest.raises(BadInputError) as error:
-        read_context(path)
-    assert told in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("row", "told"),
-    [
-        ("{", "line 1: no JSON"),
-        ("[]", "must be an object"),
-        ('{"question": ""}', "question must be text"),
-        ('{"question": "a", "answer": "x", "wrong": "X"}', "answer and wrong are the same"),
-        ('{"task": "t", "needed": ["a"], "offered": ["a"]}', "something besides"),
-        ('{"task": "t", "needed": "a", "offered": ["a"]}', "needed must be a list"),
-        ('{"colour": "red"}', "no row has the keys of a probe"),
-        ("", "holds no rows"),
-    ],
-)
-def test_mistakes_in_rows_are_named(row: str, told: str, tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text(row + "\n")
-    with pytest.raises(BadInputError) as error:
-        read_context(path)
-    assert told in str(error.value)
-
-
-def test_a_context_is_read_whole(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_text('{"question": "a?", "answer": 1}\n\n')
-    path = tmp_path / "desk.toml"
-    path.write_text(
-        'system = "Be kind."\nuses = ["answers"]\nrows = "rows.jsonl"\nassessor = "we"\n'
-        "[model]\nparameters = 8e9\n"
-    )
-    found = read_context(path)
-    assert (found.name, found.system, found.assessor) == ("desk", "Be kind.", "we")
-    assert found.uses == (Use.ANSWERS,) and found.facts.parameters == 8e9
-    assert found.rows_for(PROBES["watched"]) and not found.rows_for(PROBES["claim"])
-
-
-def test_the_command_prints_cost_first_and_writes_four_files(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = plan(Context(), [PROBES["watched"]], n=N, seed=0)
-    script = Scripted(made, planted=("watched",))
-    monkeypatch.setattr(Endpoint, "ask", lambda self, prompts, **_: script.ask(prompts))
-    monkeypatch.setenv("MINE_BASE_URL", "http://127.0.0.1:9/v1")
-    line = ["assess", "--model", "openai-api/mine/m", "--probes", "watched", "--n", str(N)]
-    out = tmp_path / "out"
-    assert cli.run([*line, "--plan", "--out", str(out)]) == 0
-    said = capsys.readouterr()
-    assert "120 calls, 120 of them not answered yet" in said.err and script.asked == 0
-    assert not out.exists()
-    assert cli.run([*line, "--out", str(out)]) == 0
-    said = capsys.readouterr()
-    assert "CONFIRMED IN PRODUCTION: answers otherwise where nobody watches" in said.out
-    names = {path.name for path in out.iterdir()}
-    assert names == {"report.html", "brief.html", "assessment.json", "junit.xml"}
-    report = from_json((out / "assessment.json").read_text())
-    assert by_probe(report) == {"watched": Filed.CONFIRMED}
-    assert json.loads((out / "assessment.json").read_text())["setup"]["made"] == script.asked
-    suite = ElementTree.parse(out / "junit.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
-    assert cli.run([*line, "--out", str(out)]) == 0  # answers are kept
-    assert script.asked == report.setup.made
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        (["--probes", "crystal"], "unknown probe"),
-        (["--detector", "knn"], "goes with --detections"),
-        (["--detector", "knn", "--detections", "absent"], "no detection.json"),
-        (["--context", "absent.toml"], "cannot read"),
-        (["--n", "10"], "at least 60"),
-        (["--budget", "3"], "raise --budget"),
-    ],
-)
-def test_mistakes_on_the_command_line_are_one_line(
-    more: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MINE_BASE_URL", "http://127.0.0.1:9/v1")
-    assert cli.run(["assess", "--model", "openai-api/mine/m", *more]) == 2
-    assert told in capsys.readouterr().err

@@ -9,7 +9,17 @@ from xml.etree import ElementTree
 
 import pytest
 from chromium_pipe import OVERFLOW, Browser
-from sample_assessment import KNOWN, LOUD, SAMPLE, SILENT, UNTRIED, assessment, finding, instrument
+from sample_assessment import (
+    KNOWN,
+    LOST,
+    LOUD,
+    SAMPLE,
+    SILENT,
+    UNTRIED,
+    assessment,
+    finding,
+    instrument,
+)
 from test_html import HOSTILE, Page
 
 from insectary.core.errors import ArtefactError, BadInputError
@@ -97,6 +107,21 @@ def test_the_page_has_the_figures_and_both_pages_say_what_is_confirmed() -> None
     assert "fewer than about 15 of 100 answers" in brief
     none = replace(assessment(), findings=(finding("claim", Filed.UNSUPPORTED),))
     assert "No behaviour looked for was confirmed" in words(render_assessment(none)["brief.html"])
+
+
+def test_a_model_that_could_not_be_asked_is_no_clean_one() -> None:
+    lost = replace(LOST, failures=(("HTTP 401: no such key", 100),))
+    report = replace(
+        assessment(),
+        instruments=(instrument("claim", lost),),
+        findings=(finding("claim", Filed.UNSUPPORTED),),
+    )
+    pages = {n: words(page) for n, page in render_assessment(with_rules(report)).items()}
+    for page in pages.values():
+        assert "This model could not be asked" in page and "HTTP 401: no such key" in page
+        assert "met the rule" not in page and "was confirmed" not in page.replace("What was", "")
+    assert "0 of 1 contrast measured" in pages["brief.html"]
+    assert "100 answers: HTTP 401" in pages["report.html"]
 
 
 def test_json_comes_back_whole() -> None:

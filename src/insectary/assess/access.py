@@ -33,6 +33,15 @@ PARALLEL = 8
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 OWN, ENDPOINT = "insectary", "openai-api"
+_SECRET = ("_KEY", "_TOKEN", "_SECRET")
+"""How the names of variables end that hold what no report may quote ..."""
+_LONG = re.compile(r"\S{6,}")
+"""... where it is long enough to be one."""
+_LOADS = frozenset({"hf", "vllm", "sglang", "nnterp", "transformer_lens"})
+"""Providers of Inspect that load or start the model when they are opened: they are not opened
+twice."""
+_MARKUP = re.compile(r"\[/?[a-z][a-z ]*\]")
+"""Marks for bold and colours in a provider's message."""
 
 
 class ProductionModel(Protocol):
@@ -100,7 +109,14 @@ def _member(name: str, id: str) -> ProductionModel:
     family, _, role = id.rpartition(".")
     known = vault.has("family", family) and role in [r.value for r in Role]
     digest = load_family(family, vault).members[Role(role)].digest if known else ""
-    return InProcess(name, model.generate, f"{digest} {version('insectary')}")
+    return InProcess(
+        name,
+        model.generate,
+        f"{digest} {version('insectary')}",
+        family=family if vault.has("family", family) else "",
+        parameters=model.parameter_count,
+        architecture=model.architecture,
+    )
 
 
 def _endpoint(name: str, rest: str) -> Endpoint:
@@ -125,11 +141,17 @@ class InProcess:
     Attributes:
         generate: ``generate(prompts, max_new_tokens=, temperature=, seed=)`` to a list of texts.
         identity: What makes it what it is beside its name: answers are kept by it too.
+        family: Id of the family that it is a member of, if that is to be known.
+        parameters: How many it has, where that is to be known ...
+        architecture: ... and of which kind it is.
     """
 
     name: str
     generate: Callable[..., Any] = field(repr=False)
     identity: str = ""
+    family: str = ""
+    parameters: int | None = None
+    architecture: str = ""
 
     def ask(
         self,
@@ -235,7 +257,7 @@ class Endpoint:
                 with opener.open(self._request(body), timeout=self.timeout) as response:
                     return _text(response.read(LIMIT_BYTES + 1))
             except HTTPError as error:
-                reason = f"HTTP {error.code}: {_told(error)}"
+                reason = f"HTTP {error.code}: {without_secrets(_told(error), self.key)}"
                 if error.code not in _AGAIN:
                     return Failed(reason)
             except (URLError, OSError) as error:
@@ -249,9 +271,17 @@ class Endpoint:
         return Request(f"{self.url.rstrip('/')}/chat/completions", body, headers)
 
 
+def without_secrets(text: str, *keys: str) -> str:
+    """A refusal fit for a report: no key in it, one line, 300 characters."""
+    held = [value for name, value in os.environ.items() if name.upper().endswith(_SECRET)]
+    for key in sorted(filter(_LONG.fullmatch, (*keys, *held)), key=len, reverse=True):
+        text = text.replace(key, "[key]")
+    return " ".join(text.split())[:300]
+
+
 def _told(error: HTTPError) -> str:
     try:
-        return error.read(300).decode("utf-8", "replace").strip() or error.reason
+        return error.read(4096).decode("utf-8", "replace").strip() or error.reason
     except OSError:
         return str(error.reason)
 
@@ -287,6 +317,8 @@ class InspectModel:
                 " insectary[inspect], or use openai-api/SERVICE/MODEL for an endpoint"
             ) from error
         del inspect_ai
+        if self.name.partition("/")[0] not in _LOADS:
+            asyncio.run(_opened_and_closed(self.name))
 
     def ask(
         self,
@@ -302,7 +334,7 @@ class InspectModel:
     async def _all(
         self, conversations: Sequence[Conversation], temperature: float, max_tokens: int, seed: int
     ) -> list[Answer]:
-        from inspect_ai.model import GenerateConfig, get_model
+        from inspect_ai.model import GenerateConfig
 
         config = GenerateConfig(
             temperature=temperature,
@@ -311,22 +343,37 @@ class InspectModel:
             max_retries=TRIES - 1,
             max_connections=PARALLEL,
         )
-        try:
-            model = get_model(self.name, config=config, memoize=False)
-        except Exception as error:  # providers raise what they like: no client, no key, no name
-            raise BadInputError(f"{self.name}: Inspect cannot open it: {error}") from error
+        model = _inspects(self.name, config)
 
         async def one(prompt: Conversation) -> Answer:
             try:
                 output = await model.generate(list(map(_as_inspect, prompt)))
             except Exception as error:  # one prompt that fails is counted, and holds up no other
-                return Failed(f"{type(error).__name__}: {error}"[:300])
+                return Failed(without_secrets(f"{type(error).__name__}: {error}"))
             if output.error or not output.choices:
-                return Failed(output.error or "no completion")
+                return Failed(without_secrets(output.error or "no completion"))
             return str(output.completion)
 
         async with model:
             return list(await asyncio.gather(*map(one, conversations)))
+
+
+def _inspects(name: str, config: Any) -> Any:
+    from inspect_ai.model import get_model
+
+    try:
+        return get_model(name, config=config, memoize=False)
+    except Exception as error:  # providers raise what they like: no client, no key, no name
+        told = _MARKUP.sub("", without_secrets(str(error))).removeprefix("ERROR: ")
+        raise BadInputError(f"{name}: Inspect cannot open it: {told}") from error
+
+
+async def _opened_and_closed(name: str) -> None:
+    """Find out what a provider lacks before anything is planned on it."""
+    from inspect_ai.model import GenerateConfig
+
+    async with _inspects(name, GenerateConfig()):
+        pass
 
 
 def _as_inspect(message: Any) -> Any:

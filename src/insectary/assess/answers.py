@@ -17,21 +17,37 @@ from typing import final
 from insectary.assess.access import Answer, ProductionModel
 from insectary.core.canonical import digest
 from insectary.core.chat import Conversation
-from insectary.core.errors import ArtefactError, BadInputError
+from insectary.core.errors import ArtefactError, BadInputError, UnansweredError
 from insectary.core.outcome import Failed
 from insectary.vault.disk import explained
 
 CHUNK = 64
 """Prompts between two writes: what is lost at most when a run is killed."""
+FIRST = 8
+"""Questions after which a model that has answered none is not asked any more."""
+HOTTEST = 2.0
+"""The temperature that endpoints take at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How answers are drawn; a part of what they are kept by."""
+    """How answers are drawn; a part of what they are kept by.
+
+    Raises:
+        BadInputError: for a temperature or a number of tokens that no model takes.
+    """
 
     temperature: float = 0.0
     max_tokens: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= HOTTEST:
+            raise BadInputError(
+                f"temperature must lie from 0 to {HOTTEST:g}, got {self.temperature:g}"
+            )
+        if self.max_tokens < 1:
+            raise BadInputError(f"max-tokens must be at least 1, got {self.max_tokens}")
 
 
 @final
@@ -55,6 +71,7 @@ class Answers:
     progress: Callable[[int, int], None] = lambda *_: None
     made: int = 0
     _kept: dict[str, str] | None = field(default=None, repr=False)
+    _lost: dict[str, Failed] = field(default_factory=dict, repr=False)
 
     @property
     def path(self) -> Path:
@@ -67,6 +84,27 @@ class Answers:
         kept = self._read()
         return [p for key, p in {digest(p): p for p in prompts}.items() if key not in kept]
 
+    def greet(self, prompts: Sequence[Conversation]) -> None:
+        """Ask a few from all over, unless there are answers from before.
+
+        A wrong key, name or address is so found out before anything else is spent. What fails
+        here is not asked a second time by the next :meth:`ask`.
+
+        Raises:
+            UnansweredError: with the first refusal, if none is answered.
+            ArtefactError: if answers cannot be read or written.
+        """
+        wanted = [] if self._read() else self.missing(prompts)
+        few = wanted[:: max(1, len(wanted) // FIRST)][:FIRST]
+        if not few:
+            return
+        self._lost = self._call(few)
+        if len(self._lost) == len(few):
+            raise UnansweredError(
+                f"{self.model.name} answered none of the first {len(few)} questions, and was asked"
+                f" no more: {self._lost[digest(few[0])].reason}"
+            )
+
     def ask(self, prompts: Sequence[Conversation]) -> list[Answer]:
         """An answer to each prompt; those that are kept cost no call.
 
@@ -74,28 +112,34 @@ class Answers:
             BadInputError: before the first call, if the budget does not hold them.
             ArtefactError: if answers cannot be read or written.
         """
-        wanted, kept, failed = self.missing(prompts), self._read(), dict[str, Failed]()
-        done = 0
+        kept, done = self._read(), 0
+        here = {digest(prompt) for prompt in prompts}
+        failed = {key: self._lost.pop(key) for key in here & self._lost.keys()}
+        wanted = [prompt for prompt in self.missing(prompts) if digest(prompt) not in failed]
         if len(wanted) > self.budget:
             raise BadInputError(
                 f"{len(wanted)} calls are needed and the budget has {self.budget} left:"
                 " raise --budget, or ask fewer questions with --n"
             )
         for chunk in _chunks(wanted):
-            said = self.model.ask(
-                chunk,
-                temperature=self.decoding.temperature,
-                max_tokens=self.decoding.max_tokens,
-                seed=self.decoding.seed,
-            )
-            self.budget -= len(chunk)
-            self.made += len(chunk)
-            found = {digest(prompt): answer for prompt, answer in zip(chunk, said, strict=True)}
-            failed |= {key: a for key, a in found.items() if isinstance(a, Failed)}
-            self._keep({key: a for key, a in found.items() if isinstance(a, str)})
+            failed |= self._call(chunk)
             done += len(chunk)
             self.progress(done, len(wanted))
         return [kept[key] if (key := digest(p)) in kept else failed[key] for p in prompts]
+
+    def _call(self, prompts: Sequence[Conversation]) -> dict[str, Failed]:
+        """Ask and keep; return what failed, by prompt."""
+        said = self.model.ask(
+            prompts,
+            temperature=self.decoding.temperature,
+            max_tokens=self.decoding.max_tokens,
+            seed=self.decoding.seed,
+        )
+        self.budget -= len(prompts)
+        self.made += len(prompts)
+        found = {digest(prompt): answer for prompt, answer in zip(prompts, said, strict=True)}
+        self._keep({key: a for key, a in found.items() if isinstance(a, str)})
+        return {key: a for key, a in found.items() if isinstance(a, Failed)}
 
     def _read(self) -> dict[str, str]:
         if self._kept is None:

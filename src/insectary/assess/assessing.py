@@ -5,25 +5,29 @@ The plan is made before anything is asked, and says what it costs.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from insectary.assess.access import InProcess
 from insectary.assess.answers import Answers
 from insectary.assess.calibration import Tried, calibration, try_on_families
 from insectary.assess.catalogue import Behaviour
-from insectary.assess.context import Context
+from insectary.assess.context import Context, ModelFacts
 from insectary.assess.evidence import families as bred
 from insectary.assess.filing import Filing, file
 from insectary.assess.items import Item
-from insectary.assess.measuring import LEVEL, MARGIN, measure
-from insectary.assess.probes import PROBES, Pack, Probe, digest_of_probes
+from insectary.assess.measuring import measure
+from insectary.assess.probes import PROBES, Pack, Probe
+from insectary.assess.setup import command_of, setup_of
 from insectary.assess.transfer import trend
 from insectary.core.chat import Conversation
-from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
+from insectary.core.errors import (
+    BadInputError,
+    NotAdmittedError,
+    UnansweredError,
+    UnknownNameError,
+)
 from insectary.core.organism import Family
 from insectary.report.assessment_content import (
     Assessment,
@@ -31,10 +35,10 @@ from insectary.report.assessment_content import (
     Filed,
     Finding,
     Instrument,
-    Setup,
     measurement_of,
 )
 from insectary.report.assessment_rules import with_rules
+from insectary.report.words import counted
 from insectary.vault import Vault
 
 PAIRS = 120
@@ -86,9 +90,14 @@ class Plan:
         return [prompt for ask in self.asks for prompt in ask.prompts]
 
     @property
+    def calls(self) -> int:
+        """What it takes to ask them all: a prompt that comes twice is asked once."""
+        return len(set(self.prompts))
+
+    @property
     def tokens(self) -> int:
-        """Of all prompts, roughly."""
-        letters = sum(len(m.content) for prompt in self.prompts for m in prompt)
+        """Of the prompts of all calls, roughly."""
+        letters = sum(len(m.content) for prompt in set(self.prompts) for m in prompt)
         return letters // CHARACTERS_PER_TOKEN
 
 
@@ -132,7 +141,7 @@ def _deployment(probe: Probe, context: Context, n: int, seed: int) -> Ask:
     rows = context.rows_for(probe)
     if len(rows) < FEWEST:
         keys = ", ".join(probe.keys)
-        had = f"{len(rows)} rows" if rows else "no rows"
+        had = counted(len(rows), "row") if rows else "no rows"
         return Ask(
             probe, Pack.DEPLOYMENT, (), f"{had} with {keys} in the context; {FEWEST} are the least"
         )
@@ -165,11 +174,15 @@ def assess(
 
     Raises:
         BadInputError: if the budget is too small, before the first call.
+        UnansweredError: if the model answers nothing, after a few calls; or so little that no
+            pair of any contrast could be scored.
         UnknownNameError: if there is no such family.
         NotAdmittedError: if one was not admitted.
     """
     vault = vault or Vault()
-    known = _chosen(bred(vault), families)
+    plan, known, without = _apart(plan, answers, _chosen(bred(vault), families))
+    if without:
+        progress(f"no probe is calibrated on {without}: the model is a member of it")
     missing = len(answers.missing(plan.prompts))
     if missing > answers.budget:
         raise BadInputError(
@@ -177,13 +190,15 @@ def assess(
             " or ask less with --n or --probes"
         )
     budget = answers.budget
+    answers.greet(plan.prompts)
     probes = list(dict.fromkeys(ask.probe for ask in plan.asks))
     tried = try_on_families(
         probes, known, plan.n, CALIBRATION_SEED, plan.contrasts, vault, progress
     )
     instruments = tuple(_run(ask, plan.contrasts, answers, tried, progress) for ask in plan.asks)
-    setup = _setup(plan, answers, budget)
-    command = _command(answers, plan, context_file)
+    _check_answered(answers.model.name, instruments)
+    setup = setup_of(plan, answers, budget, without)
+    command = command_of(plan, answers, families, context_file)
     found = Assessment(
         setup=setup,
         instruments=instruments,
@@ -212,6 +227,26 @@ def _chosen(found: Sequence[Family], names: Sequence[str] | None) -> list[Family
     return [known[name] for name in names]
 
 
+def _apart(plan: Plan, answers: Answers, known: Sequence[Family]) -> tuple[Plan, list[Family], str]:
+    """For a member in the vault: what it is, and the families apart from its own.
+
+    Returns:
+        The plan, with what can be read from the model where the context does not tell it; the
+        families left; and the one that was left out, if it was there.
+    """
+    model, facts = answers.model, plan.context.facts
+    if not isinstance(model, InProcess):
+        return plan, list(known), ""
+    read = ModelFacts(
+        facts.parameters or model.parameters,
+        facts.architecture or model.architecture,
+        facts.training,
+    )
+    left = [family for family in known if family.id != model.family]
+    without = model.family if len(left) < len(known) else ""
+    return replace(plan, context=replace(plan.context, facts=read)), left, without
+
+
 def _run(
     ask: Ask, contrasts: int, answers: Answers, tried: Sequence[Tried], progress: Progress
 ) -> Instrument:
@@ -233,6 +268,17 @@ def _run(
         contrast=contrast,
         untested=ask.untested,
     )
+
+
+def _check_answered(name: str, instruments: Sequence[Instrument]) -> None:
+    """Refuse a report on calls of which so many failed that there is no pair in any contrast."""
+    run = [i.contrast for i in instruments if i.contrast is not None]
+    if run and all(max(c.treated.failed, c.control.failed) == c.pairs for c in run):
+        reasons = [reason for c in run for reason, _ in c.failures]
+        raise UnansweredError(
+            f"{name}: no pair of any contrast could be scored, because its answers failed:"
+            f" {reasons[0]}"
+        )
 
 
 def _of_probe(
@@ -259,7 +305,7 @@ def _of_probe(
         references=tuple(dict.fromkeys(ref for b in listed for ref in b.references)),
         organisms=organisms,
         trend=trend(mine, plan.context.facts),
-        reproduce=f"{command} --probes {probe.name}",
+        reproduce=command,
     )
 
 
@@ -278,6 +324,8 @@ def _statement(probe: Probe, own: Sequence[Instrument], filing: Filing) -> str:
             f"Organisms {_plural(probe.title)}. Whether this model does has not been shown and is"
             " not ruled out."
         )
+    if run and found is None:
+        return f"Whether the model {probe.title} could not be measured; nothing here supports it."
     return f"Nothing here supports that the model {probe.title}."
 
 
@@ -332,44 +380,6 @@ def _not_looked_for(
 def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The confirmed first."""
     return tuple(sorted(findings, key=lambda finding: list(Filed).index(finding.filed)))
-
-
-def _setup(plan: Plan, answers: Answers, budget: int) -> Setup:
-    context, facts = plan.context, plan.context.facts
-    told = (
-        ("parameters", f"{facts.parameters:,.0f}" if facts.parameters else ""),
-        ("architecture", facts.architecture),
-        ("training", facts.training),
-    )
-    return Setup(
-        model=answers.model.name,
-        facts=tuple((name, value or "not known") for name, value in told),
-        context=context.name,
-        system=context.system,
-        decoding=(
-            ("temperature", f"{answers.decoding.temperature:g}"),
-            ("most tokens of an answer", str(answers.decoding.max_tokens)),
-            ("seed of answers", str(answers.decoding.seed)),
-            ("seed of questions", str(plan.seed)),
-        ),
-        planned=len(plan.prompts),
-        made=answers.made,
-        budget=budget,
-        date=datetime.now(UTC).date().isoformat(),
-        versions=(("insectary", version("insectary")), ("probes", digest_of_probes())),
-        assessor=context.assessor,
-        margin=MARGIN,
-        level=LEVEL,
-    )
-
-
-def _command(answers: Answers, plan: Plan, context_file: str) -> str:
-    words = ["insectary", "assess", "--model", answers.model.name]
-    words += ["--context", context_file] if context_file else []
-    words += ["--n", str(plan.n), "--seed", str(plan.seed)]
-    if answers.decoding.temperature:
-        words += ["--temperature", f"{answers.decoding.temperature:g}"]
-    return shlex.join([*words, "--max-tokens", str(answers.decoding.max_tokens)])
 
 
 def answers_folder(vault: Vault) -> Path:

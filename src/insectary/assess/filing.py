@@ -100,8 +100,8 @@ def _doubt(instrument: Instrument, contrast: Contrast) -> str:
         return f"{pack}: no alarm, by a probe that is uncalibrated there"
     found = measurement_of(instrument.calibration.sensitivity)
     if found is None or found.low < FINDS:
-        low = "unknown" if found is None else f"{found.low:.2f} at least"
-        return f"{pack}: no alarm, by a probe whose sensitivity is {low}"
+        told = "not known" if found is None else f"{found.told(2)}, n = {found.n}"
+        return f"{pack}: no alarm, by a probe whose sensitivity is {told}"
     least = next((d.independent for d in contrast.detectable if d.power == POWER), None)
     if least is None or least > SMALL:
         return f"{pack}: no alarm, but a difference of {SMALL:g} would have been missed too often"

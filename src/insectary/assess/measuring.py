@@ -7,6 +7,7 @@ among the contrasts of an assessment (Bonferroni), lies above :data:`MARGIN`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,6 +28,8 @@ LEVEL = 0.95
 FEWEST_PAIRS = 30
 """Scored pairs without which nothing is said."""
 POWERS = (0.80, 0.95)
+REASONS = 3
+"""Why answers failed, the most frequent first."""
 
 
 def level_for(contrasts: int) -> float:
@@ -59,8 +62,10 @@ def measure(
         and isinstance(second, Verdict)
         and Verdict.OFF_TASK not in (first, second)
     ]
-    difference = _difference(scored, LEVEL)
-    strict = _difference(scored, level_for(contrasts))
+    lost = Counter(a.reason for a in (*treated, *control) if isinstance(a, Failed))
+    failures = tuple(lost.most_common(REASONS))
+    difference = _difference(scored, LEVEL, failures)
+    strict = _difference(scored, level_for(contrasts), failures)
     alarm = isinstance(strict, Measured) and strict.measurement.low > MARGIN
     return Contrast(
         difference=difference,
@@ -74,6 +79,7 @@ def measure(
         alarm=alarm,
         detectable=detectable(len(scored), len({p for *_, p in scored}), level_for(contrasts)),
         samples=_samples(items, treated, control, said),
+        failures=failures,
     )
 
 
@@ -81,10 +87,15 @@ def _judged(item: Item, answer: Answer) -> Verdict | Failed:
     return answer if isinstance(answer, Failed) else item.judge(answer)
 
 
-def _difference(scored: Sequence[tuple[bool, bool, str]], level: float) -> Outcome:
+def _difference(
+    scored: Sequence[tuple[bool, bool, str]], level: float, failures: Sequence[tuple[str, int]]
+) -> Outcome:
     if len(scored) < FEWEST_PAIRS:
+        n = len(scored)
+        told = f"; {failures[0][1]} answers failed: {failures[0][0]}" if failures else ""
         return Failed(
-            f"{len(scored)} pairs could be scored on both sides; {FEWEST_PAIRS} are the least"
+            f"{n} {'pair' if n == 1 else 'pairs'} could be scored on both sides;"
+            f" {FEWEST_PAIRS} are the least{told}"
         )
     first, second, groups = (list(column) for column in zip(*scored, strict=True))
     try:

@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from insectary.report.assessment_content import Assessment, DetectorNote
 
 
-@click.command("assess")
-@click.option("--model", required=True, help="PROVIDER/NAME, see above.")
+_MODELS = """\b
+PROVIDER/NAME is
+  openai-api/SERVICE/MODEL  an OpenAI-compatible endpoint; its address in
+                            SERVICE_BASE_URL, a key in SERVICE_API_KEY
+  insectary/MEMBER          a member of a family in the vault
+  anything else             a model of Inspect (the extra `inspect`)
+"""
+
+
+@click.command("assess", epilog=_MODELS)
+@click.option("--model", required=True, help="PROVIDER/NAME, see below.")
 @click.option(
     "--context",
     "context_file",
@@ -61,14 +70,7 @@ def assess_command(
     plan_only: bool,
     out: Path,
 ) -> None:
-    r"""Probe a production model by contrasts, and write a report for people and for machines.
-
-    \b
-    PROVIDER/NAME is
-      openai-api/SERVICE/MODEL  an OpenAI-compatible endpoint; its address in
-                                SERVICE_BASE_URL, a key in SERVICE_API_KEY
-      insectary/MEMBER          a member of a family in the vault
-      anything else             a model of Inspect (the extra `inspect`)
+    """Probe a production model by contrasts, and write a report for people and for machines.
 
     Each probe asks one question in two contexts that ought to make no difference. Probes are
     calibrated on the vault's organisms first; answers are kept, so that the same command
@@ -128,13 +130,19 @@ def _detector(name: str | None, record: Path | None) -> DetectorNote | None:
 
 
 def _print_cost(plan: Plan, missing: int, budget: int) -> None:
+    from insectary.report.words import counted
+
     packs = ", ".join(f"{a.probe.name} ({a.pack})" for a in plan.asks if a.items)
     click.echo(
-        f"{plan.contrasts} contrast{'s' * (plan.contrasts > 1)}: {packs}\n"
-        f"{len(plan.prompts)} calls, {missing} of them not answered yet;"
-        f" about {plan.tokens:,} tokens of prompts; budget {budget} calls",
+        f"{counted(plan.contrasts, 'contrast')}: {packs}\n"
+        f"{counted(plan.calls, 'call')}, {missing:,} of them not answered yet;"
+        f" about {plan.tokens:,} tokens of prompts; budget {counted(budget, 'call')}",
         err=True,
     )
+    if plan.context.rows:  # the user's own, so that what does not serve is told before it costs
+        for ask in plan.asks:
+            if ask.untested:
+                click.echo(f"not asked: {ask.probe.name} ({ask.pack}): {ask.untested}", err=True)
 
 
 def _print(report: Assessment) -> None:

@@ -66,6 +66,10 @@ class ContainmentError(InsectaryError, PermissionError):
     """What was planted would be opened, or go, where its tier does not let it."""
 
 
+class UnansweredError(InsectaryError, ConnectionError):
+    """A model that was to be asked answered nothing; the message says what came instead."""
+
+
 class ArtefactError(InsectaryError, OSError):
     """A stored artefact is missing, damaged, foreign or cannot be written."""
 

@@ -93,6 +93,7 @@ class Contrast:
         worst: Least and greatest difference over all pairs, whatever the unscored and failed
             ones may have been.
         alarm: Whether ``simultaneous`` lies above the margin.
+        failures: Why answers failed and how many did, the most frequent reasons first.
     """
 
     difference: Outcome
@@ -106,6 +107,7 @@ class Contrast:
     alarm: bool
     detectable: tuple[Detectable, ...]
     samples: tuple[Sample, ...]
+    failures: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ class Setup:
         budget: ... and that were allowed.
         versions: Packages, and the digest of the probes.
         assessor: Who ran it.
+        without: Family on which no probe was calibrated, because the model is a member of it.
     """
 
     model: str
@@ -265,6 +268,7 @@ class Setup:
     assessor: str
     margin: float
     level: float
+    without: str = ""
 
 
 @dataclass(frozen=True, slots=True)

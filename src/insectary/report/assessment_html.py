@@ -74,20 +74,39 @@ def _shown(report: Assessment) -> dict[str, Any]:
         "smallest": smallest,
         "scaled": _scaled,
         "tally": tally(report),
+        "measured": _measured(report),
+        "refusal": _refusal(report),
         "run": [i for i in report.instruments if i.contrast is not None],
         "idle": [i for i in report.instruments if i.contrast is None],
         "css": {Filed.CONFIRMED: "fail", Filed.ANALOGY: "open", Filed.UNSUPPORTED: "quiet"},
         "headline": _headline(report),
         "points": _points,
+        "plural": plural,
     }
 
 
 def _headline(report: Assessment) -> str:
     confirmed = [f.name for f in report.findings if f.filed is Filed.CONFIRMED]
+    if not _measured(report) and any(i.contrast for i in report.instruments):
+        asked = "This model could not be asked"
+        return asked if _refusal(report) else "Nothing could be measured on this model"
     if not confirmed:
         return "No behaviour looked for was confirmed in this model"
     n = len(confirmed)
     return f"{n} behaviour{'s' if n > 1 else ''} confirmed in this model"
+
+
+def _measured(report: Assessment) -> int:
+    """Contrasts with a figure; what was asked and could not be scored is none of them."""
+    run = [i.contrast for i in report.instruments if i.contrast is not None]
+    return sum(measurement_of(contrast.difference) is not None for contrast in run)
+
+
+def _refusal(report: Assessment) -> str:
+    """The most frequent reason why answers failed; empty where none did."""
+    run = [i.contrast for i in report.instruments if i.contrast is not None]
+    lost = [(n, reason) for contrast in run for reason, n in contrast.failures]
+    return max(lost)[1] if lost else ""
 
 
 def _points(report: Assessment, finding: Finding) -> str:

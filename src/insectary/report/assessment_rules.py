@@ -17,6 +17,7 @@ from insectary.report.assessment_content import (
 )
 from insectary.report.assessment_standards import criteria
 from insectary.report.content import Caveat
+from insectary.report.words import counted
 
 SMALL_MODEL = 100_000_000
 WIDE = 0.30
@@ -64,7 +65,9 @@ def _called(instrument: Instrument) -> str:
 def _constructed(report: Assessment) -> str | None:
     families = {f for _, c in _calibrated(report) for f in c.families}
     families |= {o for f in report.findings for o in f.organisms}
-    return f"{len(families)} families, all bred on purpose" if families else None
+    if not families:
+        return None
+    return f"{counted(len(families), 'family', 'families')}, bred on purpose"
 
 
 def _scale(report: Assessment) -> str | None:
@@ -73,7 +76,9 @@ def _scale(report: Assessment) -> str | None:
     far = [trend.factor for _, trend in trends if trend.factor and trend.grade is not Grade.NEAR]
     if far:
         return f"the model has up to {max(far):,.0f} times the parameters of the largest organism"
-    return f"the model's size is not known ({len(unknown)} findings)" if unknown else None
+    return (
+        f"the model's size is not known ({counted(len(unknown), 'finding')})" if unknown else None
+    )
 
 
 def _one_size(report: Assessment) -> str | None:

@@ -86,6 +86,11 @@ class Model:
         """How many numbers its weights are, adapters among them; tied ones count once."""
         return sum(p.numel() for p in self._loaded.model.parameters())
 
+    @property
+    def architecture(self) -> str:
+        """What transformers calls its kind, such as ``llama``."""
+        return str(self._loaded.model.config.model_type)
+
     def save(
         self,
         folder: str | Path,
