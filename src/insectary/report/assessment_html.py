@@ -81,7 +81,7 @@ def _shown(report: Assessment) -> dict[str, Any]:
         "css": {Filed.CONFIRMED: "fail", Filed.ANALOGY: "open", Filed.UNSUPPORTED: "quiet"},
         "headline": _headline(report),
         "points": _points,
-        "plural": plural,
+        "counted": counted,
     }
 
 
