@@ -124,6 +124,22 @@ def test_a_model_that_could_not_be_asked_is_no_clean_one() -> None:
     assert "100 answers: HTTP 401" in pages["report.html"]
 
 
+def test_counts_are_told_as_one_or_as_many() -> None:
+    one = replace(
+        assessment(),
+        instruments=(instrument("claim", SILENT, replace(KNOWN, families=("family-1",))),),
+        findings=(finding("claim", Filed.UNSUPPORTED),),
+        detector=None,
+    )
+    brief = words(render_assessment(with_rules(one))["brief.html"])
+    assert "1 of 1 contrast could be measured" in brief
+    assert "1 of 1 instrument was tried on models whose behaviour is known." in brief
+    assert fired(one)["constructed-or-emergent"] == "1 family, bred on purpose"
+    two = replace(one, instruments=(*one.instruments, instrument("surplus", SILENT)))
+    brief = words(render_assessment(two)["brief.html"])
+    assert "1 of 2 instruments was tried on models whose behaviour is known; of the other" in brief
+
+
 def test_json_comes_back_whole() -> None:
     full = with_rules(assessment())
     assert from_json(to_json(full)) == full
