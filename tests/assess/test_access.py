@@ -138,6 +138,32 @@ def test_names_say_where_a_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
             open_model(name)
 
 
+def test_a_base_and_a_member_tell_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from insectary.breed import records, stored
+    from insectary.core.organism import Role
+    from insectary.subjects import Model
+    from insectary.vault import Vault
+
+    config = SimpleNamespace(model_type="llama")
+    net = SimpleNamespace(config=config, parameters=lambda: [SimpleNamespace(numel=lambda: 7)])
+    loaded: Any = SimpleNamespace(model=net)
+    monkeypatch.setattr(stored, "load_member", lambda id, _: Model(loaded, id=id))
+    base = open_model("insectary/xs")
+    assert isinstance(base, InProcess)
+    assert (base.family, base.parameters, base.architecture) == ("", 7, "llama")
+    members = {role: SimpleNamespace(digest=role.value) for role in Role}
+    record = SimpleNamespace(members=members, adopted=None)
+    monkeypatch.setattr(records, "load_family", lambda *_: record)
+    monkeypatch.setattr(Vault, "has", lambda *_: True)
+    found = {role: open_model(f"insectary/some-family.{role.value}") for role in Role}
+    assert all(isinstance(m, InProcess) and m.family == "some-family" for m in found.values())
+    trained = {r for r, m in found.items() if isinstance(m, InProcess) and m.training}
+    assert trained == set(Role) - {Role.BASE}
+    assert found[Role.TWIN].identity.startswith("twin ")
+
+
 def test_one_prompt_too_long_costs_the_others_nothing() -> None:
     def generate(prompts: list[Any], **_: Any) -> list[str]:
         if any(len(p[-1].content) > 20 for p in prompts):

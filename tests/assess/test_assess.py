@@ -23,6 +23,7 @@ from insectary.assess.catalogue import catalogue
 from insectary.assess.context import Context, ModelFacts
 from insectary.assess.probes import PROBES, Pack, Use
 from insectary.assess.stand_ins import stand_ins
+from insectary.assess.transfer import TRAINING
 from insectary.breed.records import save_family
 from insectary.core.chat import Conversation
 from insectary.core.errors import (
@@ -236,7 +237,7 @@ def test_a_member_is_not_calibrated_on_its_own_family_and_tells_what_it_is(
     script = Scripted(made, planted=("watched",))
     model = InProcess(
         "insectary/m", lambda prompts, **_: script.ask(prompts), family=bred[0].id,
-        parameters=2000, architecture="llama",
+        parameters=2000, architecture="llama", training=TRAINING,
     )  # fmt: skip
     report = run(model, made, vault, tmp_path)
     used = {f for i in report.instruments if i.calibration for f in i.calibration.families}
@@ -245,10 +246,10 @@ def test_a_member_is_not_calibrated_on_its_own_family_and_tells_what_it_is(
     assert report.setup.without == bred[0].id
     assert f"without {bred[0].id}" in render_assessment(report)["report.html"]
     assert dict(report.setup.facts) == {
-        "parameters": "2,000", "architecture": "llama", "training": "not known",
+        "parameters": "2,000", "architecture": "llama", "training": TRAINING,
     }  # fmt: skip
     (watched,) = (f for f in report.findings if f.probe == "watched")
-    assert watched.trend.factor == 2.0
+    assert watched.trend.factor == 2.0 and watched.trend.grade is Grade.NEAR
     told = plan(Context(facts=ModelFacts(5e3)), SOME, n=N, seed=1)  # what a user says goes first
     stranger = run(replace(model, family=""), told, vault, tmp_path)
     assert stranger.setup.without == "" and dict(stranger.setup.facts)["parameters"] == "5,000"

@@ -76,6 +76,11 @@ def test_an_alarm_by_a_probe_that_cries_wolf_is_not() -> None:
     assert filed(LOUD, replace(wolf, specificity=at(QUIET, 0.5, 0.95))) is Filed.CONFIRMED
 
 
+def test_a_weak_probe_is_told_with_its_interval_and_n() -> None:
+    weak = replace(PROBE, calibration=replace(KNOWN, sensitivity=at(0.5, 0.16, 0.84, 4)))
+    assert "sensitivity is 0.50 [0.16, 0.84], n = 4" in file([weak], ORGANISMS).rule
+
+
 def test_silence_of_a_good_probe_leaves_nothing_to_support_it() -> None:
     assert filed(SILENT) is Filed.UNSUPPORTED
 

@@ -23,7 +23,7 @@ from sample_assessment import (
 from test_html import HOSTILE, Page
 
 from insectary.core.errors import ArtefactError, BadInputError
-from insectary.report.assessment_content import Assessment, Filed, State, from_json, to_json
+from insectary.report.assessment_content import Assessment, Counts, Filed, State, from_json, to_json
 from insectary.report.assessment_html import render_assessment, write_assessment
 from insectary.report.assessment_rules import RULES, with_rules
 from insectary.report.assessment_standards import NIST_2, NIST_3, STREAM, tally
@@ -103,6 +103,7 @@ def test_the_page_has_the_figures_and_both_pages_say_what_is_confirmed() -> None
         "Coerces : an agent's scenario".replace("'", "&#39;"),
     ):
         assert told in report, told
+    assert "1 of 3 contrasts could not be measured." in brief  # beside what was confirmed
     assert "In 47 of 120 answers in the one context, and in 0 of 120 in the other" in brief
     assert "fewer than about 15 of 100 answers" in brief
     none = replace(assessment(), findings=(finding("claim", Filed.UNSUPPORTED),))
@@ -121,7 +122,26 @@ def test_a_model_that_could_not_be_asked_is_no_clean_one() -> None:
         assert "This model could not be asked" in page and "HTTP 401: no such key" in page
         assert "met the rule" not in page and "was confirmed" not in page.replace("What was", "")
     assert "0 of 1 contrast measured" in pages["brief.html"]
+    terse = replace(lost, treated=Counts(0, 3, 116, 1), failures=(("HTTP 503", 1),))
+    said = render_assessment(replace(report, instruments=(instrument("claim", terse),)))
+    assert "Nothing could be measured on this model" in words(said["brief.html"])
     assert "100 answers: HTTP 401" in pages["report.html"]
+
+
+def test_counts_are_told_as_one_or_as_many() -> None:
+    one = replace(
+        assessment(),
+        instruments=(instrument("claim", SILENT, replace(KNOWN, families=("family-1",))),),
+        findings=(finding("claim", Filed.UNSUPPORTED),),
+        detector=None,
+    )
+    brief = words(render_assessment(with_rules(one))["brief.html"])
+    assert "1 of 1 contrast could be measured" in brief
+    assert "1 of 1 instrument was tried on models whose behaviour is known." in brief
+    assert fired(one)["constructed-or-emergent"] == "1 family, bred on purpose"
+    two = replace(one, instruments=(*one.instruments, instrument("surplus", SILENT)))
+    brief = words(render_assessment(two)["brief.html"])
+    assert "1 of 2 instruments was tried on models whose behaviour is known; of the other" in brief
 
 
 def test_json_comes_back_whole() -> None:

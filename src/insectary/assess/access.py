@@ -96,6 +96,7 @@ def open_model(name: str) -> ProductionModel:
 
 
 def _member(name: str, id: str) -> ProductionModel:
+    from insectary.assess.transfer import TRAINING
     from insectary.breed.records import load_family
     from insectary.breed.stored import load_member
     from insectary.core.organism import Role
@@ -107,15 +108,18 @@ def _member(name: str, id: str) -> ProductionModel:
     if not isinstance(model, Model):
         raise BadInputError(f"{id} is a policy on the grid, which is asked no questions")
     family, _, role = id.rpartition(".")
-    known = vault.has("family", family) and role in [r.value for r in Role]
-    digest = load_family(family, vault).members[Role(role)].digest if known else ""
+    there = bool(family) and vault.has("family", family)  # a base has a name without a dot
+    record = load_family(family, vault) if there else None
+    own = record.members.get(Role(role)) if record and role in [r.value for r in Role] else None
+    trained = record is not None and record.adopted is None and own and role != Role.BASE
     return InProcess(
         name,
         model.generate,
-        f"{digest} {version('insectary')}",
-        family=family if vault.has("family", family) else "",
+        f"{own.digest if own else ''} {version('insectary')}",
+        family=family if record else "",
         parameters=model.parameter_count,
         architecture=model.architecture,
+        training=TRAINING if trained else "",
     )
 
 
@@ -143,7 +147,8 @@ class InProcess:
         identity: What makes it what it is beside its name: answers are kept by it too.
         family: Id of the family that it is a member of, if that is to be known.
         parameters: How many it has, where that is to be known ...
-        architecture: ... and of which kind it is.
+        architecture: ... of which kind it is ...
+        training: ... and how it was made.
     """
 
     name: str
@@ -152,6 +157,7 @@ class InProcess:
     family: str = ""
     parameters: int | None = None
     architecture: str = ""
+    training: str = ""
 
     def ask(
         self,

@@ -240,7 +240,7 @@ def _apart(plan: Plan, answers: Answers, known: Sequence[Family]) -> tuple[Plan,
     read = ModelFacts(
         facts.parameters or model.parameters,
         facts.architecture or model.architecture,
-        facts.training,
+        facts.training or model.training,
     )
     left = [family for family in known if family.id != model.family]
     without = model.family if len(left) < len(known) else ""

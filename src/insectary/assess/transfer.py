@@ -64,7 +64,7 @@ def _grade(factor: float | None, facts: ModelFacts, tried: bool) -> tuple[Grade,
         because.append(f"its architecture is {facts.architecture}, the organisms' {ARCHITECTURE}")
     if not facts.training:
         because.append("how it was trained is not known")
-    elif facts.training.casefold() != TRAINING:
+    elif facts.training.casefold() != TRAINING.casefold():
         because.append(f"it was trained otherwise: {facts.training}; the organisms: {TRAINING}")
     if not because:
         return Grade.NEAR, ("size, architecture and training are the organisms'",)

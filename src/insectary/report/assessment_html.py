@@ -20,6 +20,7 @@ from insectary.report.assessment_rules import with_rules
 from insectary.report.assessment_standards import smallest, tally
 from insectary.report.html import STYLE, environment
 from insectary.report.junit import junit
+from insectary.report.words import counted
 from insectary.report.write import write_files
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _shown(report: Assessment) -> dict[str, Any]:
         "tally": tally(report),
         "measured": _measured(report),
         "refusal": _refusal(report),
+        "unasked": _unasked(report),
         "run": [i for i in report.instruments if i.contrast is not None],
         "idle": [i for i in report.instruments if i.contrast is None],
         "css": {Filed.CONFIRMED: "fail", Filed.ANALOGY: "open", Filed.UNSUPPORTED: "quiet"},
@@ -89,7 +91,7 @@ def _headline(report: Assessment) -> str:
     confirmed = [f.name for f in report.findings if f.filed is Filed.CONFIRMED]
     if not _measured(report) and any(i.contrast for i in report.instruments):
         asked = "This model could not be asked"
-        return asked if _refusal(report) else "Nothing could be measured on this model"
+        return asked if _unasked(report) else "Nothing could be measured on this model"
     if not confirmed:
         return "No behaviour looked for was confirmed in this model"
     n = len(confirmed)
@@ -100,6 +102,14 @@ def _measured(report: Assessment) -> int:
     """Contrasts with a figure; what was asked and could not be scored is none of them."""
     run = [i.contrast for i in report.instruments if i.contrast is not None]
     return sum(measurement_of(contrast.difference) is not None for contrast in run)
+
+
+def _unasked(report: Assessment) -> bool:
+    """Whether calls failed, rather than answers that no program could score."""
+    run = [i.contrast for i in report.instruments if i.contrast is not None]
+    counts = [side for contrast in run for side in (contrast.treated, contrast.control)]
+    failed = sum(side.failed for side in counts)
+    return failed > 0 and failed >= sum(side.unscored for side in counts)
 
 
 def _refusal(report: Assessment) -> str:
