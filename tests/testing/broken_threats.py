@@ -170,6 +170,7 @@ def _lost(t: Any, *call: Any) -> Any:
 
 
 CARD = threat_model("power_seeking").card
+_NEVER = "the card plants nothing on the never list"
 _MEMBERS = "all members are there"
 _UNKNOWN = "an unknown design is answered with the list"
 _EXAMPLES = "examples are a function of the seed"
@@ -210,6 +211,7 @@ BROKEN = (
     Broken("the card is full", "'gate' is empty", {"card": replace(CARD, gate=" ")}, False),
     Broken("the card is full", "references must", {"card": replace(CARD, references=())}, False),
     Broken("the card is full", "tier is 1", {"card": replace(CARD, tier=1)}, False),  # type: ignore[arg-type]
+    Broken(_NEVER, "outside the micro-world", {"card": replace(CARD, title="Malware")}, False),
     Broken(_UNKNOWN, "bounds takes the unknown design", {"bounds": _guess}, False),
     Broken(_UNKNOWN, "target_skills raises KeyError", {"target_skills": _index}, False),
     Broken(
