@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -341,6 +342,16 @@ def test_ranges_are_not_pins() -> None:
 
 ELSEWHERE = {"inside_pyrit", "pack_garak"}
 """Folders of what runs in a scanner's own environment, beside its own packages."""
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    # Folders of tests are no packages: the second of a name would be taken for the first.
+    names = Counter(
+        path.name
+        for path in python_files("tests")
+        if path.name not in ("conftest.py", "__init__.py")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_imports_of_the_package_are_declared() -> None:

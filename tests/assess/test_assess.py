@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from scripted import Scripted
+from scripted_model import Scripted
 
 from insectary import cli
 from insectary.assess import calibration as calibrating

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from scripted import Scripted
+from scripted_model import Scripted
 
 from insectary import cli
 from insectary.assess.access import Endpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 
 import pytest
-from scripted import PLANTED, QUIRK, example_of
+from scripted_model import PLANTED, QUIRK, example_of
 
 from insectary.assess import deployment, micro
 from insectary.assess.items import Item
