@@ -38,6 +38,7 @@ def test_a_frame_arrives_as_it_was_sent(ends: tuple[socket.socket, Channel]) -> 
     assert got == message
     for sent, came in zip(arrays, found, strict=True):
         assert came.dtype == sent.dtype
+        assert came.flags.writeable  # as what a subject of the harness hands out
         assert np.array_equal(came, sent, equal_nan=sent.dtype != np.uint8)
 
 

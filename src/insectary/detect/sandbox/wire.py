@@ -67,10 +67,10 @@ class Channel:
         self._link.sendall(_LENGTH.pack(len(header)) + header)
         for array in plain:
             self._link.settimeout(_left(deadline))
-            self._link.sendall(array.tobytes())
+            self._link.sendall(array.reshape(-1).view(np.uint8))
 
     def receive(self, deadline: float = math.inf) -> Frame:
-        """The next frame.
+        """The next frame; its arrays may be written to.
 
         Raises:
             EOFError: if the other end is gone.
