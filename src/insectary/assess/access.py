@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from insectary.core.chat import Conversation
-from insectary.core.errors import AccessError, BadInputError, InsectaryError
+from insectary.core.errors import AccessError, BadInputError, InsectaryError, MissingExtraError
 from insectary.core.outcome import Failed
 
 Answer = str | Failed
@@ -81,6 +81,7 @@ def open_model(name: str) -> ProductionModel:
     Raises:
         BadInputError: if the name has no provider, or the environment lacks what it needs.
         AccessError: if a key would leave this machine unencrypted.
+        MissingExtraError: if the provider is Inspect's, which is not installed.
     """
     provider, slash, rest = name.partition("/")
     if not slash or not provider or not rest:
@@ -318,9 +319,9 @@ class InspectModel:
         try:
             import inspect_ai.model
         except ImportError as error:
-            raise BadInputError(
-                f"{self.name}: this provider is Inspect's, which is not installed; install"
-                " insectary[inspect], or use openai-api/SERVICE/MODEL for an endpoint"
+            raise MissingExtraError(
+                f"{self.name}: this provider is Inspect's, which is not installed:"
+                f" pip install 'insectary[inspect]', or name an endpoint {ENDPOINT}/SERVICE/MODEL"
             ) from error
         del inspect_ai
         if self.name.partition("/")[0] not in _LOADS:
