@@ -138,7 +138,7 @@ def test_names_say_where_a_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gpt-4o", "PROVIDER/NAME"),
         ("openai-api/other/m", "set OTHER_BASE_URL"),
         ("openai-api/m", "openai-api/SERVICE/MODEL"),
-        ("insectary/absent.organism", "unknown member"),
+        ("insectary/absent.organism", "unknown family: 'absent'"),
     ):
         with pytest.raises(ValueError, match=told):
             open_model(name)
