@@ -198,6 +198,28 @@ def test_without_inspect_its_providers_ask_for_the_extra(monkeypatch: pytest.Mon
         open_model("openai/gpt-4o")
 
 
+def test_a_refusal_by_a_provider_of_inspects_tells_its_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("inspect_ai")
+
+    class Shut(Exception):
+        status_code = 401
+
+    class Fake:
+        async def __aenter__(self) -> Fake:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def generate(self, _: object) -> None:
+            raise RuntimeError("it failed") from Shut()
+
+    monkeypatch.setattr("insectary.assess.access._inspects", lambda *_: Fake())
+    (told,) = open_model("some/m").ask([PROMPT], temperature=0, max_tokens=5, seed=0)
+    assert told == Failed("HTTP 401: RuntimeError: it failed")
+
+
 def test_what_a_provider_of_inspects_lacks_is_told_before_anything_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -356,13 +356,19 @@ class InspectModel:
             try:
                 output = await model.generate(list(map(_as_inspect, prompt)))
             except Exception as error:  # one prompt that fails is counted, and holds up no other
-                return Failed(without_secrets(f"{type(error).__name__}: {error}"))
+                return Failed(without_secrets(f"{_status(error)}{type(error).__name__}: {error}"))
             if output.error or not output.choices:
                 return Failed(without_secrets(output.error or "no completion"))
             return str(output.completion)
 
         async with model:
             return list(await asyncio.gather(*map(one, conversations)))
+
+
+def _status(error: BaseException) -> str:
+    """The HTTP status behind a provider's error, told as an endpoint's is, where it has one."""
+    code = getattr(error, "status_code", None) or getattr(error.__cause__, "status_code", None)
+    return f"HTTP {code}: " if code else ""
 
 
 def _inspects(name: str, config: Any) -> Any:
