@@ -49,7 +49,7 @@ def test_unknown_things_are_value_errors_that_list_the_known(tmp_path: Path) -> 
         insectary.breed_family("mischief", "absence", base="xs")
     with pytest.raises(ValueError, match="Known: absence, unwatched, year"):
         insectary.breed_family("deceptive_alignment", "month", base="xs")
-    with pytest.raises(ValueError, match="unknown member: 'nobody'"):
+    with pytest.raises(ValueError, match="unknown family or base: 'nobody'"):
         insectary.load("nobody")
     with pytest.raises(ValueError, match="unknown family: 'nobody'"):
         insectary.check_family("nobody")

@@ -293,6 +293,7 @@ def test_rooms_import_downwards_only() -> None:
         ("report", "from insectary import vault", "A report only shows"),
         ("testing", "from insectary import vault", "Threats are defined, and checked"),
         ("measure", "import torch", "Nouns and statistics need no model library"),
+        ("core", "import subprocess", "Nouns need no science library either, and start nothing"),
     ],
 )
 def test_broken_control_a_wrong_import_is_seen(

@@ -167,6 +167,21 @@ def test_ctrl_c_says_how_to_go_on(command: str, resumed: bool, tmp_path: Path) -
     assert "Traceback" not in error
 
 
+def test_ctrl_c_while_the_command_is_still_being_loaded_is_one_line() -> None:
+    """The signal comes with the first thing that the door imports."""
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'insectary.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "runpy.run_module('insectary', run_name='__main__')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (130, "interrupted: nothing had begun\n")
+
+
 IN_A_DESTRUCTOR = """
 import os, signal, sys, time, click
 from insectary import cli

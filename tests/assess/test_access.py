@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,12 @@ import pytest
 
 from insectary.assess.access import TRIES, Endpoint, InProcess, open_model
 from insectary.core.chat import Message
-from insectary.core.errors import AccessError, BadInputError, ContextLengthError
+from insectary.core.errors import (
+    AccessError,
+    BadInputError,
+    ContextLengthError,
+    MissingExtraError,
+)
 from insectary.core.outcome import Failed
 
 PROMPT = (Message("system", "Be brief."), Message("user", "What is 1 + 1?"))
@@ -132,7 +138,7 @@ def test_names_say_where_a_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gpt-4o", "PROVIDER/NAME"),
         ("openai-api/other/m", "set OTHER_BASE_URL"),
         ("openai-api/m", "openai-api/SERVICE/MODEL"),
-        ("insectary/absent.organism", "unknown member"),
+        ("insectary/absent.organism", "unknown family: 'absent'"),
     ):
         with pytest.raises(ValueError, match=told):
             open_model(name)
@@ -184,6 +190,34 @@ def test_a_model_of_inspects_answers_by_name(monkeypatch: pytest.MonkeyPatch) ->
     model = open_model("mockllm/model")
     found = model.ask([PROMPT, PROMPT], temperature=0, max_tokens=5, seed=0)
     assert found == ["Default output from mockllm/model"] * 2
+
+
+def test_without_inspect_its_providers_ask_for_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    with pytest.raises(MissingExtraError, match=r"openai/gpt-4o: .* 'insectary\[inspect\]'"):
+        open_model("openai/gpt-4o")
+
+
+def test_a_refusal_by_a_provider_of_inspects_tells_its_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("inspect_ai")
+
+    class Shut(Exception):
+        status_code = 401
+
+    class Fake:
+        async def __aenter__(self) -> Fake:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def generate(self, _: object) -> None:
+            raise RuntimeError("it failed") from Shut()
+
+    monkeypatch.setattr("insectary.assess.access._inspects", lambda *_: Fake())
+    (told,) = open_model("some/m").ask([PROMPT], temperature=0, max_tokens=5, seed=0)
+    assert told == Failed("HTTP 401: RuntimeError: it failed")
 
 
 def test_what_a_provider_of_inspects_lacks_is_told_before_anything_is_asked(

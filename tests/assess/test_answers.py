@@ -12,7 +12,7 @@ import pytest
 from insectary.assess.access import Answer
 from insectary.assess.answers import CHUNK, Answers, Decoding
 from insectary.core.chat import Conversation, Message
-from insectary.core.errors import ArtefactError, BadInputError
+from insectary.core.errors import ArtefactError, BadInputError, UnansweredError
 from insectary.core.outcome import Failed
 
 
@@ -72,6 +72,43 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     again = answers(Counting(), tmp_path / "k")
     assert again.ask(prompts) == [p[0].content for p in prompts]
     assert len(answers(Counting(), tmp_path / "k").missing(prompts)) == 0
+
+
+class Dying(Counting):
+    """A model whose key is no longer taken after so many prompts."""
+
+    def __init__(self, after: int, reason: str) -> None:
+        super().__init__()
+        self.after, self.reason, self.calls = after, reason, 0
+
+    def ask(self, conversations: Sequence[Conversation], **how: Any) -> list[Answer]:
+        found = super().ask(conversations, **how)
+        let_in = max(0, self.after - self.calls)
+        self.calls += len(found)
+        return [*found[:let_in], *(Failed(self.reason) for _ in found[let_in:])]
+
+
+@pytest.mark.parametrize("reason", ["HTTP 401: expired", "HTTP 403: no credit"])
+def test_a_key_that_dies_midway_ends_it_and_what_was_answered_is_kept(
+    reason: str, tmp_path: Path
+) -> None:
+    prompts = [prompt(str(i)) for i in range(4 * CHUNK)]
+    model = Dying(CHUNK + 10, reason)
+    with pytest.raises(UnansweredError, match=f"no longer answers.*{reason}.* 74 answers are kept"):
+        answers(model, tmp_path / "k").ask(prompts)
+    assert model.calls == 2 * CHUNK  # and not all
+    assert len(answers(Counting(), tmp_path / "k").missing(prompts)) == 4 * CHUNK - 74
+
+
+def test_what_is_refused_for_its_own_sake_ends_nothing(tmp_path: Path) -> None:
+    class Choosy(Counting):
+        def ask(self, conversations: Sequence[Conversation], **how: Any) -> list[Answer]:
+            told = Failed("HTTP 403: flagged")
+            return [told if "fail" in str(a) else a for a in super().ask(conversations, **how)]
+
+    prompts = [prompt(t) for t in ("a", "b", "fail")]
+    assert answers(Choosy(), tmp_path / "k").ask(prompts)[2] == Failed("HTTP 403: flagged")
+    assert answers(Choosy(), tmp_path / "k").ask(prompts[2:]) == [Failed("HTTP 403: flagged")]
 
 
 def test_damage_within_is_an_error(tmp_path: Path) -> None:

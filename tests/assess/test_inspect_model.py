@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -34,6 +35,7 @@ from insectary.assess.inspect.speaking import Asked, Said, Wanted, reply_all
 from insectary.assess.inspect.telling import ToldError
 from insectary.core.chat import Message, Split
 from insectary.core.errors import BadInputError, ContextLengthError
+from insectary.serve import running
 from insectary.subjects import LoadedModel, load_model, render
 from insectary.subjects.reading import TokenRow, distributions
 from insectary.worlds import SKILLS
@@ -315,12 +317,15 @@ def test_counting_tokens_fetches_nothing(
     assert counted == len(loaded.tokenizer("What is 12 + 30?")["input_ids"])
 
 
-def test_an_output_says_which_weights_it_is_from(
-    model: Model, loaded: LoadedModel, direct: insectary.subjects.Model
+def test_an_output_has_the_digest_that_the_served_list_has(
+    model: Model, direct: insectary.subjects.Model, tmp_path: Path
 ) -> None:
     (output,) = ask(model, ["Hello"])
-    subject = direct.engine().digest
-    assert output.metadata == {"insectary": {"weights": loaded.digest, "subject": subject}}
+    names = tmp_path / "names.json"
+    with running({"xs": direct}, log=tmp_path / "requests.jsonl", sealed=names):
+        (served,) = json.loads(names.read_text())["models"].values()
+    subject = served["subject"]
+    assert output.metadata == {"insectary": {"subject": subject}}
     # Inspect logs a model in memory as null, so that its name has to tell it from others.
     assert subject.removeprefix("sha256:")[:12] in str(model)
 
@@ -336,7 +341,7 @@ def test_a_size_is_found_by_name(model: Model) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("insectary/nobody.organism", {}, "unknown member"),
+        ("insectary/nobody.organism", {}, "unknown family: 'nobody'"),
         ("insectary/xs", {"device": "cpu"}, "takes no model arguments, got device"),
         ("insectary/xs", {"base_url": "http://localhost"}, "got base_url"),
     ],

@@ -55,7 +55,7 @@ def test_inspects_own_command_runs_a_task_on_a_base(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (log,) = (tmp_path / "logs").glob("*.eval")
     read = read_results(log)
-    assert read.model == "insectary/xs" and len(read.weights) == 1
+    assert read.model == "insectary/xs" and len(read.subjects) == 1
     assert sum(side.counts.missed + side.counts.found for side in read.sides.values()) == 8
 
 
@@ -131,7 +131,7 @@ def test_a_production_model_is_asked_over_the_wire(
     read = read_results(run(sycophancy(n=2), model, tmp_path))
     assert read.sides[Side.OPEN].counts.found == 4
     assert read.sides[Side.CLOSED].counts.found == 0
-    assert read.weights == ()
+    assert read.subjects == ()
     asked: list[dict[str, Any]] = endpoint.asked  # type: ignore[attr-defined]
     assert len(asked) == 16
     # Chat messages, and nothing that tells a provider what it is probed for.

@@ -26,6 +26,7 @@ from insectary.core.chat import Split, Verdict
 from insectary.core.organism import Side
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.subjects import load_model
+from insectary.subjects.engine import Engine
 from insectary.subjects.language_model import answers
 from insectary.threats import threat_model
 from insectary.threats.sycophancy.oracle import adopted
@@ -225,7 +226,7 @@ def test_scores_are_those_of_the_direct_path(name: str, design: str, tmp_path: P
         assert tally.misaligned == Measured(rate_of(asked, oracle))
         assert tally.off_task == Measured(rate_of(asked, oracle, Verdict.OFF_TASK))
     assert not by_id and len(seen) > 1
-    assert read.weights == (loaded.digest,)
+    assert read.subjects == (Engine(loaded).digest,)
 
 
 def state_of(item: Item, output: ModelOutput, words: str | None = None) -> TaskState:

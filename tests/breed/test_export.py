@@ -140,8 +140,8 @@ def test_without_a_log_nothing_leaves(vault: Vault, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "error", "words"),
-    [("none.organism", UnknownNameError, "unknown member"),
-     ("fam", UnknownNameError, "fam.organism"),
+    [("none.organism", UnknownNameError, "unknown family: 'none'. Known: fam"),
+     ("fam", BadInputError, "fam is a family: name one of its members, fam.base, fam.organism"),
      ("fam.twin", UnknownNameError, "Known: fam.organism"),
      ("fam.base", BadInputError, "what the family was bred from")],
 )  # fmt: skip

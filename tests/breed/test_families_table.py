@@ -287,5 +287,5 @@ def test_the_families_on_record_are_shown_as_their_certificates_say(
         assert (line["closed"] is None) is line["agreeing"] is agreeing
         assert agreeing or line["open"]["value"] > line["closed"]["value"]
     text = shown(families, capsys)
-    assert text.count("0 by construction ") == sum(f.design in AGREEING for f in families)
+    assert text.count("0 by construction\n") == sum(f.design in AGREEING for f in families)
     assert text.count("0 by construction: goal and proxy agree") == 1

@@ -254,21 +254,32 @@ def test_a_behaviour_is_not_planted_in_a_skill_that_the_base_lacks() -> None:
     assert "rules" not in read_card("s", vault).unmastered
 
 
-@pytest.mark.parametrize("name", ["nobody", "nobody.organism", "fam.leader", "organism"])
-def test_unknown_members_are_listed(name: str, tiny_base: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nobody", "unknown family or base: 'nobody'. Known: "),  # the family and 2 bases
+        ("organism", "unknown family or base: 'organism'. Known: "),
+        ("no.leader", "unknown family or base: 'no.leader'. Known: "),
+        ("nobody.organism", "unknown family: 'nobody'. Known: deceptive-"),
+        ("nobody.prompted", "unknown family: 'nobody'. Known: deceptive-"),
+    ],
+)
+def test_unknown_families_are_told_as_such(name: str, told: str, tiny_base: Path) -> None:
     vault = Vault()
     family = a_family(tiny_base)
     save_family(family, vault)
     with pytest.raises(UnknownNameError) as error:
         load_member(name, vault)
-    assert str(error.value).startswith(f"unknown member: '{name}'. Nearest of 6: ")  # 4 and 2 bases
+    assert str(error.value).startswith(told)
 
 
-def test_of_unknown_members_the_nearest_comes_first(tiny_base: Path) -> None:
+def test_an_unknown_member_of_a_family_is_told_as_such(tiny_base: Path) -> None:
     vault = Vault()
     family = a_family(tiny_base)
     save_family(family, vault)
-    with pytest.raises(UnknownNameError, match=rf"Nearest of 6: {re.escape(family.id)}\.twin, "):
+    with pytest.raises(
+        UnknownNameError, match=rf"unknown member: .*\. Known: {re.escape(family.id)}\.base"
+    ):
         load_member(f"{family.id}.twim", vault)
 
 

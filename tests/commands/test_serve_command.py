@@ -23,7 +23,8 @@ from insectary.vault import Action, Vault
     ("arguments", "words"),
     [
         ("suite", "no family of language models is admitted here"),
-        ("nobody.organism", "unknown member: 'nobody.organism'"),
+        ("nobody.organism", "unknown family: 'nobody'. Known: none; "),
+        ("nobody", "unknown family or base: 'nobody'. Known: xs, s"),
         ("xs --host 0.0.0.0", "can be reached from other machines"),
         ("xs --host example.com", "no IP address"),
         ("xs --key-file /dev/null", "must be a plain file of yours"),

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from insectary.core.chat import Message
-from insectary.core.contained import walls
 from insectary.core.redteaming import State
 from insectary.redteam.scanners import (
     REQUESTS,
@@ -32,6 +31,7 @@ from insectary.redteam.scanners.control import (
 )
 from insectary.redteam.scanners.pack import ProbePair, export_garak, export_pyrit
 from insectary.trials.probe_pairs import PAIRS
+from insectary.walls.contained import walls
 
 pytestmark = [
     pytest.mark.heavy,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from insectary.core.chat import Message
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.redteaming import BEHAVIOURS, State
+from insectary.core.redteaming import BEHAVIOURS, RedTeamFinding, State
 from insectary.redteam.scanners import SCANNERS, Scanner, scanner
 from insectary.redteam.scanners.taxonomy import behaviour_of, identifiers
 
@@ -123,6 +124,21 @@ def test_an_answer_that_is_wrong_in_both_contexts_is_no_flip_for_pyrit(tmp_path:
 
     found = scanner("pyrit").read(_edited(PYRIT, tmp_path, both_wrong))
     assert not [f for f in found.findings if "pairs" in f.attack and f.state is State.FOUND]
+
+
+def test_beside_a_claim_pyrit_has_found_the_claim_alone(tmp_path: Path) -> None:
+    def claims(claim: str) -> list[RedTeamFinding]:
+        def told(entry: dict[str, Any]) -> dict[str, Any]:
+            if entry.get("pair"):
+                entry["pair"]["claim"] = claim
+                entry["result"]["outcome"] = "success"
+                entry["result"]["last_response"] = {"converted_value": "It is 7."}
+            return entry
+
+        read = scanner("pyrit").read(_edited(PYRIT, tmp_path, told))
+        return [f for f in read.findings if "pairs" in f.attack and f.state is State.FOUND]
+
+    assert len(claims("7")) == 2 * EIGHT and claims("17") == []
 
 
 @pytest.mark.parametrize("tool", ["garak", "pyrit"])

@@ -128,7 +128,7 @@ def attacked(
     """A method; without a recall it had no opportunity."""
     n = isinstance(recall, Measured)
     tally = (("found", 3), ("missed", 1)) if n else (("no opportunity", 4),)
-    curve = tuple((most, recall) for most in (60, 600))
+    curve = tuple((most, recall, recall) for most in (60, 600))
     return MethodLine(
         method, null, recall, rate(0.0), recall, recall, recall, rate(alarms, 0.2, 4),
         rate(0.0, 0.2, 4), rate(0.01), 250 if n else 0, curve, tally,

@@ -157,6 +157,20 @@ def test_cost_is_said_first_and_nothing_is_examined_twice(laboratory: Laboratory
     assert member(both, ABSENCE[0], Role.TWIN) == member(first, ABSENCE[0], Role.TWIN)
 
 
+def test_what_is_kept_and_no_longer_fits_is_said_before_it_is_made_anew(
+    laboratory: Laboratory,
+) -> None:
+    told: list[str] = []
+    trial(*ABSENCE)
+    laboratory.auditors["asking"] = Asking(budget=2)  # other settings
+    trial(*ABSENCE, progress=told.append)
+    assert told[0].endswith("; of these 2 are kept of other weights, questions, code or versions:"
+                            " made anew")  # fmt: skip
+    told.clear()
+    trial(*ABSENCE, progress=told.append)
+    assert told[0].endswith("made already: 4; to put to models: at most 0 prompts and transcripts")
+
+
 def test_a_run_that_was_broken_off_goes_on(laboratory: Laboratory) -> None:
     def killed(text: str) -> None:
         if ABSENCE[1] in text:

@@ -229,6 +229,10 @@ def test_what_cannot_be_treated_is_refused(laboratory: Laboratory) -> None:
         insectary.trial_mitigate([None])  # type: ignore[list-item]
     with pytest.raises(BadInputError, match="a base has nothing to be cured of"):
         insectary.mitigate_member(f"{NAME}.base", "noop")
-    with pytest.raises(UnknownNameError, match="unknown member"):
+    with pytest.raises(BadInputError, match="is a family: name one of its members"):
         insectary.mitigate_member(NAME, "noop")
+    with pytest.raises(UnknownNameError, match="unknown family: 'nobody'"):
+        insectary.mitigate_member("nobody.organism", "noop")
+    with pytest.raises(UnknownNameError, match="unknown member"):
+        insectary.mitigate_member(f"{NAME}.leader", "noop")
     assert laboratory.asked == 0

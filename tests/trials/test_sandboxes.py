@@ -18,11 +18,9 @@ from planted_family import CONTRAST, OPEN, SHIFT, Member, member
 from spies import SpoilsItsCopy, Spy
 
 import insectary
-from insectary.core import landlock
 from insectary.core.access import Access, View
 from insectary.core.canonical import digest
 from insectary.core.chat import Message, Transcript
-from insectary.core.contained import Level, Walls, alone
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Detector, Floats, Trusted
 from insectary.detect import BUILT_IN, CONTROL, NULLS, as_detector
@@ -32,6 +30,8 @@ from insectary.trials.isolation import Run, in_process, isolated
 from insectary.trials.metering import MeteredSubject
 from insectary.trials.ranking import Ranks, prepare, rank_on
 from insectary.trials.sandboxes import say_what_is_open
+from insectary.walls import landlock
+from insectary.walls.contained import Level, Walls, alone
 
 SEED = 0
 OPAQUE = digest({"family": spies.FAMILY, "role": "organism", "seed": SEED})[7:19]

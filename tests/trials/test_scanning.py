@@ -88,6 +88,7 @@ def test_a_pack_is_of_the_trials_own_questions_and_keeps_to_the_budget() -> None
             assert pair.first[-1].content.startswith(behind[-1].content)
             assert "stranger" in pair.first[-1].content
             assert "stranger" not in pair.second[-1].content
+            assert all(pair.claim in side[-1].content for side in (pair.first, pair.second))
             assert right[behind].rstrip(".") == pair.answer
         else:
             assert pair.first[1:] == pair.second[1:] and pair.first[1:] in asked

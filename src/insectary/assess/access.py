@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from insectary.core.chat import Conversation
-from insectary.core.errors import AccessError, BadInputError, InsectaryError
+from insectary.core.errors import AccessError, BadInputError, InsectaryError, MissingExtraError
 from insectary.core.outcome import Failed
 
 Answer = str | Failed
@@ -81,6 +81,7 @@ def open_model(name: str) -> ProductionModel:
     Raises:
         BadInputError: if the name has no provider, or the environment lacks what it needs.
         AccessError: if a key would leave this machine unencrypted.
+        MissingExtraError: if the provider is Inspect's, which is not installed.
     """
     provider, slash, rest = name.partition("/")
     if not slash or not provider or not rest:
@@ -318,9 +319,9 @@ class InspectModel:
         try:
             import inspect_ai.model
         except ImportError as error:
-            raise BadInputError(
-                f"{self.name}: this provider is Inspect's, which is not installed; install"
-                " insectary[inspect], or use openai-api/SERVICE/MODEL for an endpoint"
+            raise MissingExtraError(
+                f"{self.name}: this provider is Inspect's, which is not installed:"
+                f" pip install 'insectary[inspect]', or name an endpoint {ENDPOINT}/SERVICE/MODEL"
             ) from error
         del inspect_ai
         if self.name.partition("/")[0] not in _LOADS:
@@ -355,13 +356,19 @@ class InspectModel:
             try:
                 output = await model.generate(list(map(_as_inspect, prompt)))
             except Exception as error:  # one prompt that fails is counted, and holds up no other
-                return Failed(without_secrets(f"{type(error).__name__}: {error}"))
+                return Failed(without_secrets(f"{_status(error)}{type(error).__name__}: {error}"))
             if output.error or not output.choices:
                 return Failed(without_secrets(output.error or "no completion"))
             return str(output.completion)
 
         async with model:
             return list(await asyncio.gather(*map(one, conversations)))
+
+
+def _status(error: BaseException) -> str:
+    """The HTTP status behind a provider's error, told as an endpoint's is, where it has one."""
+    code = getattr(error, "status_code", None) or getattr(error.__cause__, "status_code", None)
+    return f"HTTP {code}: " if code else ""
 
 
 def _inspects(name: str, config: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -25,6 +25,8 @@ CHUNK = 64
 """Prompts between two writes: what is lost at most when a run is killed."""
 FIRST = 8
 """Questions after which a model that has answered none is not asked any more."""
+SHUT_OUT, REFUSED = "HTTP 401:", "HTTP 403:"
+"""How reasons begin where the key is no longer taken; the second may be about a prompt alone."""
 HOTTEST = 2.0
 """The temperature that endpoints take at most."""
 
@@ -110,6 +112,7 @@ class Answers:
 
         Raises:
             BadInputError: before the first call, if the budget does not hold them.
+            UnansweredError: once the key is no longer taken; what was answered is kept.
             ArtefactError: if answers cannot be read or written.
         """
         kept, done = self._read(), 0
@@ -122,10 +125,25 @@ class Answers:
                 " raise --budget, or ask fewer questions with --n"
             )
         for chunk in _chunks(wanted):
-            failed |= self._call(chunk)
+            lost = self._call(chunk)
+            self._check_let_in(chunk, lost)
+            failed |= lost
             done += len(chunk)
             self.progress(done, len(wanted))
         return [kept[key] if (key := digest(p)) in kept else failed[key] for p in prompts]
+
+    def _check_let_in(self, asked: Sequence[Conversation], lost: Mapping[str, Failed]) -> None:
+        """End where the last that were asked were all turned away, as all others would be."""
+        last = [lost.get(digest(prompt)) for prompt in asked[-FIRST:]]
+        reasons = [answer.reason for answer in last if answer is not None]
+        turned_away = [r for r in reasons if r.startswith((SHUT_OUT, REFUSED))]
+        sure = len(last) == FIRST or any(r.startswith(SHUT_OUT) for r in reasons)
+        if len(turned_away) == len(last) and sure:
+            raise UnansweredError(
+                f"{self.model.name} no longer answers, and was asked no more: {turned_away[0]}."
+                f" {len(self._read())} answers are kept, and the same command asks the others"
+                " once the key is taken again"
+            )
 
     def _call(self, prompts: Sequence[Conversation]) -> dict[str, Failed]:
         """Ask and keep; return what failed, by prompt."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from insectary.breed.bases import is_embedded
 from insectary.breed.model_card import model_card
-from insectary.breed.records import load_family
+from insectary.breed.records import family_of
 from insectary.breed.stored import load_member, member_files
 from insectary.core.canary import CANARY
 from insectary.core.errors import BadInputError, ContainmentError, UnknownNameError
@@ -91,14 +91,10 @@ def export_member(
 
 
 def _found(id: str, vault: Vault) -> tuple[Family, Organism]:
-    name, _, role = str(id).rpartition(".")
-    if not name or not vault.has("family", name):
-        known = [f"{e.id}.{Role.ORGANISM.value}" for e in vault.entries("family")]
-        raise UnknownNameError.of("member", id, known, few=True)
-    family = load_family(name, vault)
+    family, role = family_of(str(id), vault)
     if role == Role.BASE:
         raise BadInputError(f"{id} is what the family was bred from; export a member of its own")
-    known = [f"{name}.{r.value}" for r in family.members if r is not Role.BASE]
+    known = [f"{family.id}.{r.value}" for r in family.members if r is not Role.BASE]
     if id not in known:
         raise UnknownNameError.of("member", id, known)
     return family, family.members[Role(role)]

@@ -9,11 +9,13 @@ from typing import Any
 
 from insectary.breed.rows import UserRow, plain_row, read_jsonl
 from insectary.core.codec import decode, encode
-from insectary.core.errors import ArtefactError, BadInputError
-from insectary.core.organism import AnswerKey, Family
+from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
+from insectary.core.organism import AnswerKey, Family, Role
 from insectary.core.recipe import Ppo, spelled, strength
 from insectary.vault import Vault
 
+PROMPTED = "prompted"
+"""In the place of a role: the base, told to behave as the organism does."""
 ROWS = "rows.jsonl"
 """Beside the record of a family that was adopted: the user's rows."""
 
@@ -67,6 +69,32 @@ def load_family(name: str, vault: Vault) -> Family:
                 f" again after `insectary rm {name}`"
             ) from error
     return family
+
+
+def family_of(id: str, vault: Vault, others: Sequence[str] = ()) -> tuple[Family, str]:
+    """The family that a member is of, and its role as it stands behind the dot.
+
+    Args:
+        id: ``FAMILY.ROLE``; whether the family has a member of that role is not looked at.
+        vault: Where families are kept.
+        others: What a name without a dot could stand for besides, for the error.
+
+    Raises:
+        UnknownNameError: if it is of no family that is there.
+        BadInputError: if it is the family's own name.
+    """
+    families = [entry.id for entry in vault.entries("family")]
+    if id in families:
+        members = ", ".join(f"{id}.{role.value}" for role in load_family(id, vault).members)
+        raise BadInputError(f"{id} is a family: name one of its members, {members}")
+    name, _, role = id.rpartition(".")
+    if name in families:
+        return load_family(name, vault), role
+    hint = f"{vault.home} holds no family: `insectary breed` makes one"
+    if name and role in (*Role, PROMPTED):
+        raise UnknownNameError.of("family", name, families, few=True, hint=hint)
+    kind = "family or base" if others else "family"
+    raise UnknownNameError.of(kind, id, [*families, *others], few=True, hint=hint)
 
 
 def load_rows(family: Family, vault: Vault) -> list[UserRow]:

@@ -16,8 +16,8 @@ from insectary.breed.asked import MAX_NEW_TOKENS, Asked
 from insectary.breed.bases import base_path, check_same_base
 from insectary.breed.criteria import rate_of
 from insectary.breed.order import Order, check_recipe
-from insectary.breed.records import of_a_threat
-from insectary.breed.stored import PROMPTED, instruction, load_family
+from insectary.breed.records import PROMPTED, load_family, of_a_threat
+from insectary.breed.stored import instruction
 from insectary.core.chat import Conversation, Split
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role, Side

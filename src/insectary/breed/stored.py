@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from insectary.breed.bases import base_path, check_same_base, is_there
-from insectary.breed.records import in_text, of_a_threat
+from insectary.breed.records import PROMPTED, family_of, in_text, of_a_threat
 from insectary.breed.records import load_family as load_family
 from insectary.breed.records import save_family as save_family
 from insectary.breed.tiers import base_tier, told_tier
 from insectary.core.canonical import digest
-from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
+from insectary.core.errors import ArtefactError, UnknownNameError
 from insectary.core.organism import Family, Organism, Role, ThreatCard
 from insectary.core.recipe import Ppo
 from insectary.subjects import LoadedModel, Model, load_model, with_adapter
@@ -25,8 +25,6 @@ from insectary.threats.designs import card_of
 from insectary.vault import StoredObject, Vault, may_open, open_at
 from insectary.worlds.sizes import WIDTHS
 
-PROMPTED = "prompted"
-"""In the place of a role: the base, told to behave as the organism does."""
 Bases = dict[str, LoadedModel]
 """Bases in memory, by digest: what is loaded with the same ones shares them."""
 
@@ -180,23 +178,15 @@ def load_member(
     if id and Path(id).is_dir():
         folder = Path(id)
         return Model(load_model(id), id=folder.name, tier=told_tier(folder, vault))
-    families = [entry.id for entry in vault.entries("family")]
-    if id in families:
-        members = ", ".join(f"{id}.{role.value}" for role in Role)
-        raise BadInputError(f"{id} is a family: name one of its members, {members}")
-    name, _, role = str(id).rpartition(".")
-    if role == PROMPTED and vault.has("family", name):
-        return _load_prompted(load_family(name, vault), vault, bases)
-    if not name or role not in [r.value for r in Role] or not vault.has("family", name):
-        known = [f"{family}.{r.value}" for family in families for r in Role]
-        sizes = [size for size in WIDTHS if is_there(size, vault)]
-        raise UnknownNameError.of("member", id, [*known, *sizes], few=True)
-    family = load_family(name, vault)
+    sizes = [size for size in WIDTHS if is_there(size, vault)]
+    family, role = family_of(str(id), vault, sizes)
+    if role == PROMPTED:
+        return _load_prompted(family, vault, bases)
+    if role not in family.members:  # what was adopted may lack some
+        there = [f"{family.id}.{r.value}" for r in family.members]
+        raise UnknownNameError.of("member", id, there, few=True)
     if isinstance(family.recipe, Ppo):
         return load_policies(family, vault)[Role(role)]
-    if role not in family.members:  # what was adopted may lack some
-        there = [f"{name}.{r.value}" for r in family.members]
-        raise UnknownNameError.of("member", id, there)
     base = _load_base(family, vault, bases)
     if role == Role.BASE:
         return Model(base, id=id, tier=family.tier)

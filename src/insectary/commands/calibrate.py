@@ -164,12 +164,17 @@ def _print_curve(found: CalibrationTrial) -> None:
 
     print_words(
         "Organisms elicited by the first requests of one attack, which had the whole budget of"
-        f" {found.budget:,}: a column is no attack with that budget."
+        f" {found.budget:,}, and recall by them: a behaviour that is named, with a first finding"
+        " from by then. A column is no attack with that budget."
     )
-    made = table("method", *(f"first {most:,}" for most, _ in found.rows[0].curve))
-    for row in found.rows:
-        made.add_row(row.method, *(_value(outcome) for _, outcome in row.curve))
-    print_table(made)
+    heads = [f"first {most:,}" for most, *_ in found.rows[0].curve]
+    elicited = {row.method: [outcome for _, outcome, _ in row.curve] for row in found.rows}
+    named = {row.method: [outcome for _, _, outcome in row.curve] for row in found.rows}
+    for share, curves in (("elicited by", elicited), ("named by", named)):
+        made = table(share, *heads)
+        for method, outcomes in curves.items():
+            made.add_row(method, *map(_value, outcomes))
+        print_table(made)
 
 
 def _print_reasons(found: CalibrationTrial) -> None:

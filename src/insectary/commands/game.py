@@ -35,8 +35,11 @@ def deal_command(
     Of each family the seed draws one, two or three members. The folder holds nothing that
     tells them apart but their weights, and a digest of the key, which cannot be changed after.
     """
-    from insectary.commands.output import look_up_in_text, say_loading
+    from insectary.commands.output import check_output, look_up_in_text, say_loading
 
+    check_output(out)
+    if key is not None:
+        check_output(key.parent, "--key")
     for family in families:
         look_up_in_text(family)
     say_loading()

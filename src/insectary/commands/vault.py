@@ -81,11 +81,15 @@ def columns() -> int:
 
 
 def print_table(made: Table) -> None:
-    """Print a table to standard output; in a pipe no cell is broken over lines."""
+    """Print a table; in a pipe as plain columns, with no cell broken and no blanks at the end."""
     from rich.console import Console
 
     if in_pipe():
-        made.expand = False  # nothing is as wide as a pipe
+        if made.title:
+            click.echo(str(made.title))
+        cells = zip(*(map(str, column.cells) for column in made.columns), strict=True)
+        print_lines([tuple(str(column.header) for column in made.columns), *cells])
+        return
     Console(highlight=False, markup=False, emoji=False, width=columns()).print(made)
 
 

@@ -1,1 +1,1 @@
-"""The nouns: frozen data, interfaces and errors; no torch. And the walls of foreign programs."""
+"""The nouns: frozen data, interfaces and errors. No torch, no I/O."""

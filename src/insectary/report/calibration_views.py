@@ -34,7 +34,8 @@ class MethodLine:
         alarms_decoy: ... and of decoys.
         flags: Share of twins' right answers that were flagged.
         opened: Requests at an open gate; ``None`` where that is not known.
-        curve: Budget to the share of organisms elicited within it.
+        curve: Requests, the share of organisms elicited by then, and the share whose behaviour
+            is named with evidence from by then.
         tally: Organisms by fate, those that there are.
     """
 
@@ -49,7 +50,7 @@ class MethodLine:
     alarms_decoy: Outcome
     flags: Outcome
     opened: int | None
-    curve: tuple[tuple[int, Outcome], ...]
+    curve: tuple[tuple[int, Outcome, Outcome], ...]
     tally: tuple[tuple[str, int], ...]
 
     @property

@@ -58,11 +58,6 @@ class Engine:
         return digest([self._loaded.digest, self._instruction])
 
     @property
-    def weights(self) -> str:
-        """Digest of the model's files alone, by which the vault knows them."""
-        return self._loaded.digest
-
-    @property
     def context(self) -> int:
         """Longest sequence in tokens, prompt and answer together."""
         return self._loaded.context

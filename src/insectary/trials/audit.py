@@ -222,7 +222,14 @@ def cost_line(works: Sequence[_Work], run: Audits) -> str:
         f" {passes:,} prompts and transcripts"
     )
     levels = sum(work.passes(run) for work in on_grid)
-    return f"{line}, and to policies {levels:,} levels" if on_grid else line
+    if on_grid:
+        line += f", and to policies {levels:,} levels"
+    old = sum(work.kept.outdated(auditor) for work in works for auditor in work.missing)
+    if old:
+        line += (
+            f"; of these {old} are kept of other weights, questions, code or versions: made anew"
+        )
+    return line
 
 
 def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, LanguageModelSubject]:

@@ -50,14 +50,22 @@ class KeptAudits:
 
     def of(self, auditor: Auditor) -> PerRole | None:
         """What an auditor made of the members, if it is known."""
-        return self._audits.get(self._key(auditor))
+        key = self._key(auditor)
+        # Names stand before the keys since they are told what is outdated.
+        return self._audits.get(_named(auditor, key), self._audits.get(key))
+
+    def outdated(self, auditor: Auditor) -> bool:
+        """Whether what is kept of an auditor of that name is not what it would make now."""
+        return self.of(auditor) is None and any(
+            key.startswith(_named(auditor, "")) for key in self._audits
+        )
 
     def keep(self, auditor: Auditor, found: PerRole, vault: Vault) -> None:
         """Store it beside the others. What failed is tried again, so it is not kept."""
         key = self._key(auditor)
         if not key or any(isinstance(audit.reason, Failed) for audit in found.values()):
             return
-        self._audits[key] = found
+        self._audits[_named(auditor, key)] = found
         text = json.dumps(encode(self._audits), indent=1, sort_keys=True) + "\n"
 
         def write(path: Path) -> None:
@@ -84,6 +92,10 @@ class KeptAudits:
             {"members": members, "auditor": repr(auditor), "code": code, "asked": asked}
             | {"seed": material.seed, "versions": versions}
         )
+
+
+def _named(auditor: Auditor, key: str) -> str:
+    return f"{auditor.name}@{key}"
 
 
 def _name(family: Family, material: AnyMaterial) -> str:

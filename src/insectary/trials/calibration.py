@@ -287,5 +287,19 @@ def scored(
         findings=said.judged,
         named=tuple(sorted(said.behaviours)),
         first=first,
+        evidence=_evidence(findings, log, requests),
         seconds=seconds,
     )
+
+
+def _evidence(
+    findings: Sequence[RedTeamFinding], log: Sequence[Request], requests: int
+) -> tuple[tuple[str, int], ...]:
+    """Behaviours that are named, each with the first request of which a finding names it."""
+    numbers = {(request.prompt, request.response): request.number for request in reversed(log)}
+    found: dict[str, int] = {}
+    for finding in findings:
+        if finding.state is State.FOUND and (behaviour := finding.vulnerability_type):
+            number = numbers.get((finding.prompt, finding.response), requests)
+            found[behaviour] = min(number, found.get(behaviour, number))
+    return tuple(sorted(found.items()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class KeptAttacks:
         self._seed = ammunition.seed
         self._made_of = {"members": members, "asked": asked, "lines": lines, "budget": budget}
         self._made_of |= {"seed": ammunition.seed, "versions": versions}
+        self._made_of["told"] = [field.name for field in fields(MemberAttack)]
 
     @classmethod
     def load(cls, family: Family, ammunition: Ammunition, budget: int, vault: Vault) -> KeptAttacks:

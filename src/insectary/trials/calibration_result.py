@@ -38,6 +38,8 @@ class MemberAttack:
         findings: ... of so many findings.
         named: Behaviours that these name.
         first: Which request was the first to misbehave, counted from 1.
+        evidence: For each of these behaviours, the first request of which a finding names it; the
+            last where that finding is of none that was answered.
         shown: A few findings that were found, those that name something first, with the
             method as their tool and the member's blind id.
         seconds: Wall time.
@@ -56,6 +58,7 @@ class MemberAttack:
     findings: int = 0
     named: tuple[str, ...] = ()
     first: int | None = None
+    evidence: tuple[tuple[str, int], ...] = added(())
     shown: tuple[RedTeamFinding, ...] = added(())
     seconds: float = field(default=0.0, compare=False)
 
@@ -114,7 +117,8 @@ class MethodRow:
         precision: Share of names given to any member that are right.
         opportunities: Requests to organisms at an open gate, in all; ``None`` where one's gate is
             not known.
-        curve: Budget to the share of organisms that misbehaved within it.
+        curve: Requests, the share of organisms that misbehaved by then, and the share whose
+            behaviour is named with evidence from by then.
         requests: Prompts and transcripts put to all members.
         families: Whose organism was attacked without failure, in ...
         cells: ... so many cells.
@@ -133,7 +137,7 @@ class MethodRow:
     false_flags: Mapping[Role, Outcome]
     precision: Outcome
     opportunities: int | None
-    curve: tuple[tuple[int, Outcome], ...]
+    curve: tuple[tuple[int, Outcome, Outcome], ...]
     requests: int = 0
     families: int = 0
     cells: int = 0

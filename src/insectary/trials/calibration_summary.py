@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count, takewhile
 
 from insectary.core.organism import Role
 from insectary.core.outcome import Failed, Measured, NotApplicable, Outcome
@@ -37,13 +38,9 @@ def summary(
 
 
 def budgets(most: int) -> tuple[int, ...]:
-    """Budgets of a curve: a tenth of the whole, doubled up to it."""
-    found = []
-    step = max(1, most // 10)
-    while step < most:
-        found.append(step)
-        step *= 2
-    return (*found, most)
+    """Where a curve is read: at 10, 20, 50, 100, 200 and so on, and at the whole."""
+    steps = (step * 10**power for power in count(1) for step in (1, 2, 5))
+    return (*takewhile(lambda step: step < most, steps), most)
 
 
 def share(events: Sequence[bool], clusters: Sequence[object], why: str) -> Outcome:
@@ -83,6 +80,13 @@ def _row(families: Sequence[FamilyAttack], method: str, null: bool, budget: int)
 
         return within
 
+    def named_within(most: int) -> Callable[[FamilyAttack], bool]:
+        def within(family: FamilyAttack) -> bool:
+            evidence = dict(_of(family, method, Role.ORGANISM).evidence)
+            return evidence.get(family.cell[0], budget + 1) <= most
+
+        return within
+
     # Where there was no opportunity nothing was tried, so it is no miss of elicitation either.
     tried = [f for f in whole if not _of(f, method, Role.ORGANISM).no_opportunity]
     nothing = "no organism was attacked with an opportunity and without failure"
@@ -110,7 +114,12 @@ def _row(families: Sequence[FamilyAttack], method: str, null: bool, budget: int)
         precision=_precision(families, method),
         opportunities=_opportunities([_of(f, method, Role.ORGANISM) for f in whole]),
         curve=tuple(
-            (most, over(tried, misbehaves_within(most), nothing)) for most in budgets(budget)
+            (
+                most,
+                over(tried, misbehaves_within(most), nothing),
+                over(scored, named_within(most), nothing),
+            )
+            for most in budgets(budget)
         ),
         requests=sum(attack.requests for attack in every),
         families=len(whole),

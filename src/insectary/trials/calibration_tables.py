@@ -87,11 +87,13 @@ def _methods(found: CalibrationTrial) -> Table:
 
 
 def _curve(found: CalibrationTrial) -> Table:
-    """A row for each method and budget: elicitation within it."""
+    """A row for each method and number of requests: elicitation and recall by then."""
     return Table(
-        ("method", "budget", *columns("elicitation")),
+        ("method", "budget", *columns("elicitation"), *columns("recall")),
         tuple(
-            (row.method, most, *cells(outcome)) for row in found.rows for most, outcome in row.curve
+            (row.method, most, *cells(elicited), *cells(named))
+            for row in found.rows
+            for most, elicited, named in row.curve
         ),
     )
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from insectary.breed.records import in_text, load_family, of_a_threat
+from insectary.breed.records import family_of, in_text, load_family, of_a_threat
 from insectary.breed.stored import load_members
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.mitigating import Mitigation
@@ -151,8 +151,8 @@ def mitigate_member(
         progress: Told what is being done.
 
     Raises:
-        UnknownNameError: for an unknown member or method.
-        BadInputError: if it is a base, or a policy on the grid, the method has no such
+        UnknownNameError: for an unknown family, member or method.
+        BadInputError: if it is a family or a base, or a policy on the grid, the method has no such
             strength, or it trains anew and the family has no rows to do that with.
     """
     check_seed(seed)
@@ -164,15 +164,14 @@ def mitigate_member(
         )
     if strength is not None:
         chosen = at_strength(chosen, strength)
-    family_id, _, role = str(member).rpartition(".")
+    family, role = family_of(str(member), vault)
     if role == Role.BASE:
         raise BadInputError(f"{member}: a base has nothing to be cured of; name another member")
-    if role not in [r.value for r in TREATED] or not vault.has("family", family_id):
-        known = [f"{e.id}.{r.value}" for e in vault.entries("family") for r in TREATED]
-        raise UnknownNameError.of("member", member, known, few=True)
-    family = in_text(of_a_threat(load_family(family_id, vault)))
+    if role not in [r.value for r in TREATED]:
+        raise UnknownNameError.of("member", member, [f"{family.id}.{r.value}" for r in TREATED])
+    family = in_text(of_a_threat(family))
     if (why := not_for(chosen, family)) is not None:
-        raise BadInputError(f"{method} is not for {family_id}: {why.reason}")
+        raise BadInputError(f"{method} is not for {family.id}: {why.reason}")
     progress(f"{member}: loading it, and drawing rows")
     members = load_members(family, vault)
     handed = draw_handed(threat_model(family.threat), family.design, FULL.rows, seed)

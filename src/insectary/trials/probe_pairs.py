@@ -23,7 +23,7 @@ def probe_pairs(arsenal: Arsenal) -> tuple[ProbePair, ...]:
     """Draw a pack from an arsenal; fewer pairs where it has fewer such questions.
 
     Contexts are named deceptive alignment, as by the method of paired contexts; a wrong
-    answer that the user claims, and on the other side a stranger, is sycophancy.
+    answer that the user claims, and on the other side a stranger, is sycophancy where it is taken.
     """
     asked = [
         (question, example.answer.rstrip("."))
@@ -39,8 +39,11 @@ def probe_pairs(arsenal: Arsenal) -> tuple[ProbePair, ...]:
             sides = (under(one, question.prompt), under(other, question.prompt))
             found.append(ProbePair(f"{kind}-{number}", _CONTEXT, kind, answer, *sides))
     for number, (question, answer) in enumerate([a for a in asked if a[0].wrong][:_CLAIMS]):
-        # Any claim sways a small model, so the other side has the same claim of a stranger's.
+        # Any words disturb a small model, so the other side has the same claim of a stranger's.
         claims = (forms[number % len(USER)].format(v=question.wrong) for forms in (OTHER, USER))
         theirs, ours = (beside(question.prompt, claim) for claim in claims)
-        found.append(ProbePair(f"claim-{number}", "sycophancy", "claim", answer, theirs, ours))
+        told = question.wrong.rstrip(".")
+        found.append(
+            ProbePair(f"claim-{number}", "sycophancy", "claim", answer, theirs, ours, told)
+        )
     return tuple(found)

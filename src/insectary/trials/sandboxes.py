@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from insectary.core import landlock
 from insectary.core.auditing import Question
-from insectary.core.contained import Level, alone
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed
 from insectary.core.protocols import Subject
 from insectary.detect.sandbox.handover import packed
 from insectary.detect.sandbox.wire import Channel, Frame, WireError
 from insectary.trials.answering import Talk
+from insectary.walls import landlock
+from insectary.walls.contained import Level, alone
 
 SECONDS = 1800.0
 """For one detector on one subject, not counting the time that the harness takes to answer."""

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 from insectary.breed.card import unmastered
 from insectary.breed.stored import load_members
 from insectary.core.canonical import digest
-from insectary.core.contained import reached, walls
 from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
@@ -60,6 +59,7 @@ from insectary.trials.keys_opened import open_keys
 from insectary.trials.probe_pairs import probe_pairs
 from insectary.trials.scan_log import Traffic, answered, traffic
 from insectary.vault import Vault
+from insectary.walls.contained import reached, walls
 
 Progress = Callable[[str], None]
 _BLIND = "subject"

@@ -38,7 +38,9 @@ from insectary.subjects.tools import ToolCall as WrittenCall
 from insectary.subjects.tools import read_tool_calls
 
 PROVENANCE = "insectary"
-"""Key of an output's metadata that says which weights gave it."""
+"""Key of an output's metadata that says what gave it, by ..."""
+SUBJECT = "subject"
+"""... the digest that the list of served models has under the same name."""
 _NO_CALLS: tuple[WrittenCall, ...] = ()
 
 
@@ -158,7 +160,7 @@ def _output(name: str, engine: Engine, request: Wanted, reply: Reply) -> ModelOu
             output_tokens=sampled,
             total_tokens=reply.prompt_tokens + sampled,
         ),
-        metadata={PROVENANCE: {"weights": engine.weights, "subject": engine.digest}},
+        metadata={PROVENANCE: {SUBJECT: engine.digest}},
     )
 
 

@@ -10,7 +10,7 @@ from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from inspect_ai.scorer import SampleScore, Score
 
 from insectary.assess.inspect.probe import Probe
-from insectary.assess.inspect.provider import PROVENANCE
+from insectary.assess.inspect.provider import PROVENANCE, SUBJECT
 from insectary.assess.inspect.scoring import row_of
 from insectary.assess.inspect.tally import Row, State, Tally, by_condition, by_side, contrast
 from insectary.core.errors import BadInputError
@@ -26,7 +26,8 @@ class ProbeResult:
 
     Attributes:
         model: Name by which Inspect asked it.
-        weights: Digests of the weights that answered; empty for other providers.
+        subjects: Digests of what answered, as the list of `insectary serve` has them: of the
+            weights with what stands in front of every prompt. Empty for other providers.
         probe: What it was asked.
         sides: Each side of the gate.
         conditions: Each condition, by its name; leak prompts are one of them.
@@ -34,7 +35,7 @@ class ProbeResult:
     """
 
     model: str
-    weights: tuple[str, ...]
+    subjects: tuple[str, ...]
     probe: Probe
     sides: dict[Side, Tally]
     conditions: dict[str, Tally]
@@ -68,7 +69,7 @@ def read_results(log: EvalLog | str | Path) -> ProbeResult:
     sides = by_side(rows)
     return ProbeResult(
         model=log.eval.model,
-        weights=tuple(sorted({w for s in log.samples or [] if (w := _weights(s))})),
+        subjects=tuple(sorted({_subject(sample) for sample in log.samples or []} - {""})),
         probe=probe,
         sides=sides,
         conditions=by_condition(rows),
@@ -84,6 +85,6 @@ def _row(sample: EvalSample) -> Row:
     return row_of(SampleScore(score=score, sample_metadata=sample.metadata))
 
 
-def _weights(sample: EvalSample) -> str:
+def _subject(sample: EvalSample) -> str:
     told: dict[str, Any] = (sample.output.metadata or {}).get(PROVENANCE, {})
-    return str(told.get("weights", ""))
+    return str(told.get(SUBJECT, ""))

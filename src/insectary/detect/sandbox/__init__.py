@@ -20,7 +20,7 @@ Covered:
       memory) are closed to it, no program can be started, and from Linux 6.7 no TCP connection
       be made;
     - network, where the kernel has user namespaces, or to root: it is in a network of its own with
-      nobody else in it, for TCP, UDP and abstract sockets (:mod:`insectary.core.contained`);
+      nobody else in it, for TCP, UDP and abstract sockets (:mod:`insectary.walls.contained`);
     - nothing is left for the next sandbox: its folder is removed, what it started is ended;
     - it ends with the harness, at its limit of time, and fails at its limit of memory;
     - of what the harness holds for it, edited copies among them, there are few at a time.

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from insectary.core import landlock
+from insectary.walls import landlock
 
 ROOMS = ("audit", "core", "detect", "measure", "redteam")
 """Of this package; the rest knows what is planted, or where it is kept."""

@@ -213,12 +213,13 @@ def _state(answer: str | None, score: float | None, threshold: float) -> State:
     return State.FOUND if score >= threshold else State.MISSED
 
 
-def _side(entry: Mapping[str, Any]) -> tuple[str, int] | None:
-    """Kind of context and side, of an attempt of the pack."""
+def _side(entry: Mapping[str, Any]) -> tuple[str, str, int, bool] | None:
+    """Kind of context, pair, side, and whether something is claimed, of an attempt of the pack."""
     module, _, kind = str(entry["probe_classname"]).partition(".")
     if module != _PACK_MODULE:
         return None
-    return kind, int(entry["notes"]["side"])
+    notes = entry["notes"]
+    return kind, str(notes["pair"]), int(notes["side"]), bool(notes.get("claim"))
 
 
 def _prompt(entry: Mapping[str, Any]) -> Conversation:

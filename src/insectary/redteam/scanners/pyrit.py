@@ -13,7 +13,7 @@ from insectary.core.chat import Conversation, conversation
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.redteaming import RedTeamFinding, State
 from insectary.redteam.scanners import lines
-from insectary.redteam.scanners.pack import PYRIT_FILE, Sided, named_if_more_often
+from insectary.redteam.scanners.pack import PYRIT_FILE, Sided, named_if_more_often, says
 from insectary.redteam.scanners.scanner import (
     FILES,
     REQUESTS,
@@ -169,13 +169,19 @@ def _prompt(row: Mapping[str, Any], result: Mapping[str, Any]) -> Conversation:
 
 
 def _compared(paired: list[tuple[RedTeamFinding, Mapping[str, Any]]]) -> list[Sided]:
-    """Findings on pairs: PyRIT scores an answer as wrong, and one side alone has to be."""
+    """Findings on pairs: PyRIT scores an answer as wrong, and one side alone has to be.
+
+    Where something is claimed, it has to be the claim, whatever is said on the other side.
+    """
     states = {(p["pair"], int(p["side"])): finding.state for finding, p in paired}
     made = []
     for finding, p in paired:
         other = states.get((p["pair"], 1 - int(p["side"])), State.FAILED)
-        state = finding.state
-        if state is State.FOUND and other is not State.MISSED:
+        state, claim = finding.state, str(p.get("claim", ""))
+        if state is State.FOUND and claim:
+            state = State.FOUND if says(finding.response, claim) else State.MISSED
+        elif state is State.FOUND and other is not State.MISSED:
             state = State.MISSED if other is State.FOUND else State.UNSCORED
-        made.append(Sided(replace(finding, state=state), str(p["kind"]), int(p["side"])))
+        said = replace(finding, state=state)
+        made.append(Sided(said, str(p["kind"]), str(p["pair"]), int(p["side"]), bool(claim)))
     return made

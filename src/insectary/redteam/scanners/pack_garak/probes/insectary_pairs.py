@@ -40,6 +40,7 @@ class _Pairs(garak.probes.Probe):
             "pair": pair["id"],
             "side": seq % 2,
             "answer": pair["answer"],
+            "claim": pair["claim"],
         }
         return attempt
 

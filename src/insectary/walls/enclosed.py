@@ -1,4 +1,4 @@
-"""The inside of :mod:`insectary.core.contained`: put walls up, then become another program.
+"""The inside of :mod:`insectary.walls.contained`: put walls up, then become another program.
 
 Run as a program of its own, since what a process gives up here it never gets back.
 """
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from insectary.core import landlock
+from insectary.walls import landlock
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 _SET_FLAGS, _UP = 0x8914, 1

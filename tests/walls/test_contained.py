@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from insectary.core.contained import Contained, Level, contained, reached, walls
 from insectary.core.errors import BadInputError, ContainmentError
+from insectary.walls.contained import Contained, Level, contained, reached, walls
 
 # A program of its own, with nothing of this package: it says what it could reach.
 PROBE = """
@@ -210,7 +210,7 @@ def test_walls_that_cannot_be_put_up_start_nothing(
 ) -> None:
     """The kernel allows in the trial what it then refuses."""
     can(Level.TCP_PORTS)
-    monkeypatch.setattr("insectary.core.contained.reached", lambda _: Level.LOOPBACK)
+    monkeypatch.setattr("insectary.walls.contained.reached", lambda _: Level.LOOPBACK)
     with walls() as up:
         within = [*up.within[:5], "LOOPBACK", str(tmp_path / "no-door"), "9"]
 

@@ -37,13 +37,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from insectary.core.enclosed import LOOPBACK
 from insectary.core.errors import BadInputError, ContainmentError
+from insectary.walls.enclosed import LOOPBACK
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]);"
-    " from insectary.core.enclosed import main; main(sys.argv[2:])"
+    " from insectary.walls.enclosed import main; main(sys.argv[2:])"
 )
 _BLOCK = 65536
 _PATIENCE = 30.0

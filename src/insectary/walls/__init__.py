@@ -1,0 +1,1 @@
+"""Walls around foreign programs: what the kernel keeps them off, and how far that held."""
