@@ -11,6 +11,7 @@ from typing import Any
 import planted_steps
 import pytest
 
+from insectary import cli
 from insectary.core.errors import ArtefactError, InsectaryError
 from insectary.core.outcome import Failed
 from insectary.core.step import Step
@@ -188,3 +189,14 @@ def test_a_runner_is_what_the_words_say(words: tuple[Any, Any, Any], runner: obj
 def test_words_that_fit_no_runner_are_refused(words: tuple[Any, Any, Any], said: str) -> None:
     with pytest.raises(InsectaryError, match=re.escape(said)):
         runner_of(*words)
+
+
+def test_steps_are_listed_when_they_are_asked_for(
+    add: Add, vault: Vault, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INSECTARY_HOME", str(vault.home))
+    run([add(1)], vault)
+    assert cli.run(["list"]) == 0
+    assert "holds nothing yet" in capsys.readouterr().out
+    assert cli.run(["list", "--kind", "step", "--json"]) == 0
+    assert add(1).key[7:] in capsys.readouterr().out
