@@ -33,8 +33,10 @@ from insectary.commands import (
     ladder,
     mitigate,
     plan,
+    report,
     serve,
     siblings,
+    study,
     table,
     threats,
     trial,
@@ -50,7 +52,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 _RESUMED = (
     "adopt", "assess", "breed", "calibrate", "demo", "detect", "dose", "base train",
-    "trial detect", "trial audit", "trial mitigate",
+    "study", "trial detect", "trial audit", "trial mitigate",
 )  # fmt: skip
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
@@ -96,10 +98,11 @@ app.add_command(vault.list_entries)
 app.add_command(mitigate.mitigate_command)
 app.add_command(plan.plan_command)
 app.add_command(vault.remove)
-app.add_command(families.report_command)
+app.add_command(report.report_command)
 app.add_command(serve.serve_command)
 app.add_command(vault.show)
 app.add_command(siblings.siblings_command)
+app.add_command(study.study_group)
 app.add_command(threats.threats_command)
 app.add_command(containment.tier_command)
 app.add_command(trial.trial_group)
