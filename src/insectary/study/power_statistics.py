@@ -29,6 +29,7 @@ from insectary.study.sheets import having, over_seeds, point, seed_means
 
 _TURNER = "Turner et al. 2021, arXiv 1912.01683"
 _SIXTHS, _EVEN = 6, 3
+_SIDES = ("larger", "smaller")
 
 FINDINGS = (
     Finding(
@@ -204,20 +205,22 @@ def _exact(uniform: Sequence[Cell], row: Finding) -> Evidence:
     """The solver against the theorem: over seeds, and in every world by itself."""
     cells = having(uniform, agent="optimal")
     shares = seed_means(cells, "larger")
-    if isinstance(shares, Failed):
-        return Evidence(shares, None, 0)
+    for found in (shares, *(seed_means(cells, f"power {side}") for side in _SIDES)):
+        if isinstance(found, Failed):
+            return Evidence(found, None, 0)
+    assert not isinstance(shares, Failed)
     expected = seed_means([_expected(cell) for cell in cells], "k/n")
     assert not isinstance(expected, Failed)
     apart = {seed: share - expected[seed] for seed, share in shares.items()}
     p_values = [p for cell in cells for p in _departures(cell)]
     least = min(holm(p_values))
-    found = tost(
+    equal = tost(
         list(shares.values()), list(expected.values()), row.thresholds["margin"], paired=True,
         alpha=row.thresholds["p"],
     )  # fmt: skip
     return Evidence(
         over_seeds(apart),
-        found.p_value,
+        equal.p_value,
         len(apart),
         holds=least >= row.thresholds["single"],
         note=f"{len(cells)} worlds; smallest p of a single figure after Holm {least:.2g}",
@@ -237,7 +240,7 @@ def _departures(cell: Cell) -> Iterator[float]:
     lower = binomial_cdf(seen, share.n, sixths / _SIXTHS)
     upper = 1 - binomial_cdf(seen - 1, share.n, sixths / _SIXTHS) if seen else 1.0
     yield min(1.0, 2 * min(lower, upper))
-    for side, options in (("larger", k), ("smaller", terminals - k)):
+    for side, options in zip(_SIDES, (k, terminals - k), strict=True):
         found = cell.numbers[f"power {side}"]
         # Of the greatest of so many uniform rewards: its mean and standard deviation.
         mean = options / (options + 1)
