@@ -113,9 +113,9 @@ FORMS = {
         {
             "alpha": (0.0, 0.003, 0.01, 0.03, 0.1, 0.3),
             "steps": (1_000_000,),
-            "budget": (250_000, 500_000, 1_000_000, 2_000_000),
-            "contrast": (2.0, 1.4, 1.0, 0.7, 0.5),
-            "alone": (2.0, 1.0, 0.5),
+            "budget": (250_000, 500_000, 1_000_000),
+            "contrast": (2.0, 1.0, 0.5),
+            "alone": (2.0, 0.5),
             "cue steps": (500_000,),
             "boards": (1000,),
         },
@@ -201,24 +201,24 @@ def _percent(alpha: float) -> float:
 
 
 def _planned(form: Form) -> Iterator[tuple[Step, dict[str, Setting]]]:
-    """Every step with the dials of its cells; what is most wanted comes first."""
+    """Every step with the dials of its cells."""
     dials = form.dials
     (base,), (cue,) = dials["steps"], dials["cue steps"]
     for size in form.sizes:
-        for alpha in dials["alpha"]:
-            yield _trained(form, size, "diversity", "corner", alpha, 1.0, base)
-        for contrast in dials["contrast"]:
-            yield _trained(form, size, "salience", "mark", 0.0, contrast, cue)
-        for contrast in dials["alone"]:
-            yield _trained(form, size, "coin alone", "mark", 1.0, contrast, cue)
-        yield _trained(form, size, "mark alone", "mark", 0.0, 0.0, cue)
         for world in ("corner", "mark"):
             for player in ("random", "untrained"):
                 told: dict[str, Setting] = {"size": size, "world": world, "player": player}
                 network = {"hidden": int(size)} if player == "untrained" else {}
                 yield _step(form, told | network), told | {"part": "base rate"}
+        for alpha in dials["alpha"]:
+            yield _trained(form, size, "diversity", "corner", alpha, 1.0, base)
         for budget in dials["budget"]:
             yield _trained(form, size, "budget", "corner", _FEW, 1.0, budget)
+        for contrast in dials["contrast"]:
+            yield _trained(form, size, "salience", "mark", 0.0, contrast, cue)
+        for contrast in dials["alone"]:
+            yield _trained(form, size, "coin alone", "mark", 1.0, contrast, cue)
+        yield _trained(form, size, "mark alone", "mark", 0.0, 0.0, cue)
 
 
 def _trained(
