@@ -38,6 +38,7 @@ from insectary.measure.rates import (
     wilson_interval,
 )
 from insectary.measure.recovered import difference
+from insectary.measure.seeds import jonckheere, page, seed_mean, signed_rank
 
 __all__ = [
     "Equivalence",
@@ -54,9 +55,11 @@ __all__ = [
     "exact_interval",
     "fit_logistic",
     "holm",
+    "jonckheere",
     "log_losses",
     "macro_tost",
     "non_inferior",
+    "page",
     "paired_difference",
     "pooled",
     "ppv",
@@ -64,7 +67,9 @@ __all__ = [
     "rate",
     "roc_curve",
     "rule_of_three",
+    "seed_mean",
     "sign_test",
+    "signed_rank",
     "threshold_at_fpr",
     "tost",
     "tost_rates",
