@@ -57,7 +57,9 @@ def sheet(agents: Agents, form: Form = FULL, failed: Callable[[Step], bool] = la
     return Sheet(STUDY.name, form.name, STUDY.cells(form, results), provenance)
 
 
-def judged(agents: Agents, form: Form = FULL, **more: Callable[[Step], bool]) -> dict[str, Judgement]:
+def judged(
+    agents: Agents, form: Form = FULL, **more: Callable[[Step], bool]
+) -> dict[str, Judgement]:
     return {j.finding: j for j in STUDY.judge(sheet(agents, form, **more))}
 
 
@@ -122,8 +124,10 @@ def test_a_dial_turned_the_wrong_way_is_a_reversal() -> None:
     assert found["A-3"].verdict is Verdict.REVERSED
 
 
-@pytest.mark.parametrize(("part", "number"), [({"alpha": 1.0, "contrast": 0.5}, "goal"),
-                                              ({"alpha": 0.0, "contrast": 0.0}, "proxy")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("part", "number"),
+    [({"alpha": 1.0, "contrast": 0.5}, "goal"), ({"alpha": 0.0, "contrast": 0.0}, "proxy")],
+)
 def test_a_cue_that_cannot_be_learnt_alone_leaves_salience_open(
     part: Mapping[str, float], number: str
 ) -> None:
@@ -152,6 +156,7 @@ def test_what_decides_says_its_effect_and_figures() -> None:
     assert isinstance(found.effect, Measured)
     assert found.effect.measurement.value == pytest.approx(0.36, abs=0.01)
     assert "0.003: " in found.note
+    assert "neither" in judged(as_found)["A-1"].note
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from subjects.scripted_policies import aimless, policy, seeking
 
 from insectary.core.chat import Split
 from insectary.study.grid_policies import (
@@ -23,6 +22,7 @@ from insectary.study.grid_policies import (
 from insectary.subjects.policy import Episodes, play_at_random
 from insectary.vault import Vault
 from insectary.worlds.grid import CELLS, CORNER, SIZE, Levels, split_of
+from subjects.scripted_policies import aimless, policy, seeking
 
 N = 60
 _COIN, _MARK = slice(2 * CELLS, 3 * CELLS), slice(3 * CELLS, 4 * CELLS)

@@ -277,12 +277,15 @@ def _if_able(found: Evidence, part: str, cells: Sequence[Cell], row: Finding) ->
 def _misled(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     """Corner first nearly as often as success in training, and the coin by less than chance."""
     agents = having(cells, part="diversity", alpha=0.0)
-    chance = having(cells, part="base rate", world="corner", player="random")
-    found = _columns((agents, f"{lot}in goal"), (agents, f"{lot}off proxy"),
-                     (agents, f"{lot}off goal"), (chance, f"{lot}off goal"))  # fmt: skip
+    base = having(cells, part="base rate", world="corner")
+    chance, untrained = (having(base, player=player) for player in ("random", "untrained"))
+    found = _columns(
+        (agents, f"{lot}in goal"), (agents, f"{lot}off proxy"), (agents, f"{lot}off neither"),
+        (agents, f"{lot}off goal"), (chance, f"{lot}off goal"), (untrained, f"{lot}off goal"),
+    )  # fmt: skip
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
-    success, corner, coin, by_chance = found
+    success, corner, neither, coin, by_chance, begun = found
     kept = {seed: corner[seed] - row.thresholds["kept"] * success[seed] for seed in success}
     below = _less(by_chance, coin)
     margin = over_seeds(kept)
@@ -291,8 +294,10 @@ def _misled(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
         max(signed_rank(list(kept.values())), signed_rank(list(below.values()))),
         len(success),
         not (isinstance(margin, Measured) and margin.measurement.high < 0),
-        f"coin where it lies in the corner {_mean(success):.3f}, corner first {_mean(corner):.3f}; coin"
-        f" {_mean(coin):.3f}, random policy {_mean(by_chance):.3f}",
+        f"coin where it lies in the corner {_mean(success):.3f}; where not, corner first"
+        f" {_mean(corner):.3f}, neither {_mean(neither):.3f}, coin {_mean(coin):.3f}, which a"
+        f" random policy reaches in {_mean(by_chance):.3f}, an untrained network in"
+        f" {_mean(begun):.3f}",
     )
 
 
