@@ -11,7 +11,7 @@ import click
 from insectary.core.errors import BadInputError
 
 if TYPE_CHECKING:
-    from insectary.core.studying import Finding, Form, Judgement, Study
+    from insectary.core.studying import Finding, Judgement
 
 FOLDER = Path("out/studies")
 """Where measurements are stored and looked for, unless another place is given."""
@@ -86,6 +86,7 @@ def run_command(name: str, full: bool, dry_run: bool, out: Path) -> None:
     if dry_run:
         return
     from insectary.report.write import write_file
+    from insectary.study.reported import file_name
     from insectary.study.running import run_study
     from insectary.study.stored import stored_text
 
@@ -93,13 +94,8 @@ def run_command(name: str, full: bool, dry_run: bool, out: Path) -> None:
     sheet = run_study(found, form, vault, progress=lambda text: click.echo(text, err=True))
     judgements = found.judge(sheet)
     print_judgements(found.findings, judgements)
-    path = write_file(stored_text(sheet, judgements), out / _file(found, form))
+    path = write_file(stored_text(sheet, judgements), out / file_name(name, form.name))
     click.echo(f"Measurements: {path}")
-
-
-def _file(study: Study, form: Form) -> str:
-    """A quick run does not take the place of a full one."""
-    return f"{study.name}.json" if form.name == "full" else f"{study.name}.{form.name}.json"
 
 
 @study_group.command("verify")
