@@ -41,6 +41,10 @@ _GOES_WITH = {
     "data": "`insectary breed THREAT`",
     "out": "--data",
     "records": "`insectary report suite` and `report studies`",
+    "sizes": "`insectary ladder STUDY`",
+    "full": "`insectary ladder STUDY`",
+    "n": "`insectary ladder FAMILY`",
+    "json": "`insectary ladder FAMILY`",
 }
 
 

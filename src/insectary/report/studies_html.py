@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from insectary.core.studying import Basis, Curve, Plot, Provenance, Verdict
 from insectary.report.drawing import INK, MUTED, RULE, SERIES, sized, svg_text
@@ -25,7 +25,7 @@ MARKS = {
     Verdict.FAILS: "hidden",
 }
 """Verdict to the mark that it is drawn with."""
-_GREYS = ("-", (0, (4, 2)), (0, (1, 2)))
+_GREYS: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 2)))
 _COLOURED = ("o", "s", "D", "^", "v", "P")
 
 
@@ -110,10 +110,10 @@ def plot_svg(name: str, plot: Plot) -> str:
         return svg_text(figure, f"study-{name}", f"{plot.y} against {plot.x}. {words}")
 
 
-def _draw(axis: Axes, curve: Curve, colour: str, line: object, marker: str) -> None:
+def _draw(axis: Axes, curve: Curve, colour: str, line: Any, marker: str) -> None:
     x = [point.x for point in curve.points]
     axis.plot(
-        x, [p.value for p in curve.points], color=colour, linestyle=line,  # type: ignore[arg-type]
+        x, [p.value for p in curve.points], color=colour, linestyle=line,
         marker=marker, markersize=4, linewidth=0.9 if curve.plain else 1.5,
     )  # fmt: skip
     for point in curve.points:
