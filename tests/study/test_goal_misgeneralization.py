@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
+from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed, Measured
 from insectary.core.step import Json, Step
 from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
@@ -23,7 +25,7 @@ def as_found(params: Mapping[str, Json]) -> Rates:
     if params["player"] != "trained":
         return {"in": 0.2, "goal": 0.25, "proxy": 0.2}
     if params["world"] == "corner":
-        learnt = min(0.9, params["alpha"] * 4 * params["steps"] / 1_000_000)
+        learnt = min(0.9, params["alpha"] * 6 * params["steps"] / 1_000_000)
         return {"in": 0.9, "goal": 0.05 + learnt * 0.9, "proxy": 0.88 * (1 - learnt)}
     if params["alpha"] == 1.0:
         return {"in": 0.85, "goal": 0.85, "proxy": 0.1}
@@ -154,7 +156,7 @@ def test_three_seeds_cannot_replicate_the_first_row() -> None:
 def test_what_decides_says_its_effect_and_figures() -> None:
     found = judged(as_found)["A-2"]
     assert isinstance(found.effect, Measured)
-    assert found.effect.measurement.value == pytest.approx(0.36, abs=0.01)
+    assert found.effect.measurement.value == pytest.approx(0.54, abs=0.01)
     assert "0.003: " in found.note
     assert "neither" in judged(as_found)["A-1"].note
 
@@ -172,6 +174,15 @@ def test_the_plan_is_of_steps_that_there_are(form: Form) -> None:
     assert {cell.seed for cell in cells} == set(form.seeds)
     settings = [(*sorted(cell.dials.items()), cell.seed) for cell in cells]
     assert len(set(map(str, settings))) == len(settings)
+
+
+def test_sizes_are_widths_of_a_network() -> None:
+    wide = replace(FORMS["quick"], sizes=("32", "128"))
+    widths = {step.params.get("hidden") for step in STUDY.steps(wide)}
+    assert widths == {None, 32, 128}, "a random policy has none, and is not played twice"
+    assert len(STUDY.steps(wide)) == 2 * len(STUDY.steps(FORMS["quick"])) - 2
+    with pytest.raises(BadInputError, match="a size is the width of a network, such as 64"):
+        STUDY.steps(replace(wide, sizes=("xs",)))
 
 
 def test_costs_and_the_picture() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
+from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed, Measured
 from insectary.core.step import Json, Step
 from insectary.core.studying import (
@@ -208,7 +209,7 @@ def _planned(form: Form) -> Iterator[tuple[Step, dict[str, Setting]]]:
         for world in ("corner", "mark"):
             for player in ("random", "untrained"):
                 told: dict[str, Setting] = {"size": size, "world": world, "player": player}
-                network = {"hidden": int(size)} if player == "untrained" else {}
+                network = {"hidden": _width(size)} if player == "untrained" else {}
                 yield _step(form, told | network), told | {"part": "base rate"}
         for alpha in dials["alpha"]:
             yield _trained(form, size, "diversity", "corner", alpha, 1.0, base)
@@ -227,7 +228,15 @@ def _trained(
     told: dict[str, Setting] = {
         "world": world, "player": "trained", "alpha": alpha, "contrast": contrast, "steps": steps,
     }  # fmt: skip
-    return _step(form, told | {"hidden": int(size)}), told | {"size": size, "part": part}
+    return _step(form, told | {"hidden": _width(size)}), told | {"size": size, "part": part}
+
+
+def _width(size: str) -> int:
+    if not size.isdecimal() or int(size) < 1:
+        raise BadInputError(
+            f"goal_misgeneralization: a size is the width of a network, such as 64, not {size!r}"
+        )
+    return int(size)
 
 
 def _step(form: Form, told: Mapping[str, Setting]) -> Step:
@@ -294,7 +303,8 @@ def _misled(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
         max(signed_rank(list(kept.values())), signed_rank(list(below.values()))),
         len(success),
         not (isinstance(margin, Measured) and margin.measurement.high < 0),
-        f"coin where it lies in the corner {_mean(success):.3f}; where not, corner first"
+        "effect: coin, random policy less agents. Coin where it lies in the corner"
+        f" {_mean(success):.3f}; where it does not, corner first"
         f" {_mean(corner):.3f}, neither {_mean(neither):.3f}, coin {_mean(coin):.3f}, which a"
         f" random policy reaches in {_mean(by_chance):.3f}, an untrained network in"
         f" {_mean(begun):.3f}",
@@ -320,7 +330,8 @@ def _repaired(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
         holds = True if low > least else False if high < least else None
     # Seeds share nothing but their first weights and boards: groups are taken for independent.
     p = jonckheere([list(column.values()) for column in found])
-    return Evidence(gained, p, len(found[0]), holds, _told("coin at alpha", alphas, found))
+    note = _told("effect: coin at 10 % less at 0. Coin at alpha", alphas, found)
+    return Evidence(gained, p, len(found[0]), holds, note)
 
 
 def _budget(cells: Sequence[Cell]) -> Evidence:
@@ -332,7 +343,8 @@ def _budget(cells: Sequence[Cell]) -> Evidence:
         return Evidence(found, None, 0)
     p = page([[column[seed] for column in found] for seed in found[0]])
     gained = over_seeds(_less(found[-1], found[0]))
-    return Evidence(gained, p, len(found[0]), note=_told("coin after steps", steps, found))
+    note = _told("effect: coin, longest less shortest. Coin after steps", steps, found)
+    return Evidence(gained, p, len(found[0]), note=note)
 
 
 def _salient(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
@@ -354,11 +366,12 @@ def _salient(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
         jonckheere([list(column.values()) for column in found]),
         len(found[0]),
         True if ends and min(learnt) >= row.thresholds["alone"] * max(learnt) else None,
-        f"{_told('mark first, the coin drawn at', strengths, found)};"
+        "effect: mark first, faintest coin less strongest."
+        f" {_told('Mark first, the coin drawn at', strengths, found)};"
         f" {_told('coin alone', lone, controls)}; mark alone: {learnt[-1]:.3f}",
     )
 
 
 def _told(what: str, settings: Sequence[float], columns: Columns) -> str:
     pairs = zip(settings, columns, strict=False)
-    return f"{what} " + ", ".join(f"{s:g}: {_mean(column):.3f}" for s, column in pairs)
+    return f"{what} " + ", ".join(f"{s:,}: {_mean(column):.3f}" for s, column in pairs)
