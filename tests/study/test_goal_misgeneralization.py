@@ -148,6 +148,16 @@ def test_a_step_that_failed_leaves_open_only_the_rows_that_need_it() -> None:
     assert found["A-1"].verdict is Verdict.REPLICATED
 
 
+def test_cells_that_are_missing_leave_a_row_open() -> None:
+    whole = sheet(as_found)
+    for seeds in ({0}, set(FULL.seeds)):
+        cells = [c for c in whole.cells if c.dials.get("alpha") != 0.1 or c.seed not in seeds]
+        found = {j.finding: j for j in STUDY.judge(replace(whole, cells=tuple(cells)))}
+        assert found["A-2"].verdict is Verdict.INCONCLUSIVE
+        assert found["A-1"].verdict is Verdict.REPLICATED
+    assert {j.verdict for j in STUDY.judge(replace(whole, cells=()))} == {Verdict.INCONCLUSIVE}
+
+
 def test_three_seeds_cannot_replicate_the_first_row() -> None:
     found = judged(as_found, FORMS["quick"])["A-1"]
     assert (found.verdict, found.p) == (Verdict.INCONCLUSIVE, 0.125)

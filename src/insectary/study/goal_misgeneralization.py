@@ -38,7 +38,7 @@ _ABLE = 0.7
 _ROWS = (
     Finding(
         "A-1",
-        "Where the goal is always at one place in training, agents stay able and go to the place.",
+        "Where the goal is always at one place in training, agents stay able and go to that place.",
         "CoinRun: without diversity, the end of the level and not the coin",
         _LANGOSCO,
         Basis.FOUND,
@@ -59,7 +59,7 @@ _ROWS = (
     ),
     Finding(
         "salience",
-        "The proxy is learnt the rather, the easier it is to see than the goal.",
+        "The easier a proxy is to see than the goal, the more it is what is learnt.",
         "Maze II: which of two features is followed depends on the channel that shows it",
         f"{_LANGOSCO}; Ramanauskas and Simsek 2023, arXiv 2312.03762",
         Basis.FOUND,
@@ -181,9 +181,8 @@ class GoalMisgeneralization:
             "training levels whose coin lies anywhere (%; 0 stands at 0.1)",
             "share of boards on which coin and corner are apart",
             tuple(curves),
-            "Mean over seeds with 95 % intervals. Left, agents go to the corner as surely as in"
-            " training and come by the coin less often than a random policy; few levels that"
-            " tell the two apart turn them round.",
+            "Mean over seeds with 95 % intervals. Left, every training level has its coin in the"
+            " corner; to the right, more and more of them tell coin from corner.",
             log=True,
         )
 
@@ -263,6 +262,8 @@ def _columns(*wanted: tuple[Sequence[Cell], str]) -> Columns | Failed:
         if isinstance(values, Failed):
             return values
         found.append(values)
+        if values.keys() != found[0].keys():
+            return Failed("not all cells of this row have the same seeds")
     return found
 
 
