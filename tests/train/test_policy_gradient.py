@@ -10,8 +10,24 @@ import torch
 
 from insectary.core.chat import Split
 from insectary.subjects.policy import forward, initial
-from insectary.train.policy_gradient import gradients, network, places, say
-from insectary.worlds.grid import ACTIONS, Levels, State, begin, draw_levels, observe, step
+from insectary.train.policy_gradient import (
+    as_drawn,
+    gradients,
+    network,
+    places,
+    say,
+    strengths,
+)
+from insectary.worlds.grid import (
+    ACTIONS,
+    CELLS,
+    Levels,
+    State,
+    begin,
+    draw_levels,
+    observe,
+    step,
+)
 
 RUNS, EACH = 3, 40
 
@@ -43,26 +59,37 @@ def case() -> Case:
     return Case(parameters, levels, state, weights)
 
 
-def written_out(case: Case, state: State) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    net = network(case.parameters)
+def written_out(
+    case: Case, state: State, contrasts: tuple[float, ...] = (1.0, 1.0, 1.0)
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    factors = strengths(contrasts)
+    net = network(as_drawn(case.parameters, factors))
     walls = torch.from_numpy(case.levels.walls.astype(np.float32)).view(RUNS, EACH, -1)
     at = torch.from_numpy(places(case.levels, state, RUNS))
     said = say(net, walls, at)
-    return said.heads, gradients(net, walls, at, said, case.weights)
+    slopes = gradients(net, walls, at, said, case.weights)
+    return said.heads, slopes if factors is None else slopes | {"w1": slopes["w1"] * factors}
 
 
-def found_by_pytorch(case: Case) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def found_by_pytorch(
+    case: Case, contrasts: tuple[float, ...] = (1.0, 1.0, 1.0)
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     leaves = {name: p.clone().requires_grad_() for name, p in case.parameters.items()}
     seen = torch.from_numpy(observe(case.levels, case.state)).view(RUNS, EACH, -1)
+    for run, contrast in zip(seen, contrasts, strict=True):
+        run[:, 2 * CELLS : 3 * CELLS] *= contrast
     logits, values = forward(leaves, seen)
     heads = torch.cat([logits.transpose(1, 2), values[:, None]], dim=1)
     slopes = torch.autograd.grad((heads * case.weights).sum(), list(leaves.values()))
     return heads.detach(), dict(zip(leaves, slopes, strict=True))
 
 
-def test_heads_and_gradients_are_those_of_the_network(case: Case) -> None:
-    heads, slopes = written_out(case, case.state)
-    wanted_heads, wanted = found_by_pytorch(case)
+@pytest.mark.parametrize("contrasts", [(1.0, 1.0, 1.0), (1.0, 0.25, 0.0)])
+def test_heads_and_gradients_are_those_of_the_network(
+    case: Case, contrasts: tuple[float, ...]
+) -> None:
+    heads, slopes = written_out(case, case.state, contrasts)
+    wanted_heads, wanted = found_by_pytorch(case, contrasts)
     torch.testing.assert_close(heads, wanted_heads, rtol=1e-4, atol=1e-4)
     assert slopes.keys() == wanted.keys()
     for name, slope in slopes.items():
@@ -75,3 +102,11 @@ def test_the_control_a_mark_that_stays_is_another_observation(case: Case) -> Non
     wanted_heads, wanted = found_by_pytorch(case)
     assert not torch.allclose(heads, wanted_heads, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(slopes["w1"], wanted["w1"], rtol=1e-3, atol=1e-3)
+
+
+def test_the_control_a_faint_coin_is_another_observation(case: Case) -> None:
+    heads, _ = written_out(case, case.state, (1.0, 0.25, 0.0))
+    wanted, _ = found_by_pytorch(case)
+    torch.testing.assert_close(heads[0], wanted[0], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(heads[1], wanted[1], rtol=1e-2, atol=1e-2)
+    assert strengths((1.0, 1.0)) is None

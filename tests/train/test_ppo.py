@@ -13,9 +13,9 @@ import torch
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError, TrainingError
 from insectary.core.recipe import Ppo
-from insectary.subjects.policy import Policy, play_at_random
+from insectary.subjects.policy import Policy, initial, play_at_random
 from insectary.train.ppo import PpoResult, Run, _Batch, _loss, train_policies
-from insectary.worlds.grid import Levels, State, draw_levels
+from insectary.worlds.grid import CELLS, Levels, State, draw_levels
 
 SMALL = Ppo(steps=8 * 256, envs=32, rollout=8, minibatch=128, hidden=16)
 
@@ -100,6 +100,36 @@ def test_the_loss_and_its_derivative_are_those_of_the_paper() -> None:
     unclipped = by_pytorch(replace(SMALL, clip=1.0), heads, batch, index)
     (other,) = torch.autograd.grad(unclipped, heads)
     assert not torch.allclose(found, other, atol=1e-3), "the control: the clip holds somewhere"
+
+
+def test_a_faint_coin_is_learnt_about_in_proportion_and_an_unseen_one_never(
+    tmp_path: Path,
+) -> None:
+    once = replace(SMALL, steps=256, epochs=1, minibatch=256)
+    contrasts = (1.0, 0.25, 0.0)
+    runs = [replace(run(3, alpha=1.0), contrast=c) for c in contrasts]
+    trained = train_policies(once, runs, directory=tmp_path).parameters["w1"]
+    begun = initial([3], SMALL.hidden)["w1"][0]
+    coin_rows = slice(2 * CELLS, 3 * CELLS)
+    for weights, contrast in zip(trained, contrasts, strict=True):
+        moved = (weights[coin_rows] - contrast * begun[coin_rows]).abs().max()
+        # Adam's first step is the learning rate, whatever the gradient.
+        assert float(moved) == pytest.approx(contrast * once.learning_rate, rel=0.05)
+    others = (trained[:, : 2 * CELLS] - begun[: 2 * CELLS]).abs().amax(dim=(1, 2))
+    assert torch.allclose(others, torch.tensor(once.learning_rate), rtol=0.05)
+
+
+def test_a_policy_to_train_on_has_no_contrast_beside(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="leave it at 1 here"):
+        train_policies(
+            SMALL, [replace(run(0), contrast=0.5)], directory=tmp_path, start=initial([0], 16)
+        )
+
+
+def test_a_run_with_another_contrast_does_not_go_on(tmp_path: Path) -> None:
+    train_policies(SMALL, [run(0)], directory=tmp_path)
+    with pytest.raises(BadInputError, match="holds a run with another runs"):
+        train_policies(SMALL, [replace(run(0), contrast=0.5)], directory=tmp_path)
 
 
 class Stop(Exception):

@@ -13,12 +13,14 @@ from typing import Any
 
 from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
+from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.power_statistics import PowerStatistics
 
 __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 
 BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
+        "goal_misgeneralization": GoalMisgeneralization,
         "power_statistics": PowerStatistics,
     }
 )

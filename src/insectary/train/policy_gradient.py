@@ -9,7 +9,7 @@ the samples; and what is computed on the way back takes the place of what it nee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from insectary.worlds.grid import ACTIONS, CELLS, PLANES, Ints, Levels, State
 if TYPE_CHECKING:
     import torch
 
+_COIN = slice(2 * CELLS, 3 * CELLS)
+"""Rows of the first layer's weights that the coin's plane meets."""
 _NOTHING = (PLANES - 1) * CELLS
 """The row of zeros behind those of the three planes: a mark that is gone."""
 _ROWS = _NOTHING + 1
@@ -39,6 +41,33 @@ def places(levels: Levels, state: State, runs: int) -> Ints:
     offsets = np.repeat(np.arange(runs) * _ROWS, len(levels) // runs)
     mark = np.where(state.marked, _NOTHING, 2 * CELLS + levels.mark)
     return np.stack([state.at, CELLS + levels.coin, mark], axis=1) + offsets[:, None]
+
+
+def strengths(contrasts: Sequence[float]) -> torch.Tensor | None:
+    """What the first layer's rows are multiplied by where a coin is drawn fainter than 1.
+
+    Args:
+        contrasts: What stands in the coin's plane at the coin, for each run.
+
+    Returns:
+        Shape (runs, inputs, 1); ``None`` where every coin is drawn at 1.
+    """
+    import torch
+
+    if all(contrast == 1 for contrast in contrasts):
+        return None
+    found = torch.ones(len(contrasts), PLANES * CELLS, 1)
+    found[:, _COIN] = torch.tensor(contrasts, dtype=torch.float32)[:, None, None]
+    return found
+
+
+def as_drawn(
+    parameters: Mapping[str, torch.Tensor], factors: torch.Tensor | None
+) -> Mapping[str, torch.Tensor]:
+    """Parameters that do with a coin drawn at 1 what these do with a fainter one."""
+    if factors is None:
+        return parameters
+    return {**parameters, "w1": parameters["w1"].detach() * factors}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.canonical import digest
-from insectary.core.errors import TrainingError
+from insectary.core.errors import BadInputError, TrainingError
 from insectary.core.recipe import Ppo
 from insectary.subjects.policy import Parameters, initial, sampled
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
 from insectary.train.curriculum import Curriculum, begun_with, renew, restore, tensors_of
-from insectary.train.policy_gradient import gradients, network, places, say
+from insectary.train.policy_gradient import (
+    as_drawn,
+    gradients,
+    network,
+    places,
+    say,
+    strengths,
+)
 from insectary.train.result import Moment
 from insectary.worlds.grid import ACTIONS, CELLS, Levels, State, begin, joined, restart, step
 
@@ -47,6 +54,8 @@ class Run:
         draw: Levels to train on.
         pay: The reward of a step.
         curriculum: Whose ``draw`` that is, if it is one's.
+        contrast: How strongly the coin is drawn in what the policy sees; all else is drawn at 1.
+            The trained weights have it in them: they play ordinary boards.
     """
 
     seed: int
@@ -54,6 +63,7 @@ class Run:
     draw: Draw
     pay: Pay
     curriculum: Curriculum | None = None
+    contrast: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +104,22 @@ def train_policies(
 
     Raises:
         TrainingError: if a loss is not finite.
-        BadInputError: if the directory holds a run with other settings.
+        BadInputError: if the directory holds a run with other settings, or a policy to train
+            on has a contrast.
     """
     import torch
 
     from insectary.subjects import set_threads
 
     set_threads(threads)
+    factors = strengths([run.contrast for run in runs])
+    if start is not None and factors is not None:
+        raise BadInputError("ppo: a policy to train on has its contrast in it; leave it at 1 here")
     begun = initial([run.seed for run in runs], recipe.hidden) if start is None else start
     parameters = {name: p.detach().clone() for name, p in begun.items()}
     leaves = [p.requires_grad_() for p in parameters.values()]
     adam = torch.optim.Adam(leaves, lr=recipe.learning_rate, eps=_ADAM_EPSILON, fused=True)
-    names = [[run.name, run.seed] for run in runs]
+    names = [[run.name, run.seed, *(c for c in [run.contrast] if c != 1)] for run in runs]
     curricula = [run.curriculum for run in runs]
     directory.mkdir(parents=True, exist_ok=True)
     settings = {"recipe": digest(recipe), "runs": names, "threads": threads}
@@ -115,8 +129,9 @@ def train_policies(
     while done.step < updates:
         rate = recipe.learning_rate * (1 - done.step / updates)
         adam.param_groups[0]["lr"] = rate
-        renew(curricula, parameters, done.step)
-        levels, state, batch = _collect(recipe, runs, parameters, levels, state, done.step)
+        drawn = as_drawn(parameters, factors)
+        renew(curricula, drawn, done.step)
+        levels, state, batch = _collect(recipe, runs, drawn, levels, state, done.step)
         loss = _learn(recipe, runs, parameters, adam, batch, done.step)
         done = _counted(recipe, done, updates, loss, len(runs))
         if done.step % checkpoint_every == 0 or done.step == updates:
@@ -124,9 +139,9 @@ def train_policies(
             store.save(Checkpoint(parameters, kept, done))
         if done.history and done.history[-1].step == done.step:
             progress(done.history[-1])
-            if enough(done.tokens, parameters):
+            if enough(done.tokens, as_drawn(parameters, factors)):
                 break
-    trained = {name: p.detach() for name, p in parameters.items()}
+    trained = {name: p.detach() for name, p in as_drawn(parameters, factors).items()}
     return PpoResult(trained, done.tokens, done.step, done.history)
 
 
@@ -191,7 +206,7 @@ class Pool:
 def _collect(
     recipe: Ppo,
     runs: Sequence[Run],
-    parameters: dict[str, torch.Tensor],
+    parameters: Parameters,
     levels: Levels,
     state: State,
     update: int,
@@ -279,19 +294,21 @@ def _learn(
 
     size = recipe.envs * recipe.rollout
     generators = _generators(runs, update, 3)
+    factors = strengths([run.contrast for run in runs])
     losses = []
     for _ in range(recipe.epochs):
         order = torch.from_numpy(np.stack([g.permutation(size) for g in generators]))
         for first in range(0, size, recipe.minibatch):
             index = order[:, first : first + recipe.minibatch]
             rows = (index + size * torch.arange(len(runs))[:, None]).reshape(-1)
-            net = network(parameters)
+            net = network(as_drawn(parameters, factors))
             walls = batch.walls.index_select(0, rows).view(*index.shape, -1)
             at = batch.at.index_select(0, rows)
             said = say(net, walls, at)
             loss, slope = _loss(recipe, said.heads, batch, index)
             for name, gradient in gradients(net, walls, at, said, slope).items():
-                parameters[name].grad = gradient
+                faint = factors if name == "w1" else None
+                parameters[name].grad = gradient if faint is None else gradient * faint
             _clip(list(parameters.values()), recipe.max_grad_norm)
             adam.step()
             losses.append(float(loss))
