@@ -17,6 +17,7 @@ from insectary.measure.equivalence import (
     tost,
     tost_rates,
 )
+from insectary.measure.halving import Halving, halving
 from insectary.measure.multiplicity import holm
 from insectary.measure.pairs import sign_test
 from insectary.measure.pooling import Pooled, pooled
@@ -41,6 +42,7 @@ from insectary.measure.recovered import difference
 
 __all__ = [
     "Equivalence",
+    "Halving",
     "Logistic",
     "Pooled",
     "auroc",
@@ -53,6 +55,7 @@ __all__ = [
     "empirical_rank",
     "exact_interval",
     "fit_logistic",
+    "halving",
     "holm",
     "log_losses",
     "macro_tost",
