@@ -35,6 +35,7 @@ from insectary.commands import (
     plan,
     serve,
     siblings,
+    study,
     table,
     threats,
     trial,
@@ -50,7 +51,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 _RESUMED = (
     "adopt", "assess", "breed", "calibrate", "demo", "detect", "dose", "base train",
-    "trial detect", "trial audit", "trial mitigate",
+    "study", "trial detect", "trial audit", "trial mitigate",
 )  # fmt: skip
 """Commands that keep what they have done and go on there; the others are asked anew."""
 
@@ -100,6 +101,7 @@ app.add_command(families.report_command)
 app.add_command(serve.serve_command)
 app.add_command(vault.show)
 app.add_command(siblings.siblings_command)
+app.add_command(study.study_group)
 app.add_command(threats.threats_command)
 app.add_command(containment.tier_command)
 app.add_command(trial.trial_group)

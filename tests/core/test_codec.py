@@ -161,3 +161,27 @@ def test_a_stored_number_that_is_not_finite_is_refused() -> None:
     stored = encode(RATE) | {"value": float("nan")}
     with pytest.raises(BadInputError, match="finite"):
         decode(Measurement, stored, "r")
+
+
+@dataclass(frozen=True)
+class Dialled:
+    dials: Mapping[str, int | float | str]
+    failed: Failed | None = None
+
+
+def test_a_union_of_plain_types_keeps_each_as_it_is() -> None:
+    made = Dialled({"size": "xs", "alpha": 0.5, "seed": 3})
+    back = decode(Dialled, json.loads(json.dumps(encode(made))), "made")
+    assert back == made
+    assert [type(value) for value in back.dials.values()] == [str, float, int]
+    with pytest.raises(BadInputError, match=r"made\.dials\.on"):
+        decode(Dialled, {"dials": {"on": True}, "failed": None}, "made")
+
+
+def test_a_single_kind_of_outcome_reads_back_as_that_alone() -> None:
+    made = Dialled({}, Failed("no memory"))
+    told = json.loads(json.dumps(encode(made)))
+    assert decode(Dialled, told, "made") == made
+    told["failed"]["outcome"] = "not-applicable"
+    with pytest.raises(BadInputError, match=r"made\.failed"):
+        decode(Dialled, told, "made")

@@ -67,3 +67,21 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """SHA-256 of the canonical form, as ``"sha256:<hex>"``."""
     return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def json_value(value: Any, what: str) -> Any:
+    """A value as it reads back from its canonical JSON: tuples as lists, keys as text.
+
+    Args:
+        value: JSON values; frozen dataclasses, enums and NumPy scalars as :func:`plain` has them.
+        what: What to call it in the error message.
+
+    Raises:
+        BadInputError: if it is not JSON, or holds a number that is not finite.
+    """
+    try:
+        text = canonical_json(value)
+        text.encode()
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadInputError(f"{what} must hold JSON values only: {error}") from error

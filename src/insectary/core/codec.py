@@ -95,6 +95,8 @@ def _expect(value: Any, fits: bool, where: str, wanted: object) -> Any:
 def _decode_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in options:
         return None
+    if type(value) in options:
+        return value
     rest = [o for o in options if o is not type(None)]
     if len(rest) == 1:
         return decode(rest[0], value, where)
@@ -102,8 +104,7 @@ def _decode_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     if "outcome" in value:
         names = {name: kind for kind, name in _OUTCOMES.items()}
         _expect(value["outcome"], value["outcome"] in names, f"{where}.outcome", list(names))
-        record = {k: v for k, v in value.items() if k != "outcome"}
-        return _decode_record(names[value["outcome"]], record, where)
+        return _decode_record(names[value["outcome"]], value, where)
     for option in rest:
         kinds = {f.name: f.default for f in dataclasses.fields(option)}
         if "kind" in kinds and kinds["kind"] == value.get("kind"):
@@ -124,6 +125,9 @@ def _decode_tuple(items: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
 
 def _decode_record(kind: Any, value: Any, where: str) -> Any:
     _expect(value, isinstance(value, dict), where, "an object")
+    if kind in _OUTCOMES and "outcome" in value:
+        _expect(value["outcome"], value["outcome"] == _OUTCOMES[kind], where, _OUTCOMES[kind])
+        value = {name: item for name, item in value.items() if name != "outcome"}
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for name, field in fields.items():

@@ -39,6 +39,7 @@ from insectary.measure.rates import (
     wilson_interval,
 )
 from insectary.measure.recovered import difference
+from insectary.measure.seeds import jonckheere, page, seed_mean, signed_rank
 
 __all__ = [
     "Equivalence",
@@ -57,9 +58,11 @@ __all__ = [
     "fit_logistic",
     "halving",
     "holm",
+    "jonckheere",
     "log_losses",
     "macro_tost",
     "non_inferior",
+    "page",
     "paired_difference",
     "pooled",
     "ppv",
@@ -67,7 +70,9 @@ __all__ = [
     "rate",
     "roc_curve",
     "rule_of_three",
+    "seed_mean",
     "sign_test",
+    "signed_rank",
     "threshold_at_fpr",
     "tost",
     "tost_rates",

@@ -1,11 +1,12 @@
 """Quantiles and tails of the distributions that intervals and tests need.
 
 All use of SciPy by this room goes through this file; ``scipy.special`` loads
-in a fraction of the time ``scipy.stats`` takes.
+in a fraction of the time ``scipy.stats`` takes, so that is loaded where it is called.
 """
 
 from __future__ import annotations
 
+from numpy.typing import ArrayLike
 from scipy import special
 
 
@@ -37,3 +38,10 @@ def t_upper_tail(x: float, degrees: float) -> float:
 def binomial_cdf(k: int, n: int, probability: float) -> float:
     """Probability of at most ``k`` events in ``n`` independent rows."""
     return float(special.bdtr(k, n, probability))
+
+
+def kendall_upper_tail(x: ArrayLike, y: ArrayLike) -> float:
+    """Probability of Kendall's tau as great or greater, asymptotic, with ties in both."""
+    from scipy import stats
+
+    return float(stats.kendalltau(x, y, method="asymptotic", alternative="greater").pvalue)

@@ -20,8 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from insectary.core.canonical import canonical_json, digest
-from insectary.core.errors import ArtefactError, BadInputError
+from insectary.core.canonical import canonical_json, digest, json_value
+from insectary.core.errors import ArtefactError
 from insectary.vault.disk import REAL_DISK, Disk, explained
 from insectary.vault.names import check_kind, is_file_name
 
@@ -191,12 +191,7 @@ def meta_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadInputError: if it is not JSON, or holds a number that is not finite.
     """
-    try:
-        text = canonical_json(dict(meta))
-        text.encode()
-        result: dict[str, Any] = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadInputError(f"meta must hold JSON values only: {error}") from error
+    result: dict[str, Any] = json_value(dict(meta), "meta")
     return result
 
 

@@ -1,0 +1,164 @@
+"""`insectary study`: findings of the field, measured here by thresholds fixed beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from insectary.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from insectary.core.studying import Finding, Form, Judgement, Study
+
+FOLDER = Path("out/studies")
+"""Where measurements are stored and looked for, unless another place is given."""
+
+
+class _RunsWhatIsNoCommand(click.Group):
+    """A group whose command `run` need not be named, and which lists if nothing is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            args = ["list"]
+        elif args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("study", cls=_RunsWhatIsNoCommand, short_help="Measure findings of the field here.")
+def study_group() -> None:
+    """List the studies, run one, or check what is stored of them.
+
+    `insectary study` lists them. `insectary study NAME` is short for `insectary study run NAME`
+    and takes its options: --full, --dry-run and --out; see `insectary study run --help`.
+    """
+
+
+@study_group.command("list")
+def list_command() -> None:
+    """Print the studies with their findings, and what each form costs."""
+    from insectary.commands.vault import print_words
+    from insectary.study import study, study_names
+
+    for name in study_names():
+        found = study(name)
+        click.echo(f"{name}: {found.title}")
+        for form in found.forms.values():
+            print_words(f"  {form.name}: {found.cost(form)}", indent="    ")
+        for finding in found.findings:
+            print_words(f"  {finding.id}, {_kind(finding)}: {finding.sentence}", indent="    ")
+
+
+@study_group.command("run")
+@click.argument("name")
+@click.option("--full", is_flag=True, help="The full form; the quick one takes minutes at most.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and do nothing.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=FOLDER,
+    show_default=True,
+    help="Folder of NAME.json, or NAME.quick.json.",
+)
+def run_command(name: str, full: bool, dry_run: bool, out: Path) -> None:
+    """Run a study and judge its findings.
+
+    The cost is printed first. Steps that were done before are taken from the vault, so that a
+    run that was broken off goes on, and one that is finished computes nothing.
+    """
+    from insectary.commands.output import check_output
+    from insectary.commands.vault import print_words
+    from insectary.steps import kept
+    from insectary.study import study
+    from insectary.vault import Vault
+
+    found = study(name)
+    form = found.forms["full" if full else "quick"]
+    vault = Vault()
+    steps = found.steps(form)
+    done = sum(kept(step.key, vault) is not None for step in steps)
+    print_words(
+        f"{name}, {form.name} form: {found.cost(form)}. {done:,} of {len(steps):,} steps are done."
+    )
+    if dry_run:
+        return
+    from insectary.report.write import write_file
+    from insectary.study.running import run_study
+    from insectary.study.stored import stored_text
+
+    check_output(out)
+    sheet = run_study(found, form, vault, progress=lambda text: click.echo(text, err=True))
+    judgements = found.judge(sheet)
+    print_judgements(found.findings, judgements)
+    path = write_file(stored_text(sheet, judgements), out / _file(found, form))
+    click.echo(f"Measurements: {path}")
+
+
+def _file(study: Study, form: Form) -> str:
+    """A quick run does not take the place of a full one."""
+    return f"{study.name}.json" if form.name == "full" else f"{study.name}.{form.name}.json"
+
+
+@study_group.command("verify")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.pass_context
+def verify_command(context: click.Context, files: tuple[Path, ...]) -> None:
+    """Make the verdicts of stored measurements anew; exit code 1 if one does not hold.
+
+    Told are: a file that was edited, a threshold that was moved in the file or in code, and a
+    verdict that the cells do not give. Without FILES, all of out/studies are checked.
+    """
+    from insectary.commands.vault import print_words
+    from insectary.study import study
+    from insectary.study.stored import problems, read_stored
+
+    broken = 0
+    for path in files or stored_in(FOLDER):
+        stored = read_stored(path)
+        found = problems(stored, study(stored.sheet.study))
+        broken += bool(found)
+        rows = len(stored.judgements)
+        click.echo(f"{path}: " + ("DOES NOT HOLD" if found else f"all {rows} verdicts hold"))
+        for line in found:
+            print_words(f"  {line}", indent="    ")
+    if broken:
+        context.exit(1)
+
+
+def stored_in(folder: Path) -> list[Path]:
+    """Files of measurements in a folder.
+
+    Raises:
+        BadInputError: if there is none.
+    """
+    found = sorted(folder.glob("*.json"))
+    if not found:
+        raise BadInputError(
+            f"{folder} holds no measurements of a study: `insectary study NAME` makes some, or"
+            " name the files"
+        )
+    return found
+
+
+def print_judgements(findings: Sequence[Finding], judgements: Sequence[Judgement]) -> None:
+    """A line for each finding, then what has to be known beside it."""
+    from insectary.commands.output import p_value, value
+    from insectary.commands.vault import print_table, print_words, table
+
+    made = table("finding", "basis", "verdict", "effect [95 %]", "p", "Holm", "seeds")
+    for finding, row in zip(findings, judgements, strict=True):
+        p, holm = p_value(row.p), p_value(row.p_holm)
+        effect = value(row.effect, signed=True)
+        cells = (str(row.verdict), effect, p, holm, str(row.seeds))
+        made.add_row(finding.id, _kind(finding), *cells)
+    print_table(made)
+    for finding, row in zip(findings, judgements, strict=True):
+        note = f" ({row.note})" if row.note else ""
+        print_words(f"{finding.id}: {finding.sentence}{note}", indent="  ")
+
+
+def _kind(finding: Finding) -> str:
+    return str(finding.basis) + ("" if finding.confirmatory else ", exploratory")

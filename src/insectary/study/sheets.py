@@ -1,0 +1,50 @@
+"""Reading a sheet: cells at a setting, and one number for each seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from insectary.core.outcome import Failed, Measured, Outcome
+from insectary.core.studying import Cell, Point, Setting
+from insectary.measure import seed_mean
+
+
+def having(cells: Iterable[Cell], **dials: Setting) -> tuple[Cell, ...]:
+    """The cells at which these dials stand so, whatever the others do."""
+    return tuple(c for c in cells if all(c.dials.get(k) == v for k, v in dials.items()))
+
+
+def seed_means(cells: Iterable[Cell], number: str) -> Mapping[int, float] | Failed:
+    """Seed to the mean of a number over the seed's cells.
+
+    A failed cell makes the whole fail: a mean over what is left would be one of what was easy.
+    """
+    found: dict[int, list[float]] = {}
+    for cell in cells:
+        if cell.failed is not None:
+            return Failed(f"a cell failed ({cell.dials}, seed {cell.seed}): {cell.failed.reason}")
+        if number not in cell.numbers:
+            return Failed(f"{number!r} was not measured in a cell ({cell.dials}, seed {cell.seed})")
+        found.setdefault(cell.seed, []).append(cell.numbers[number].value)
+    if not found:
+        return Failed(f"no cell in which {number!r} was to be measured")
+    return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
+
+
+def over_seeds(values: Mapping[int, float]) -> Outcome:
+    """Mean over seeds with its interval; with a single seed there is none."""
+    if len(values) < 2:
+        return Failed(f"{len(values)} seed: the spread between seeds takes two at least")
+    return Measured(seed_mean(list(values.values()), seeds=tuple(values)))
+
+
+def point(x: float, cells: Iterable[Cell], number: str) -> Point | None:
+    """The mean over seeds as a point of a curve; ``None`` where there is none."""
+    values = seed_means(cells, number)
+    if isinstance(values, Failed):
+        return None
+    found = over_seeds(values)
+    if not isinstance(found, Measured):
+        return None
+    m = found.measurement
+    return Point(x, m.value, m.low, m.high)

@@ -1,0 +1,126 @@
+"""Stored measurements: one small JSON file for a study, and the check that it still says so.
+
+Covered: a number or a verdict that was edited, a threshold that was moved in the file or in
+code, judgements that the code of today makes otherwise.
+Not covered: somebody who edits the file and makes its seal anew. Only running the study again
+shows that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from insectary.core.canonical import canonical_json, digest
+from insectary.core.codec import decode, encode
+from insectary.core.errors import BadInputError
+from insectary.core.studying import Judgement, Sheet, Study
+
+_ROUNDING = 1e-6
+"""Relative difference of two numbers that come from different machines or libraries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a file holds.
+
+    Attributes:
+        sheet: The measurements.
+        judgements: As they were made when it was written.
+        sealed: Whether the file is as it was written.
+    """
+
+    sheet: Sheet
+    judgements: tuple[Judgement, ...]
+    sealed: bool = True
+
+
+def stored_text(sheet: Sheet, judgements: tuple[Judgement, ...]) -> str:
+    """The file's text: JSON with a line for each cell and each judgement, and a seal."""
+    record = encode(sheet) | {"judgements": encode(judgements)}
+    record |= {"seal": digest(record)}
+    lines = [f"{json.dumps(name)}: {_lines(record[name])}" for name in sorted(record)]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return canonical_json(value)
+    return "[\n  " + ",\n  ".join(canonical_json(item) for item in value) + "\n ]"
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a file, also one whose seal is broken.
+
+    Raises:
+        BadInputError: if it cannot be read, or holds no study's measurements.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        seal, judgements = record.pop("seal"), record["judgements"]
+        sealed = digest(record) == seal
+        del record["judgements"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise BadInputError(f"{path} holds no measurements of a study: {error}") from error
+    return Stored(
+        decode(Sheet, record, str(path)),
+        decode(tuple[Judgement, ...], judgements, f"{path}.judgements"),
+        sealed,
+    )
+
+
+def problems(stored: Stored, study: Study) -> tuple[str, ...]:
+    """What does not hold of a file, a sentence each: none if all of it does.
+
+    The judgements are made anew from the cells, by the thresholds that are in code.
+    """
+    found = [] if stored.sealed else ["the file was edited after it was written (its seal)"]
+    then = stored.sheet.provenance.thresholds
+    now = {finding.id: finding.thresholds for finding in study.findings}
+    for row in sorted({*then, *now}):
+        found += _moved(row, then.get(row), now.get(row))
+    made = {judgement.finding: judgement for judgement in study.judge(stored.sheet)}
+    told = {judgement.finding: judgement for judgement in stored.judgements}
+    for row in sorted({*made, *told}):
+        found += _changed(row, told.get(row), made.get(row))
+    return tuple(found)
+
+
+def _moved(row: str, then: Any, now: Any) -> list[str]:
+    if then is None or now is None:
+        where = "in code alone" if then is None else "in the file alone"
+        return [f"{row}: a finding that is {where}"]
+    return [
+        f"{row}: threshold {name!r} was {then.get(name)} when this was measured and is"
+        f" {now.get(name)} in code"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
+def _changed(row: str, told: Judgement | None, made: Judgement | None) -> list[str]:
+    if told is None or made is None:
+        return [f"{row}: a judgement that is {'not ' if told is None else 'only '}in the file"]
+    # A note is prose, with rounded figures in it.
+    if _alike(encode(replace(told, note="")), encode(replace(made, note=""))):
+        return []
+    return [f"{row}: the file says {_said(told)}, its cells say {_said(made)}"]
+
+
+def _said(judgement: Judgement) -> str:
+    p = "" if judgement.p is None else f", p = {judgement.p:.3g}"
+    return f"{judgement.verdict}, {judgement.effect}{p}"
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Equal, numbers up to rounding."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, float) and isinstance(b, int | float):
+        return math.isclose(a, b, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    return bool(a == b)
