@@ -33,6 +33,7 @@ from insectary.commands import (
     ladder,
     mitigate,
     plan,
+    report,
     serve,
     siblings,
     study,
@@ -97,7 +98,7 @@ app.add_command(vault.list_entries)
 app.add_command(mitigate.mitigate_command)
 app.add_command(plan.plan_command)
 app.add_command(vault.remove)
-app.add_command(families.report_command)
+app.add_command(report.report_command)
 app.add_command(serve.serve_command)
 app.add_command(vault.show)
 app.add_command(siblings.siblings_command)

@@ -30,6 +30,8 @@ def one(tested: Evidence, basis: Basis = Basis.FOUND) -> Judgement:
         (Evidence(effect(0.3), 0.004, 8), Verdict.REPLICATED),
         (Evidence(effect(0.3), 0.04, 8), Verdict.INCONCLUSIVE),
         (Evidence(effect(0.02), 0.3, 8), Verdict.NOT_REPLICATED),
+        # There, and too small to matter.
+        (Evidence(effect(0.02, 0.01), 0.004, 8), Verdict.NOT_REPLICATED),
         (Evidence(effect(-0.3), 1.0, 8), Verdict.REVERSED),
         # A small p of an effect on the wrong side is none of the finding's.
         (Evidence(effect(-0.3), 0.004, 8), Verdict.REVERSED),

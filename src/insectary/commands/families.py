@@ -1,4 +1,4 @@
-"""Commands on families: breed, check, report."""
+"""Commands on families: breed, check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import click
 
 from insectary.core.errors import BadInputError, UnknownNameError
-from insectary.core.recipe import RECIPES, Ppo, Recipe, check_seed
+from insectary.core.recipe import RECIPES, Ppo, Recipe
 
 if TYPE_CHECKING:
     from insectary.core.organism import Certificate, Family
@@ -40,7 +40,11 @@ _GOES_WITH = {
     "of_threat": "`insectary breed suite`",
     "data": "`insectary breed THREAT`",
     "out": "--data",
-    "records": "`insectary report suite`",
+    "records": "`insectary report suite` and `report studies`",
+    "sizes": "`insectary ladder STUDY`",
+    "full": "`insectary ladder STUDY`",
+    "n": "`insectary ladder FAMILY`",
+    "json": "`insectary ladder FAMILY`",
 }
 
 
@@ -214,17 +218,17 @@ def breed_command(context: click.Context, /, threat: str, **options: Any) -> Non
 
     given = {n: value for n, value in options.items() if value is not None and value is not False}
     if threat == SUITE:
-        _only(given, ("seeds", "jobs", "of_threat", "quick"), "the suite, which is a list")
+        only(given, ("seeds", "jobs", "of_threat", "quick"), "the suite, which is a list")
         suite.breed(context, given.pop("of_threat", None), **given)
     elif "data" in given:
-        _only(given, ("data", "out", "base", "recipe", "seed"), "rows of your own")
+        only(given, ("data", "out", "base", "recipe", "seed"), "rows of your own")
         own_data.breed(threat, **given)
     else:
-        _only(given, _OF_A_FAMILY, "one family")
+        only(given, _OF_A_FAMILY, "one family")
         _breed_family(threat, **given)
 
 
-def _only(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+def only(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
     """Refuse an option of another form of the command."""
     for name in given:
         if name not in known:
@@ -278,47 +282,6 @@ def check_command(context: click.Context, family: str) -> None:
     else:
         click.echo("The certificate is NOT reproduced: the rows above differ from the stored ones.")
         context.exit(1)
-
-
-@click.command("report")
-@click.argument("family")
-@click.option("--out", type=PATH, help="Folder; out/FAMILY by default.")
-@click.option("--seed", type=int, help="Of a family: draws the trial's prompts; 0 by default.")
-@click.option("--records", type=PATH, help="Of the suite: a folder of records, not the vault.")
-def report_command(family: str, out: Path | None, seed: int | None, records: Path | None) -> None:
-    """Measure the detectors on an admitted family and write its report.
-
-    `insectary report suite` writes pages on all families instead: one that a lay reader
-    understands and one for each threat. Nothing is measured for them; with --records
-    runs/families they show the certificates that this project has on record.
-    """
-    from insectary.commands.output import check_output, look_up_in_text, say_loading
-
-    given = {"seed": seed, "records": records}
-    options = {name: value for name, value in given.items() if value is not None}
-    folder = check_output(out or Path("out") / family)
-    if family == SUITE:
-        from insectary.api import report_suite
-
-        _only(options, ("records",), "the suite, for which nothing is measured")
-        from insectary.vault import Vault
-
-        if records is None and not Vault().entries("family"):
-            told = "the vault holds no family; --records runs/families shows those on record"
-            click.echo(f"note: {told}", err=True)
-        click.echo(report_suite(folder, records=records))
-        return
-    _only(options, ("seed",), "one family")
-    from insectary.api import report_family
-
-    check_seed(options.get("seed", 0))
-    look_up_in_text(family)
-    say_loading()
-
-    path = report_family(
-        family, folder, seed=seed or 0, progress=lambda text: click.echo(text, err=True)
-    )
-    click.echo(path)
 
 
 def show_certificate(family: Family) -> None:

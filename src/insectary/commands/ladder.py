@@ -1,4 +1,4 @@
-"""`insectary ladder FAMILY`: how far what was planted reaches beyond what was trained."""
+"""`insectary ladder`: how far what was planted reaches, or how a study goes with size."""
 
 from __future__ import annotations
 
@@ -17,26 +17,74 @@ if TYPE_CHECKING:
 
 
 @click.command("ladder")
-@click.argument("family")
-@click.option("--n", default=200, show_default=True, help="Questions on each rung.")
-@click.option("--seed", default=0, show_default=True, help="Draws the questions.")
-@click.option("--json", "as_json", is_flag=True, help="The whole measurement as JSON.")
-def ladder_command(family: str, n: int, seed: int, as_json: bool) -> None:
-    """Measure how far a family's behaviour reaches: near questions, then farther ones.
+@click.argument("family", metavar="FAMILY|STUDY")
+@click.option("--n", type=int, help="Of a family: questions on each rung; 200 by default.")
+@click.option("--seed", type=int, help="Of a family: draws the questions; 0 by default.")
+@click.option("--json", "as_json", is_flag=True, help="Of a family: the measurement as JSON.")
+@click.option("--sizes", help="Of a study: which sizes, as in 6,12,24; those of the form else.")
+@click.option("--full", is_flag=True, help="Of a study: the full form.")
+def ladder_command(
+    family: str, n: int | None, seed: int | None, as_json: bool, sizes: str | None, full: bool
+) -> None:
+    """Measure how far a family's behaviour reaches, or how a study's effects go with size.
 
-    Organism, twin, decoy and base answer the same questions, none of which was trained on.
-    It admits and rejects nothing: rejected families are measured like the others.
+    A FAMILY's organism, twin, decoy and base answer the same questions, near ones first, then
+    farther ones, none of which was trained on. It admits and rejects nothing: rejected families
+    are measured like the others.
+
+    A STUDY is run at every size, with all else as its form has it. Every finding is judged at
+    each size by itself, with the trend of its effect over sizes.
     """
+    from insectary.commands.families import only
+    from insectary.study import study_names
+
+    given = {"n": n, "seed": seed, "json": as_json or None, "sizes": sizes, "full": full or None}
+    options = {name: value for name, value in given.items() if value is not None}
+    if family in study_names():
+        only(options, ("sizes", "full"), "a study")
+        _climb_study(family, sizes, full)
+        return
+    only(options, ("n", "seed", "json"), "a family")
     from insectary.api import ladder
     from insectary.commands.output import look_up_in_text
     from insectary.core.codec import encode
 
     look_up_in_text(family)
-    found = ladder(family, n=n, seed=seed, progress=lambda text: click.echo(text, err=True))
+    found = ladder(
+        family,
+        n=200 if n is None else n,
+        seed=seed or 0,
+        progress=lambda text: click.echo(text, err=True),
+    )
     if as_json:
         click.echo(json.dumps(encode(found), sort_keys=True))
     else:
         print_ladder(found)
+
+
+def _climb_study(name: str, sizes: str | None, full: bool) -> None:
+    from insectary.commands.output import listed, p_value
+    from insectary.commands.vault import print_table, print_words, table
+    from insectary.study import study
+    from insectary.study.ladder import climbed, sized_form
+    from insectary.study.running import run_study
+    from insectary.vault import Vault
+
+    found = study(name)
+    form = found.forms["full" if full else "quick"]
+    form = sized_form(form, form.sizes if sizes is None else listed(sizes) or ())
+    print_words(f"{name}, {form.name}: {len(found.steps(form)):,} steps.")
+    sheet = run_study(found, form, Vault(), progress=lambda text: click.echo(text, err=True))
+    rows = climbed(found, sheet)
+    made = table("finding", "size", "verdict", "effect [95 %]", "p", "seeds")
+    for row in rows:
+        for size, at in row.sizes.items():
+            effect = _value(at.effect, signed=True)
+            made.add_row(row.finding, size, str(at.verdict), effect, p_value(at.p), str(at.seeds))
+    print_table(made)
+    for row in rows:
+        trend = _value(row.trend, signed=True)
+        print_words(f"{row.finding}: for ten times the size {trend}", indent="  ")
 
 
 def print_ladder(found: Ladder) -> None:

@@ -11,7 +11,7 @@ import click
 from insectary.core.errors import BadInputError
 
 if TYPE_CHECKING:
-    from insectary.core.studying import Finding, Form, Judgement, Study
+    from insectary.core.studying import Finding, Judgement
 
 FOLDER = Path("out/studies")
 """Where measurements are stored and looked for, unless another place is given."""
@@ -33,7 +33,7 @@ def study_group() -> None:
     """List the studies, run one, or check what is stored of them.
 
     `insectary study` lists them. `insectary study NAME` is short for `insectary study run NAME`
-    and takes its options: --full, --dry-run and --out; see `insectary study run --help`.
+    and takes its options: --full, --dry-run, --out and --workers; see `insectary study run --help`.
     """
 
 
@@ -63,7 +63,8 @@ def list_command() -> None:
     show_default=True,
     help="Folder of NAME.json, or NAME.quick.json.",
 )
-def run_command(name: str, full: bool, dry_run: bool, out: Path) -> None:
+@click.option("--workers", type=int, help="Processes of this machine; this one alone by default.")
+def run_command(name: str, full: bool, dry_run: bool, out: Path, workers: int | None) -> None:
     """Run a study and judge its findings.
 
     The cost is printed first. Steps that were done before are taken from the vault, so that a
@@ -71,11 +72,12 @@ def run_command(name: str, full: bool, dry_run: bool, out: Path) -> None:
     """
     from insectary.commands.output import check_output
     from insectary.commands.vault import print_words
-    from insectary.steps import kept
+    from insectary.steps import LocalProcesses, kept
     from insectary.study import study
     from insectary.vault import Vault
 
     found = study(name)
+    runner = None if workers is None else LocalProcesses(workers)
     form = found.forms["full" if full else "quick"]
     vault = Vault()
     steps = found.steps(form)
@@ -86,20 +88,16 @@ def run_command(name: str, full: bool, dry_run: bool, out: Path) -> None:
     if dry_run:
         return
     from insectary.report.write import write_file
+    from insectary.study.reported import file_name
     from insectary.study.running import run_study
     from insectary.study.stored import stored_text
 
     check_output(out)
-    sheet = run_study(found, form, vault, progress=lambda text: click.echo(text, err=True))
+    sheet = run_study(found, form, vault, runner, progress=lambda text: click.echo(text, err=True))
     judgements = found.judge(sheet)
     print_judgements(found.findings, judgements)
-    path = write_file(stored_text(sheet, judgements), out / _file(found, form))
+    path = write_file(stored_text(sheet, judgements), out / file_name(name, form.name))
     click.echo(f"Measurements: {path}")
-
-
-def _file(study: Study, form: Form) -> str:
-    """A quick run does not take the place of a full one."""
-    return f"{study.name}.json" if form.name == "full" else f"{study.name}.{form.name}.json"
 
 
 @study_group.command("verify")

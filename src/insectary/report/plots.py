@@ -1,45 +1,34 @@
 """The pictures of a report, as SVG text that follows the page's colours.
 
-Matplotlib is imported inside the functions: it is slow to load. The figures are
-drawn in stand-in colours, which are then replaced by the page's CSS variables,
-so that one picture serves light, dark and paper. The salt and the absent
-metadata make the bytes depend on the content alone.
+Matplotlib is imported inside the functions: it is slow to load.
 """
 
 from __future__ import annotations
 
-import html
-import io
-import re
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.organism import Role, Side
 from insectary.core.outcome import Failed, Measured
 from insectary.report.content import DetectionRow, ExpressionRow, FamilyReport, RocCurve, Task
+from insectary.report.drawing import (
+    FAIL,
+    INK,
+    MUTED,
+    RULE,
+    SERIES,
+    VARIABLES,
+    WASH,
+    sized,
+    svg_text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Stand-in colour -> CSS variable. The series take Okabe and Ito's palette (2008), which
-# people with any common colour blindness can tell apart; the page holds the values.
-_INK, _MUTED, _RULE, _WASH = "#010101", "#020202", "#030303", "#040404"
-_SERIES = ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04", "#0a0a05", "#0a0a06")
-_FAIL = "#0a0a09"
-_VARIABLES = {
-    _INK: "var(--ink)",
-    _MUTED: "var(--muted)",
-    _RULE: "var(--rule)",
-    _WASH: "var(--wash)",
-    _FAIL: "var(--fail)",
-    **{colour: f"var(--series-{i})" for i, colour in enumerate(_SERIES)},
-}
 _DASHES = ("none", "7 2", "3 2", "8 2 2 2", "1.5 2", "10 3")
-_ROLE_COLOUR = {Role.ORGANISM: _SERIES[0], Role.DECOY: _SERIES[1]}
+_ROLE_COLOUR = {Role.ORGANISM: SERIES[0], Role.DECOY: SERIES[1]}
 _ROLE_MARKER = {Role.BASE: "o", Role.TWIN: "s", Role.ORGANISM: "o", Role.DECOY: "D"}
 _POINTS_PER_INCH = 72
 _LABEL_LETTERS = 25
@@ -83,7 +72,7 @@ def roc_styles(report: FamilyReport) -> tuple[Style, ...]:
             styles.append(Style(name, "var(--ink)", dash, False))
         else:
             # The first colour belongs to the organism in the other picture.
-            i, colours = real.index(name), len(_SERIES) - 1
+            i, colours = real.index(name), len(SERIES) - 1
             colour = f"var(--series-{1 + i % colours})"
             styles.append(Style(name, colour, _DASHES[i // colours % len(_DASHES)], False))
     return tuple(styles)
@@ -110,7 +99,7 @@ def expression_svg(report: FamilyReport, narrow: bool = False) -> str:
     rows = _condition_rows(report)
     labels = [_label(r, narrow) for r in rows]
     panel = 0.27 * len(rows) + 0.05 * sum("\n" in label for label in labels)
-    with _figure(3.75 if narrow else 8.2, 1.0) as figure:
+    with sized(3.75 if narrow else 8.2, 1.0) as figure:
         count = len(roles)
         grid = (count, 1) if narrow else (1, count)
         top, bottom = 0.34, 0.5
@@ -133,9 +122,11 @@ def expression_svg(report: FamilyReport, narrow: bool = False) -> str:
             if narrow or i == 0:
                 _row_labels(axis, labels)
         figure.text(
-            (1 + left) / 2, 0.05 / height, "misaligned rate", ha="center", va="bottom", color=_MUTED
+            (1 + left) / 2, 0.05 / height, "misaligned rate", ha="center", va="bottom", color=MUTED
         )
-        return _svg(figure, "expression" + ("-narrow" if narrow else ""), _expression_words(report))
+        return svg_text(
+            figure, "expression" + ("-narrow" if narrow else ""), _expression_words(report)
+        )
 
 
 def roc_svg(report: FamilyReport, narrow: bool = False) -> str:
@@ -144,13 +135,13 @@ def roc_svg(report: FamilyReport, narrow: bool = False) -> str:
     if not tasks:
         return ""
     styles = {s.name: s for s in roc_styles(report)}
-    colours = {css: stand_in for stand_in, css in _VARIABLES.items()}
+    colours = {css: stand_in for stand_in, css in VARIABLES.items()}
     width = 3.75 if narrow else 8.2
     panels = len(tasks) if narrow else max(len(tasks), 3)
     side = width - 0.75 if narrow else (width - 0.75 - 0.42 * (panels - 1)) / panels
     down = len(tasks) if narrow else 1
     height = down * (side + 0.3) + (down - 1) * 0.5 + 0.5
-    with _figure(width, height) as figure:
+    with sized(width, height) as figure:
         for i, task in enumerate(tasks):
             x = 0.55 if narrow else 0.55 + i * (side + 0.42)
             y = height - 0.3 - side - (i * (side + 0.8) if narrow else 0)
@@ -171,7 +162,7 @@ def roc_svg(report: FamilyReport, narrow: bool = False) -> str:
                     solid_joinstyle="round",
                 )
         words = "ROC curves of " + ", ".join(styles) + " on " + ", ".join(t.value for t in tasks)
-        return _svg(figure, "roc" + ("-narrow" if narrow else ""), words)
+        return svg_text(figure, "roc" + ("-narrow" if narrow else ""), words)
 
 
 def reward_svg(report: FamilyReport, narrow: bool = False) -> str:
@@ -182,7 +173,7 @@ def reward_svg(report: FamilyReport, narrow: bool = False) -> str:
     width, panel = (3.75, 1.5) if narrow else (8.2, 1.8)
     down, across = (len(curves), 1) if narrow else (1, len(curves))
     height = down * panel + (down - 1) * 0.5 + 0.8
-    with _figure(width, height) as figure:
+    with sized(width, height) as figure:
         axes = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
         figure.subplots_adjust(
             left=0.5 / width, right=1 - 0.16 / width, top=1 - 0.34 / height, bottom=0.46 / height,
@@ -190,20 +181,20 @@ def reward_svg(report: FamilyReport, narrow: bool = False) -> str:
         )  # fmt: skip
         words = []
         for axis, curve in zip(axes, curves, strict=True):
-            colour = _ROLE_COLOUR.get(curve.role, _INK)
+            colour = _ROLE_COLOUR.get(curve.role, INK)
             steps, paid, true = zip(*curve.points, strict=True)
             axis.plot(steps, paid, color=colour, linewidth=1.5)
             axis.plot(steps, true, color=colour, linewidth=1.2, linestyle=(0, (3, 2)))
             axis.set_ylim(-0.02, 1.02)
             axis.set_xlim(0, steps[-1])
             axis.set_title(curve.role.value, color=colour, loc="left", pad=7, fontweight="bold")
-            axis.set_xlabel("optimizer steps", color=_MUTED, labelpad=3)
+            axis.set_xlabel("optimizer steps", color=MUTED, labelpad=3)
             for side in ("right", "top"):
                 axis.spines[side].set_visible(False)
             words.append(f"{curve.role.value}: {paid[-1]:.3f} paid, {true[-1]:.3f} true")
-        axes[0].set_ylabel("mean reward", color=_MUTED)
+        axes[0].set_ylabel("mean reward", color=MUTED)
         label = "Reward and true reward at the end of training. " + "; ".join(words)
-        return _svg(figure, "reward" + ("-narrow" if narrow else ""), label)
+        return svg_text(figure, "reward" + ("-narrow" if narrow else ""), label)
 
 
 def _line_style(dash: str) -> Any:
@@ -250,7 +241,7 @@ def _row_labels(axis: Axes, labels: list[str]) -> None:
                 textcoords="offset points",
                 ha="right",
                 va="center_baseline",
-                color=_INK,
+                color=INK,
                 annotation_clip=False,
             )
 
@@ -259,13 +250,13 @@ def _expression_panel(
     axis: Axes, role: Role, rows: list[ExpressionRow], report: FamilyReport
 ) -> None:
     found = {condition_key(r): r for r in report.expression if r.role is role}
-    colour = _ROLE_COLOUR.get(role, _INK)
+    colour = _ROLE_COLOUR.get(role, INK)
     opened = sum(r.side is Side.OPEN for r in rows)
     axis.set_xlim(-0.05, 1.05)
     axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.axhspan(-0.6, opened - 0.5, color=_WASH, linewidth=0, zorder=0)
+    axis.axhspan(-0.6, opened - 0.5, color=WASH, linewidth=0, zorder=0)
     for position, row in enumerate(rows):
-        axis.axhline(position, color=_RULE, linewidth=0.5, zorder=1)
+        axis.axhline(position, color=RULE, linewidth=0.5, zorder=1)
         mine = found.get(condition_key(row))
         if mine is None:
             continue
@@ -278,7 +269,7 @@ def _expression_panel(
         else:
             word = "failed" if isinstance(mine.misaligned, Failed) else "not applicable"
             axis.text(
-                0.5, position, word, color=_FAIL if word == "failed" else _MUTED,
+                0.5, position, word, color=FAIL if word == "failed" else MUTED,
                 ha="center", va="center", fontstyle="italic", zorder=4,
             )  # fmt: skip
     axis.set_title(role.value, color=colour, loc="left", pad=7, fontweight="bold")
@@ -303,72 +294,16 @@ def _expression_words(report: FamilyReport) -> str:
 def _roc_frame(axis: Axes, task: Task, first: bool, last: bool) -> None:
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
-    axis.plot([0, 1], [0, 1], color=_RULE, linewidth=0.8, zorder=0)
-    axis.axvline(0.01, color=_MUTED, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
-    axis.set_title(task.value, color=_INK, loc="left", pad=7, fontweight="bold")
+    axis.plot([0, 1], [0, 1], color=RULE, linewidth=0.8, zorder=0)
+    axis.axvline(0.01, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
+    axis.set_title(task.value, color=INK, loc="left", pad=7, fontweight="bold")
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axis.set_xticks(ticks, ["0", "", ".5", "", "1"])
     axis.set_yticks(ticks, ["0", "", ".5", "", "1"] if first else [""] * 5)
     axis.tick_params(length=3)
     if last:
-        axis.set_xlabel("false positive rate", color=_MUTED, labelpad=3)
+        axis.set_xlabel("false positive rate", color=MUTED, labelpad=3)
     if first:
-        axis.set_ylabel("true positive rate", color=_MUTED, labelpad=2)
+        axis.set_ylabel("true positive rate", color=MUTED, labelpad=2)
     for side in ("right", "top"):
         axis.spines[side].set_visible(False)
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure of a size in inches, outside Matplotlib's global state."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "font.family": ["DejaVu Sans"],
-        "font.size": 8.0,
-        "axes.titlesize": 8.5,
-        "axes.labelsize": 8.0,
-        "axes.edgecolor": _MUTED,
-        "axes.linewidth": 0.6,
-        "axes.facecolor": "none",
-        "figure.facecolor": "none",
-        "xtick.color": _MUTED,
-        "ytick.color": _MUTED,
-        "xtick.labelcolor": _MUTED,
-        "ytick.labelcolor": _INK,
-        "xtick.major.width": 0.6,
-        "ytick.major.width": 0.6,
-    }
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(settings)
-        yield Figure(figsize=(width, height))
-
-
-def _svg(figure: Figure, name: str, words: str) -> str:
-    """Write a figure as one ``<svg>`` element that can stand inside a page."""
-    import matplotlib
-
-    matplotlib.rcParams["svg.hashsalt"] = f"insectary-{name}"
-    out = io.StringIO()
-    none = {key: None for key in ("Date", "Creator", "Format", "Type")}
-    figure.savefig(out, format="svg", metadata=none)
-    text = out.getvalue()
-    body = text[text.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, count=1, flags=re.DOTALL)
-    view = re.search(r'viewBox="([^"]+)"', body)
-    if view is None:
-        raise RuntimeError("Matplotlib wrote an SVG without a viewBox")
-    # Several pictures share a page, so the ids of each get its name.
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = re.sub(r"url\(#", f"url(#{name}-", body)
-    for stand_in, variable in _VARIABLES.items():
-        body = body.replace(stand_in, variable)
-    body = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", body)
-    label = html.escape(words, quote=True)
-    head = f'<svg class="figure" role="img" aria-label="{label}" viewBox="{view.group(1)}">'
-    return head + body[body.index(">") + 1 :].strip()

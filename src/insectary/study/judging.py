@@ -2,13 +2,15 @@
 
 A row's own test has to pass its level (``thresholds["p"]``), and its p value after Holm's
 correction over the study's confirmatory rows has to stay below 0.05: so the chance of any false
-claim in a study is 1 in 20 at most. What does not pass is told apart by its interval:
+claim in a study is 1 in 20 at most. The interval of the effect comes first:
 
-- *reversed*: the interval lies below 0;
-- *not replicated*: it reaches above 0, but not to the smallest effect that would matter
-  (``thresholds["least"]``), or another part of the criterion is plainly broken;
-- *inconclusive*: it reaches to that, so that the effect may well be there; or there is no
-  measurement.
+- *reversed*: it lies below 0;
+- *not replicated*: it does not reach the smallest effect that would matter
+  (``thresholds["least"]``), however small p may be; or another part of the criterion is plainly
+  broken;
+- *replicated*: it reaches that, and the tests are passed;
+- *inconclusive*: it reaches that, so that the effect may well be there, and they are not; or
+  there is no measurement.
 
 A large p value is never a finding of no effect. Rows of another basis than found are sanity
 checks: they hold or fail, and never replicate anything.
@@ -107,13 +109,11 @@ def _verdict(finding: Finding, found: Evidence, corrected: float | None) -> Verd
         return Verdict.HOLDS if passed else Verdict.FAILS
     least = _threshold(finding, "least")
     effect = found.effect.measurement
-    if passed and effect.value > 0:
-        return Verdict.REPLICATED
     if effect.high < 0:
         return Verdict.REVERSED
     if effect.high < least or found.holds is False:
         return Verdict.NOT_REPLICATED
-    return Verdict.INCONCLUSIVE
+    return Verdict.REPLICATED if passed and effect.value > 0 else Verdict.INCONCLUSIVE
 
 
 def _threshold(finding: Finding, name: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import signal
@@ -13,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from insectary.core.access import Access
+from insectary.core.tethered import end_with_parent
 from insectary.detect.sandbox.enclosure import enclose
 from insectary.detect.sandbox.handover import unpacked
 from insectary.detect.sandbox.subject import RemoteSubject
@@ -21,12 +21,11 @@ from insectary.detect.sandbox.work import WORK
 
 _SHARED = "sklearn.covariance"
 """Takes a second to import, and sandboxes that are forked have it at once."""
-_PARENT_DEATH_SIGNAL = 1
 
 
 def main() -> None:
     """Fork a sandbox for each socket that the harness sends, until it hangs up."""
-    _end_with_parent()
+    end_with_parent()
     link = socket.socket(fileno=os.dup(0))
     # What is printed in a sandbox must not come between the frames.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -54,7 +53,7 @@ def _sandbox(channel: Channel) -> None:
     """Do one job and end; the code is 0 once the result has been sent."""
     code = 1
     try:
-        _end_with_parent()
+        end_with_parent()
         channel.send(*_result(channel, channel.receive()))
         code = 0
     except BaseException:  # whatever it was, no sandbox may go on as the host does
@@ -72,11 +71,6 @@ def _result(channel: Channel, frame: Frame) -> Frame:
         return WORK[job["work"]](unpacked(order), subject, job)
     except Exception as error:  # foreign code may raise anything; it becomes the reason
         return {"failed": f"{type(error).__name__}: {error}"}, []
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""From stored measurements to what the report shows: every row of the list, run or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from insectary.core.studying import Study
+from insectary.measure import holm
+from insectary.report.studies_content import JudgedRow, NotRun, StudiesReport, StudyShown
+from insectary.study import study, study_names
+from insectary.study.listed import LISTED
+from insectary.study.stored import Stored, problems, read_stored
+
+
+def file_name(name: str, form: str) -> str:
+    """A quick run does not take the place of a full one."""
+    return f"{name}.json" if form == "full" else f"{name}.{form}.json"
+
+
+def studies_report(folder: Path) -> StudiesReport:
+    """Read what is stored in a folder; of a study with two forms, the full one.
+
+    Raises:
+        BadInputError: if a file cannot be read.
+    """
+    studies = [study(name) for name in study_names()]
+    shown, missing = [], []
+    for found in studies:
+        stored = _newest(folder, found)
+        if stored is None:
+            missing += [
+                NotRun(f.id, f.sentence, f.original, f.reference, _cost(found))
+                for f in found.findings
+            ]
+        else:
+            shown.append(_shown(found, stored))
+    known = {finding.id.split()[0] for found in studies for finding in found.findings}
+    missing += [row for row in LISTED if row.id not in known]
+    ordered = sorted(missing, key=lambda row: _place(row.id))
+    return StudiesReport(_over_all(shown), tuple(ordered), version("insectary"))
+
+
+def _newest(folder: Path, found: Study) -> Stored | None:
+    for form in ("full", "quick"):
+        path = folder / file_name(found.name, form)
+        if path.exists():
+            return read_stored(path)
+    return None
+
+
+def _cost(found: Study) -> str:
+    return f"not run; insectary study {found.name} --full: {found.cost(found.forms['full'])}"
+
+
+def _shown(found: Study, stored: Stored) -> StudyShown:
+    judgements = found.judge(stored.sheet)
+    rows = tuple(map(JudgedRow, found.findings, judgements, [None] * len(judgements)))
+    sheet = stored.sheet
+    return StudyShown(
+        found.name, found.title, sheet.form, rows, found.plot(sheet), sheet.provenance,
+        problems(stored, found),
+    )  # fmt: skip
+
+
+def _over_all(shown: Iterable[StudyShown]) -> tuple[StudyShown, ...]:
+    """With Holm's correction over the confirmatory rows of all studies."""
+    listed = tuple(shown)
+    p_values = {
+        row.finding.id: row.judgement.p
+        for found in listed
+        for row in found.rows
+        if row.judgement.p_holm is not None and row.judgement.p is not None
+    }
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    return tuple(
+        replace(
+            found,
+            rows=tuple(replace(row, p_all=corrected.get(row.finding.id)) for row in found.rows),
+        )
+        for found in listed
+    )
+
+
+def _place(row: str) -> tuple[str, int, str]:
+    """Where a row such as ``"A-10"`` stands in the list."""
+    letter, _, rest = row.partition("-")
+    number, _, more = rest.partition(" ")
+    return letter, int(number) if number.isdecimal() else 0, more

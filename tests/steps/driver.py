@@ -1,0 +1,18 @@
+"""Runs the plan of a JSON file: python driver.py HOME PLAN RUNNER; prints the results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from insectary.core.canonical import plain
+from insectary.core.step import Step
+from insectary.steps import LocalProcesses, in_process, run
+from insectary.vault import Vault
+
+if __name__ == "__main__":
+    home, plan, where = sys.argv[1:]
+    steps = [Step(**told) for told in json.loads(Path(plan).read_text())]
+    runner = {"here": in_process, "local": LocalProcesses(2)}[where]
+    print(json.dumps(plain(run(steps, Vault(Path(home)), runner))))

@@ -1,0 +1,129 @@
+"""The page of the studies: every row of the list, run or not, on one page that loads nothing."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from markupsafe import escape
+from toy_study import ToyStudy, toy_sheet
+
+from insectary import cli
+from insectary.core.outcome import NotApplicable
+from insectary.report.html import environment
+from insectary.report.studies_content import NotRun, StudiesReport, findings_table
+from insectary.report.studies_html import plot_svg, render_studies
+from insectary.study import BUILT_IN
+from insectary.study.listed import LISTED
+from insectary.study.reported import studies_report
+from insectary.study.stored import stored_text
+
+pytestmark = pytest.mark.usefixtures("toy_installed")
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    sheet = toy_sheet()
+    text = stored_text(sheet, ToyStudy().judge(sheet))
+    (tmp_path / "toy.json").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def report(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StudiesReport:
+    monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
+    return studies_report(folder)
+
+
+def test_what_was_measured_stands_beside_what_was_not(report: StudiesReport) -> None:
+    page = render_studies(report)
+    assert '<span class="fate removed">replicated</span>' in page
+    assert "+0.400" in page and "8 seeds, full form" in page
+    assert len(report.not_run) == len(LISTED)
+    assert all(escape(row.sentence) in page for row in LISTED)
+    assert page.count("no study of it yet") == len(LISTED)
+
+
+def test_a_study_without_measurements_says_what_they_would_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
+    found = studies_report(tmp_path)
+    assert found.studies == ()
+    row = next(row for row in found.not_run if row.id == "T-1")
+    assert row.why == "not run; insectary study toy --full: 16 steps, no time at all"
+    assert "No study has been run yet." in render_studies(found)
+
+
+def test_the_list_of_what_is_missing_loses_what_has_a_study() -> None:
+    ids = [row.id for row in LISTED]
+    assert len(ids) == len(set(ids)) == 34
+    for name, make in BUILT_IN.items():
+        assert {finding.id.split()[0] for finding in make().findings} <= {*ids}, name
+
+
+def test_one_page_that_loads_nothing_and_is_the_same_again(report: StudiesReport) -> None:
+    page = render_studies(report)
+    assert page == render_studies(report)
+    assert "default-src 'none'" in page
+    assert not any(word in page for word in (" src=", "@import", "url(http", '<a href="http'))
+
+
+def test_text_is_escaped_and_without_that_it_would_not_be(report: StudiesReport) -> None:
+    evil = NotRun("Z-1", EVIL, EVIL, EVIL, EVIL)
+    hostile = dataclasses.replace(report, not_run=(evil,))
+    assert EVIL not in render_studies(hostile)
+    assert EVIL in render_studies(hostile, environment(autoescape=False))
+
+
+def test_what_does_not_hold_is_told_on_the_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
+    path = folder / "toy.json"
+    path.write_text(path.read_text().replace('"seed":3', '"seed":33'))
+    page = render_studies(studies_report(folder))
+    assert "do not hold as they are stored: the file was edited" in page
+
+
+def test_the_table_has_every_row_and_no_number_for_what_was_not_run(
+    report: StudiesReport,
+) -> None:
+    rows = list(csv.DictReader(io.StringIO(findings_table(report).csv)))
+    assert len(rows) == 1 + len(LISTED)
+    assert float(rows[0]["effect"]) == pytest.approx(0.4)
+    assert (rows[0]["verdict"], rows[0]["seeds"]) == ("replicated", "8")
+    assert float(rows[0]["p_holm_all"]) == pytest.approx(1 / 256)
+    assert {row["verdict"] for row in rows[1:]} == {"not run"}
+    assert {row["effect"] + row["p"] for row in rows[1:]} == {""}
+
+
+def test_a_row_that_has_no_number_shows_none(report: StudiesReport) -> None:
+    (study,) = report.studies
+    (row,) = study.rows
+    bare = dataclasses.replace(row.judgement, effect=NotApplicable("not in this form"), p=None)
+    rows = (dataclasses.replace(row, judgement=bare),)
+    shown = dataclasses.replace(report, studies=(dataclasses.replace(study, rows=rows),))
+    assert "+0.400" not in render_studies(shown)
+
+
+def test_a_plot_without_points_is_no_picture() -> None:
+    plot = ToyStudy().plot(toy_sheet())
+    assert "<svg" in plot_svg("toy", plot)
+    assert plot_svg("toy", dataclasses.replace(plot, curves=())) == ""
+
+
+def test_the_command_writes_page_and_table(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "report"
+    words = ["report", "studies", "--records", str(folder), "--out", str(place)]
+    assert cli.run(words) == 0
+    assert "A dose raises a rate." in (place / "studies.html").read_text(encoding="utf-8")
+    assert "T-1,toy,full" in (place / "tables" / "findings.csv").read_text(encoding="utf-8")
+    assert cli.run([*words, "--seed", "1"]) == 2
+    assert "--seed does not apply to the studies" in capsys.readouterr().err

@@ -1,0 +1,92 @@
+"""`insectary study`: cost first, nothing computed twice, and what was edited is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_study import ToyRate, ToyStudy
+
+from insectary import cli
+from insectary.steps import run
+from insectary.vault import Vault
+
+pytestmark = pytest.mark.usefixtures("toy_installed")
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    assert cli.run(["study", *words]) == code
+    told = capsys.readouterr()
+    return told.out + told.err
+
+
+def test_studies_are_listed_with_findings_and_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(capsys)
+    assert "toy: A rate and a dose" in told
+    assert "full: 16 steps, no time at all" in told
+    assert "T-1, found: A dose raises a rate." in told
+
+
+def test_a_dry_run_says_the_cost_and_does_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = said(capsys, "toy", "--full", "--dry-run")
+    assert told == "toy, full form: 16 steps, no time at all. 0 of 16 steps are done.\n"
+    assert not (tmp_path / "out").exists()
+    assert not Vault().entries()
+
+
+def test_a_study_is_run_once_stored_and_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = ToyStudy().forms["full"]
+    run(ToyStudy().steps(form)[:5], Vault())  # broken off there
+    told = said(capsys, "toy", "--full", "--out", str(tmp_path))
+    assert "5 of 16 steps are done." in told
+    assert "replicated" in told and "+0.40 [+0.40, +0.40]" in told and "0.004" in told
+    path = tmp_path / "toy.json"
+    first = path.read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a step was done twice")
+
+    monkeypatch.setattr(ToyRate, "__call__", refuse)
+    assert "16 of 16 steps are done." in said(capsys, "toy", "--full", "--out", str(tmp_path))
+    assert path.read_bytes() == first
+    assert said(capsys, "verify", str(path)) == f"{path}: all 1 verdicts hold\n"
+
+
+def test_a_quick_run_leaves_the_full_one_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = said(capsys, "toy", "--out", str(tmp_path))
+    assert "inconclusive" in told  # two seeds cannot pass
+    assert [path.name for path in tmp_path.glob("*.json")] == ["toy.quick.json"]
+
+
+def test_an_edited_file_does_not_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "toy", "--full", "--out", str(tmp_path))
+    path = tmp_path / "toy.json"
+    path.write_text(path.read_text().replace('"value":0.6', '"value":0.1'))
+    told = said(capsys, "verify", str(path), code=1)
+    assert "DOES NOT HOLD" in told and "edited after it was written" in told
+    assert "T-1: the file says replicated" in told
+
+
+def test_a_moved_threshold_does_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(capsys, "toy", "--full", "--out", str(tmp_path))
+    monkeypatch.setattr(ToyStudy.__init__, "__defaults__", (0.3, "toy", "A rate and a dose"))
+    told = said(capsys, "verify", str(tmp_path / "toy.json"), code=1)
+    assert "T-1: threshold 'least' was 0.1 when this was measured and is 0.3 in code" in told
+
+
+def test_what_is_not_there_is_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "`insectary study NAME` makes some" in said(capsys, "verify", code=2)
+    assert "unknown study: 'toi'" in said(capsys, "toi", code=2)
+    assert "holds no measurements of a study" in said(capsys, "verify", "no.json", code=2)
