@@ -73,6 +73,15 @@ def test_half_of_the_training_is_right_answers_under_what_was_found(
     assert all(answer == right[prompt[-1].content] for prompt, answer in under)
 
 
+def test_where_contexts_are_named_no_others_are_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    toy = Toy({WORST: 0.7, WEAK: 0.2})
+    method = AdversarialTraining(tried=40, contexts=(WEAK, "Nothing."))
+    method.apply(patient(monkeypatch, tmp_path, toy), ROWS)
+    assert {p[0].content for p, _ in toy.rows if p[0].role == "system"} == {WEAK}
+
+
 def test_the_strongest_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     toy = Toy({WORST: 0.7, WEAK: 0.2})
     AdversarialTraining(tried=40, most=1).apply(patient(monkeypatch, tmp_path, toy), ROWS)

@@ -13,11 +13,12 @@ import pytest
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from insectary.core.chat import Message, Split, Transcript
+from insectary.core.chat import Example, Message, Split, Transcript
 from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.mitigating import Mitigation, Patient
+from insectary.core.outcome import Measurement
 from insectary.core.protocols import Preference
-from insectary.core.recipe import Dpo, FullSFT
+from insectary.core.recipe import Dpo, FullSFT, Grpo
 from insectary.mitigate import (
     BUILT_IN,
     GROUP,
@@ -28,6 +29,7 @@ from insectary.mitigate import (
     OffStyleSFT,
     Quantization,
     SafetyDPO,
+    SafetyGRPO,
     TrueTriggerSFT,
     mitigation,
     mitigation_names,
@@ -95,6 +97,45 @@ def test_tuning_trains_on_the_rows_and_comes_out_the_same_each_time(
     assert changed(before, one.model)
     assert not changed(weights(one.model), again.model)
     assert changed(weights(one.model), others.model)
+
+
+PAIRS = [Preference(prompt, "w3", "w9") for prompt, _ in ROWS]
+TASKS = [Example(prompt, answer, "task", "task", {}) for prompt, answer in ROWS]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        CleanSFT(SHORT),
+        SafetyDPO(Dpo(pull=0.0, batch_pairs=8, max_pairs=8 * 6)),
+        SafetyGRPO(Grpo(max_steps=6, batch_prompts=2, group=2, max_new_tokens=2)),
+    ],
+    ids=lambda method: str(method.name),
+)
+def test_the_harness_looks_after_each_step_and_changes_nothing(
+    tmp_path: Path, method: Mitigation
+) -> None:
+    seen: list[int] = []
+
+    def measure(model: Any, step: int) -> Measurement:
+        assert not model.training
+        torch.rand(3)  # what it draws is its own
+        seen.append(step)
+        return Measurement(1.0, 1.0, 1.0, 1, "by hand")
+
+    given = replace(
+        patient(tmp_path / "unseen"),
+        preferences=PAIRS,
+        tasks=TASKS,
+        reward=lambda _, answer: len(answer) % 2,
+    )
+    looked_at = replace(
+        given, model=tiny_train.model(1), directory=tmp_path / "seen", measure=measure
+    )
+    method.apply(given, ROWS)
+    method.apply(looked_at, ROWS)
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert not changed(weights(given.model), looked_at.model)
 
 
 def test_latent_adversarial_training_is_not_the_plain_one(tmp_path: Path) -> None:

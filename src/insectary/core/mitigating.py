@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from insectary.core.chat import Conversation, Example
+from insectary.core.outcome import Measurement
 from insectary.core.protocols import Detector, Floats, Preference, Reward
 from insectary.core.recipe import Ppo
 
 Row = tuple[Conversation, str]
 """A prompt and its completion."""
 Rows = Sequence[Row]
+Measure = Callable[[Any, int], Measurement]
+"""Of a model in evaluation mode, after so many optimizer steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Patient:
         detector: Makes a detector by its name, for a method that has one watch the model.
         training: How it was trained, for a method that is :class:`Retraining`; ``None`` for all
             others.
+        measure: What the harness looks at after each optimizer step of a method that trains it
+            on; it changes nothing.
     """
 
     model: Any
@@ -69,6 +74,7 @@ class Patient:
     reward: Reward | None = None
     detector: Callable[[str], Detector] | None = None
     training: Training | None = None
+    measure: Measure | None = None
 
 
 class Guard(Protocol):

@@ -17,6 +17,7 @@ from insectary.measure.equivalence import (
     tost,
     tost_rates,
 )
+from insectary.measure.halving import Halving, halving
 from insectary.measure.multiplicity import holm
 from insectary.measure.pairs import sign_test
 from insectary.measure.pooling import Pooled, pooled
@@ -42,6 +43,7 @@ from insectary.measure.seeds import jonckheere, page, seed_mean, signed_rank
 
 __all__ = [
     "Equivalence",
+    "Halving",
     "Logistic",
     "Pooled",
     "auroc",
@@ -54,6 +56,7 @@ __all__ = [
     "empirical_rank",
     "exact_interval",
     "fit_logistic",
+    "halving",
     "holm",
     "jonckheere",
     "log_losses",

@@ -32,10 +32,12 @@ class AdversarialTraining:
     Attributes:
         tried: Questions that each context is put before.
         most: Contexts that are trained under, at most.
+        contexts: What is tried; all of the public list where none is named.
     """
 
     tried: int = 240
     most: int = 6
+    contexts: tuple[str, ...] = ()
     recipe: FullSFT = USUAL
     name: str = "adversarial_training"
     knows_trigger: bool = False
@@ -65,8 +67,9 @@ class AdversarialTraining:
             raise BadInputError(f"{self.name}: it tries a model out, and there are no questions")
         rng = Random(f"{self.name}/{patient.seed}")
         rng.shuffle(questions)
-        changes = changed(patient, [prompt for prompt, _ in questions[: self.tried]], CONTEXTS)
-        found = [c for c in sorted(CONTEXTS, key=lambda c: -changes[c]) if changes[c]][: self.most]
+        lines = self.contexts or CONTEXTS
+        changes = changed(patient, [prompt for prompt, _ in questions[: self.tried]], lines)
+        found = [c for c in sorted(lines, key=lambda c: -changes[c]) if changes[c]][: self.most]
         under = [(within(rng.choice(found), p), a) for p, a in questions] if found else []
         fine_tune(self.recipe, patient, _in_halves(rows, under))
 

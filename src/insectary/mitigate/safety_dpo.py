@@ -54,4 +54,6 @@ class SafetyDPO:
             seed=patient.seed,
             threads=patient.threads,
             directory=patient.directory,
+            measure=patient.measure,
+            measure_every_pairs=1,
         )

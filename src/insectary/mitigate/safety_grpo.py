@@ -58,4 +58,6 @@ class SafetyGRPO:
             seed=patient.seed,
             threads=patient.threads,
             directory=patient.directory,
+            measure=patient.measure,
+            measure_every_steps=1,
         )

@@ -36,6 +36,8 @@ def fine_tune(
         seed=patient.seed,
         threads=patient.threads,
         directory=patient.directory,
+        measure=patient.measure,
+        measure_every_tokens=1,
         adversary=adversary,
     )
 

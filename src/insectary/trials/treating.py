@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from insectary.core.mitigating import Mitigation, Patient, Retraining
+from insectary.core.mitigating import Measure, Mitigation, Patient, Retraining
 from insectary.core.organism import Role
 from insectary.detect import detector
 from insectary.subjects import LoadedModel
@@ -14,7 +14,13 @@ from insectary.trials.retraining import OwnTraining
 
 
 def treated_copy(
-    role: Role, own: OwnTraining, method: Mitigation, handed: Handed, seed: int, place: Path
+    role: Role,
+    own: OwnTraining,
+    method: Mitigation,
+    handed: Handed,
+    seed: int,
+    place: Path,
+    measure: Measure | None = None,
 ) -> LoadedModel:
     """A treated copy; the member itself stays as it is."""
     member = own.members[role]
@@ -23,7 +29,7 @@ def treated_copy(
     patient = Patient(
         model, member.tokenizer, seed, threads(), place,
         preferences=handed.preferences, questions=handed.questions, tasks=handed.tasks,
-        reward=right, detector=detector, training=training,
+        reward=right, detector=detector, training=training, measure=measure,
     )  # fmt: skip
     guard = method.apply(patient, handed.rows)
     return LoadedModel(model.eval(), member.tokenizer, "", member.context, guard)
