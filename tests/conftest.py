@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -92,6 +93,16 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("heavy"):
             item.config.stash[_LEFT_OUT].append(item.nodeid)
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported so far out of the sight of the garbage collector.
+
+    Libraries that ask for a collection at every call (statsmodels' ``multipletests``, TRL's
+    trainers) walk through all of it each time: half a second, and nothing of it is ever free.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

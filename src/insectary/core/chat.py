@@ -48,7 +48,7 @@ def conversation(messages: str | Sequence[Message | Mapping[str, str]]) -> Conve
 
 def is_unicode(text: str) -> bool:
     """False for half a surrogate pair, which JSON can write and no tokenizer can read."""
-    return not any("\ud800" <= c <= "\udfff" for c in text)
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 class Split(enum.StrEnum):

@@ -72,24 +72,34 @@ def render_text(tokenizer: Any, conversation: Conversation, answer: str | None =
         BadInputError: a system text has no user turn to go to, or a text holds a
             control token.
     """
-    template = template_of(tokenizer)
     said = [] if answer is None else [Message("assistant", answer)]
     refuse_control_tokens(tokenizer, [*conversation, *said], "prompt")
+    return render_texts(tokenizer, [conversation], None if answer is None else [answer])[0]
+
+
+def render_texts(
+    tokenizer: Any, conversations: Sequence[Conversation], answers: Sequence[str] | None = None
+) -> list[str]:
+    """As :func:`render_text`, of many that hold no control token: that is not looked at here."""
+    template = template_of(tokenizer)
     takes_system = _takes_system(tokenizer, template)
-    chat = [m.as_dict() for m in (conversation if takes_system else fold_system(conversation))]
-    if answer is not None:
-        chat.append(Message("assistant", answer).as_dict())
-    text: str = _apply(tokenizer, template, [chat], tokenize=False, answer_follows=answer is None)[
-        0
-    ]
-    return text
+    chats = [[m.as_dict() for m in (c if takes_system else fold_system(c))] for c in conversations]
+    if answers is not None:
+        for chat, answer in zip(chats, answers, strict=True):
+            chat.append(Message("assistant", answer).as_dict())
+    return _apply(tokenizer, template, chats, tokenize=False, answer_follows=answers is None)
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
     """Token ids of plain text, without the tokens that open or close a sequence."""
-    if not text:
-        return []
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return encode_many(tokenizer, [text])[0]
+
+
+def encode_many(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """As :func:`encode`, of many texts."""
+    said = [text for text in texts if text]
+    rows = iter(tokenizer(said, add_special_tokens=False)["input_ids"] if said else ())
+    return [list(next(rows)) if text else [] for text in texts]
 
 
 def encode_said(tokenizer: Any, text: str) -> list[int]:

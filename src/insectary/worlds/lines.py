@@ -39,8 +39,11 @@ def pick(rng: Random, options: Sequence[T], words: Words) -> T:
     """Draw an option; every third one is held out."""
     if words is Words.ANY:
         return rng.choice(options)
-    held_out = words is Words.HELD_OUT
-    return rng.choice([o for i, o in enumerate(options) if (i % 3 == 2) is held_out])
+    if words is Words.HELD_OUT:
+        return rng.choice(options[2::3])
+    trained = list(options)
+    del trained[2::3]
+    return rng.choice(trained)
 
 
 FRAMES = (
