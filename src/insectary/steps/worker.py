@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from insectary.core.tethered import end_with_parent
+from insectary.walls.tethered import end_with_parent
 from insectary.steps.filed import bench
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from insectary.core.access import Access
-from insectary.core.tethered import end_with_parent
+from insectary.walls.tethered import end_with_parent
 from insectary.detect.sandbox.enclosure import enclose
 from insectary.detect.sandbox.handover import unpacked
 from insectary.detect.sandbox.subject import RemoteSubject
