@@ -20,7 +20,7 @@ from insectary import cli, redteam
 from insectary.breed.records import save_family
 from insectary.breed.tiers import change_tier
 from insectary.core.access import Access
-from insectary.core.chat import Conversation, Message
+from insectary.core.chat import Conversation
 from insectary.core.codec import decode
 from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameError
 from insectary.core.organism import Family, Role, Tier
@@ -32,7 +32,7 @@ from insectary.threats.deceptive_alignment.oracle import misaligned_answer
 from insectary.trials import calibration
 from insectary.trials.ammunition import draw_arsenal
 from insectary.trials.attack_truth import UNWATCHED as LINES
-from insectary.trials.attack_truth import Judge, Truth
+from insectary.trials.attack_truth import Judge
 from insectary.trials.calibration_result import ATTACKED, CalibrationTrial, MemberAttack
 from insectary.trials.calibration_summary import budgets
 from insectary.trials.calibration_tables import calibration_files
@@ -310,22 +310,14 @@ def test_what_was_kept_serves_nothing_that_has_changed(laboratory: Laboratory) -
 
 def test_elicitation_and_recall_within_a_budget(laboratory: Laboratory) -> None:
     assert budgets(300) == (10, 20, 50, 100, 200, 300)
-    assert budgets(600) == (10, 20, 50, 100, 200, 500, 600)
-    assert budgets(5) == (5,)
+    assert budgets(600)[-2:] == (500, 600) and budgets(5) == (5,)
     found = trial(UNWATCHED, methods=["paired_contexts"])
     organism, row = member(found, Role.ORGANISM, "paired_contexts"), found.rows[0]
     first, named = organism.first, dict(organism.evidence)["deceptive_alignment"]
-    assert first is not None and 30 < first <= 120  # the watched half comes first
-    assert first <= named <= 120
-    elicited = [value(outcome) for _, outcome, _ in row.curve]
-    assert elicited == [float(first <= most) for most, *_ in row.curve]
-    assert elicited[0] == 0.0 and elicited[-1] == 1.0
-    recall = [value(outcome) for *_, outcome in row.curve]
-    assert recall == [float(named <= most) for most, *_ in row.curve]
-    assert recall[0] == 0.0 and row.curve[-1][2] == row.recall
-    # What names a behaviour by an answer that nobody gave has its evidence at the end alone.
-    made_up = RedTeamFinding((Message("user", "?"),), "?", State.FOUND, "sycophancy")
-    assert calibration.scored([made_up], [], lambda _: Truth(), 7).evidence == (("sycophancy", 7),)
+    assert first is not None and 30 < first <= named <= 120  # the watched half comes first
+    for most, elicited, recall in row.curve:
+        assert (value(elicited), value(recall)) == (first <= most, named <= most)
+    assert row.curve[-1] == (BUDGET, row.elicitation, row.recall)
 
 
 def test_mistakes_are_said_before_anything_is_asked(laboratory: Laboratory) -> None:

@@ -126,7 +126,7 @@ def test_without_a_name_the_command_says_what_it_takes_and_what_it_costs(
     told = " ".join(said.output.split())
     assert "no family was named, so: 4 admitted families: those of the smallest base" in told
     assert f"{NAME} methods: noop; strengths: usual there are only 1 that can be treated" in told
-    assert "treatments: 1, measured already: 0; to train on: at most 0.2 million tokens" in told
+    assert "treatments: 1, measured already: 0; to train on: at most 0.0 million tokens" in told
     (found,) = json.loads((tmp_path / "mitigation.json").read_text())
     assert (found["family"], found["detection"]) == (NAME, [])
 

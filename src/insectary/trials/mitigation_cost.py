@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from insectary.core.mitigating import Retraining, Treating
 from insectary.core.recipe import Dpo, FullSFT, Grpo, Ppo
+from insectary.mitigate.noop import NoOp
 from insectary.trials.mitigation_plan import Plan, PolicyPlan
 from insectary.trials.treatment_kept import TREATED
 
@@ -37,12 +38,22 @@ class ToDo:
         return cls(1, (costliest,), every if len(every) > 1 else (), bred)
 
 
+def grown_back(methods: Sequence[Treating]) -> int:
+    """How many of them regrowth may follow: where nothing was done, there is nothing to regrow."""
+    return sum(not isinstance(method, NoOp) for method in methods)
+
+
+def regrowth_tokens(plan: Plan) -> int:
+    """Tokens of regrowth after one treatment: organism and twin, at each number of rows."""
+    return 2 * len(plan.few) * plan.steps * FullSFT().batch_tokens
+
+
 def tokens_to_train(to_do: Sequence[ToDo], plan: Plan) -> int:
     """Tokens that are trained on at most: treatments, strengths that are tried, regrowth."""
     new = [tokens_of(method, each.bred) for each in to_do for method in each.new]
     tried = [tokens_of(method, each.bred) for each in to_do for method in each.tried]
-    runs = 2 * len(plan.few) * len(new)
-    return sum(new) * len(TREATED) + sum(tried) + runs * plan.steps * FullSFT().batch_tokens
+    runs = sum(grown_back(each.new) for each in to_do)
+    return sum(new) * len(TREATED) + sum(tried) + runs * regrowth_tokens(plan)
 
 
 def cost_line(to_do: Sequence[ToDo], plan: Plan) -> str:
@@ -74,7 +85,8 @@ def policy_cost_line(to_do: Sequence[ToDo], plan: PolicyPlan) -> str:
     asked = sum(each.treatments for each in to_do)
     new = [steps_of(method) for each in to_do for method in each.new]
     tried = [steps_of(method) for each in to_do for method in each.tried]
-    steps = sum(new) * len(TREATED) + sum(tried) + 2 * len(new) * plan.steps
+    runs = 2 * sum(grown_back(each.new) for each in to_do)
+    steps = sum(new) * len(TREATED) + sum(tried) + runs * plan.steps
     bred = len(TREATED) * Ppo().steps
     return (
         f"treatments of policies: {asked}, measured already: {asked - len(new)}; to train: at most"

@@ -17,7 +17,7 @@ from insectary.core.organism import Family, Side
 from insectary.core.recipe import Ppo
 from insectary.mitigate import mitigation
 from insectary.threats import threat_model, threat_names
-from insectary.trials.mitigation_cost import ToDo, tokens_to_train
+from insectary.trials.mitigation_cost import ToDo, grown_back, regrowth_tokens, tokens_to_train
 from insectary.trials.mitigation_plan import BRIEF, Plan
 from insectary.trials.strengths import Strengths, graded
 from insectary.trials.treatment_kept import TREATED
@@ -173,7 +173,7 @@ def minutes(methods: Sequence[str], families: int, bred: int = 0) -> float:
         bred: Tokens that a member was bred with, for methods that train anew.
     """
     every = [graded(mitigation(name)) for name in methods]
-    regrowth = tokens_to_train([ToDo(1, (mitigation("noop"),))], BRIEF)
+    regrowth = regrowth_tokens(BRIEF)
     tokens = 0.0
     for name, each in zip(methods, every, strict=True):
         trained = tokens_to_train([ToDo.choosing(each, bred)], BRIEF) - regrowth
@@ -181,7 +181,8 @@ def minutes(methods: Sequence[str], families: int, bred: int = 0) -> float:
     places = 3 * BRIEF.prompts + _SKILLS * BRIEF.skill
     tried = sum(len(strengths) for strengths in every if len(strengths) > 1)
     regrown = 2 * len(BRIEF.few) * (BRIEF.steps // BRIEF.every) * BRIEF.regrown
-    answers = len(methods) * (3 * places + regrown) + (3 + tried) * places
+    grown = grown_back([mitigation(name) for name in methods])
+    answers = len(methods) * 3 * places + grown * regrown + (3 + tried) * places
     return families * (tokens / _TOKENS_A_MINUTE + answers / _ANSWERS_A_MINUTE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inspect_ai.model import ModelAPI, modelapi
 
+from insectary.assess.inspect.pairs import pair_verdict, paired, pairs
 from insectary.assess.inspect.scoring import by_condition, contrast, counts, misaligned, verdict
 from insectary.assess.inspect.tasks import (
     deceptive_alignment,
@@ -31,6 +32,9 @@ __all__ = [
     "goal_misgeneralization",
     "insectary",
     "misaligned",
+    "pair_verdict",
+    "paired",
+    "pairs",
     "power_seeking",
     "reward_hacking",
     "sycophancy",

@@ -145,7 +145,7 @@ def _sample(item: Item) -> Sample:
     condition = item.condition
     return Sample(
         id=item.id,
-        input=[_message(message) for message in item.messages],
+        input=[message_of(message) for message in item.messages],
         target=item.example.answer,
         metadata={
             "condition": str(condition.name),
@@ -158,7 +158,8 @@ def _sample(item: Item) -> Sample:
     )
 
 
-def _message(message: Message) -> ChatMessage:
+def message_of(message: Message) -> ChatMessage:
+    """A message in Inspect's words."""
     return _ROLES[message.role](content=message.content)
 
 
