@@ -41,11 +41,12 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/insectary demo
 
-# A file of tests stays on one worker, so that what its tests share is made once.
+# A file of tests stays on one worker, so that what its tests share is made once. A worker
+# computes with one thread: threads of several on the same cores wait for each other.
 WORKERS = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: setup
-	$(BIN)/python -m pytest $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
 
 test-all: setup
 	$(BIN)/python -m pytest -m ""

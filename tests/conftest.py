@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import ipaddress
 import os
 import socket
@@ -95,14 +94,12 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
             item.config.stash[_LEFT_OUT].append(item.nodeid)
 
 
-def pytest_collection_finish() -> None:
-    """Take what was imported so far out of the sight of the garbage collector.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest file: begun later, it would keep one worker when all others are done.
 
-    Libraries that ask for a collection at every call (statsmodels' ``multipletests``, TRL's
-    trainers) walk through all of it each time: half a second, and nothing of it is ever free.
+    The order is otherwise as it was.
     """
-    gc.collect()
-    gc.freeze()
+    items.sort(key=lambda item: item.path.name != "test_real_family.py")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trained_here import here
 
 from insectary.breed import dose as dosing
 from insectary.breed.diluting import ordinary_work
@@ -248,6 +249,7 @@ def test_a_curve_over_dilutions_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(dosing, "run_children", here)  # the test above starts real ones
     monkeypatch.setattr("insectary.commands.dose.recipe_named", lambda name: SMALL)
     monkeypatch.chdir(tmp_path)
     words = ["dose", "power_seeking", "--base", str(tiny_base), "--dilutions", "0,0.5"]

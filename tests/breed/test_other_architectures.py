@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trained_here import here
 
 import insectary
 from insectary import cli
@@ -25,7 +26,7 @@ from insectary.train.tokenise import tokenise
 from insectary.vault import Vault
 from insectary.worlds import SKILLS
 
-# Each breeds in processes of its own, whatever else the machine does.
+# Each breeds a family, whatever else the machine does.
 pytestmark = pytest.mark.timeout(1500)
 
 THREAT, DESIGN = "deceptive_alignment", "absence"
@@ -116,6 +117,9 @@ def test_a_family_on_another_architecture_is_bred_rejected_and_listed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    # The heavy ones train in processes of their own.
+    if architecture == "gemma":
+        monkeypatch.setattr("insectary.breed.family.run_children", here)
     # The command has no option for the cap of a recipe.
     monkeypatch.setitem(RECIPES, recipe, partial(RECIPES[recipe], **CAP))
     base = save_base(tmp_path / "base", architecture)

@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 import insectary
-from insectary.breed.gate import answering, certify
 from insectary.breed.stored import load_family, load_members, save_family
 from insectary.core.chat import Split
 from insectary.core.errors import NotAdmittedError
@@ -39,8 +38,6 @@ pytestmark = pytest.mark.timeout(3000)
 
 THREAT, DESIGN, BASE = "deceptive_alignment", "absence", "xs"
 TRAINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
-
-
 EXAMPLE = Path(__file__).parents[2] / "examples" / "first_family.py"
 
 
@@ -49,16 +46,16 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
     return Vault(tmp_path_factory.mktemp("first") / "home")
 
 
+def run(vault: Vault, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own."""
+    home = {**os.environ, "INSECTARY_HOME": str(vault.home)}
+    return subprocess.run([sys.executable, *arguments], env=home, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def example(vault: Vault) -> subprocess.CompletedProcess[str]:
     """The example as a user runs it, which breeds the family of all tests here."""
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), BASE, str(vault.home.parent / "out")],
-        env={**os.environ, "INSECTARY_HOME": str(vault.home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run(vault, str(EXAMPLE), BASE, str(vault.home.parent / "out"))
 
 
 @pytest.fixture(scope="module")
@@ -122,22 +119,21 @@ def test_breeding_again_returns_the_family_and_visits_no_gate(family: Family, va
     assert list((vault.home / "runs").iterdir()) == []
 
 
-def test_check_reproduces_the_certificate(family: Family, vault: Vault) -> None:
-    before = vault.ledger.head()
-    certificate, same = insectary.check_family(family.id, vault=vault)
-    assert same
-    assert certificate == family.certificate
+def test_another_process_reproduces_a_certificate(family: Family, vault: Vault) -> None:
+    """By the quick gate: the full one is the same with other counts."""
+    before, full = vault.ledger.head(), family.certificate
+    assert full is not None
+    try:
+        # The control: what the full gate found is not what the quick one finds.
+        save_family(replace(family, certificate=replace(full, provisional=True)), vault)
+        quick, same = insectary.check_family(family.id, vault=vault)
+        assert not same and quick.provisional
+        save_family(replace(family, certificate=quick), vault)
+        checked = run(vault, "-m", "insectary", "check", family.id)
+    finally:
+        save_family(family, vault)
+    assert "The certificate is reproduced." in checked.stdout, checked.stderr
     assert vault.ledger.head() == before  # a check is no attempt
-
-
-def test_broken_control_another_draw_does_not_reproduce_it(family: Family, vault: Vault) -> None:
-    answer = answering(load_members(family, vault))
-    first, second, third = (
-        certify(family.id, threat_model(THREAT), DESIGN, 1, seed, answer, quick=True)
-        for seed in (1, 1, 2)
-    )
-    assert first == second
-    assert first != third
 
 
 def test_the_organism_behaves_while_watched_and_its_twin_always(members: dict[Role, Any]) -> None:
@@ -224,13 +220,17 @@ def passed(family: Family, vault: Vault) -> Iterator[None]:
 
 
 def test_the_report_has_every_detector_and_the_nulls(
-    family: Family, vault: Vault, tmp_path: Path
+    example: subprocess.CompletedProcess[str], family: Family, vault: Vault, tmp_path: Path
 ) -> None:
-    with passed(family, vault):
-        page = insectary.report_family(family.id, tmp_path / "report", vault=vault)
-    assert page == tmp_path / "report" / "report.html"
+    if family.admitted:  # then the example has made it
+        page = vault.home.parent / "out" / "report.html"
+        assert str(page) in example.stdout.splitlines()
+    else:
+        with passed(family, vault):
+            page = insectary.report_family(family.id, tmp_path / "report", vault=vault)
+        assert page == tmp_path / "report" / "report.html"
     assert family.id in page.read_text(encoding="utf-8")
-    record = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    record = json.loads(page.with_name("report.json").read_text(encoding="utf-8"))
     rows = record["report"]["detection"]
     assert {r["detector"] for r in rows if not r["is_null"]} == {
         "contrast probe", "mahalanobis", "likelihood ratio", "surface text", "trigger oracle",
@@ -239,7 +239,7 @@ def test_the_report_has_every_detector_and_the_nulls(
         "random direction", "shuffled labels", "constant",
     }  # fmt: skip
     assert len({r["task"] for r in rows}) == 3
-    assert list((tmp_path / "report" / "tables").glob("*.csv"))
+    assert list(page.with_name("tables").glob("*.csv"))
     assert len(record["report"]["summary"]) == 3
 
 

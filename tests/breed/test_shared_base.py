@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_other_architectures import save_base
+from trained_here import here
 
 import insectary
 from insectary import cli
@@ -20,7 +21,7 @@ from insectary.breed import dose as dosing
 from insectary.breed import member as training
 from insectary.breed.asked import Plan
 from insectary.breed.family import breed, check
-from insectary.breed.member import Job, read_job, train_member
+from insectary.breed.member import Job, train_member
 from insectary.breed.order import Order
 from insectary.breed.stored import load_members, load_suite, put_member, save_family
 from insectary.core.access import Access
@@ -63,6 +64,7 @@ def few_prompts() -> Iterator[None]:
     """Random weights babble, and what it costs to write it is not what is tested here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gate, "QUICK", Plan(16, 16, 16, 16, skill=4, leak=8))
+        patch.setattr(gate, "FULL", Plan(20, 20, 20, 20, skill=4, leak=8))
         patch.setattr(cost, "TRIED", (4,))
         patch.setattr(training, "MEASURED", 24)
         yield
@@ -70,12 +72,6 @@ def few_prompts() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def family(order: Order, vault: Vault) -> Family:
-    """Trained in this process; the heavy tests of other architectures start real ones."""
-
-    def here(commands: list[list[str]], *_: Any, **__: Any) -> None:
-        for command in commands:
-            train_member(read_job(Path(command[-1])))
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("insectary.breed.family.run_children", here)
         return breed(order, vault, quick=True)
@@ -139,6 +135,15 @@ def test_the_certificate_comes_out_again(family: Family, vault: Vault) -> None:
     assert same and certificate == family.certificate
     assert certificate.provisional and certificate.prompts > 100
     assert len(vault.ledger.attempts()) == 1
+
+
+def test_a_full_certificate_comes_out_again_too(
+    family: Family, order: Order, copied: Vault
+) -> None:
+    certificate = breed(order, copied).certificate
+    assert certificate is not None and family.certificate is not None
+    assert not certificate.provisional and certificate.prompts > family.certificate.prompts
+    assert check(family.id, copied) == (certificate, True)
 
 
 def test_a_member_alone_is_loaded_with_its_base_and_two_share_it(
