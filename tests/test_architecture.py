@@ -320,7 +320,7 @@ def test_broken_control_a_wrong_import_is_seen(
 def _declared() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["dev"], *extras["inspect"]]
+    lines = [*project["dependencies"], *extras["dev"], *extras["inspect"], *extras["ray"]]
     return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
 
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import planted_steps
 import pytest
 
-from insectary.core.errors import ArtefactError
+from insectary import cli
+from insectary.core.errors import ArtefactError, InsectaryError
 from insectary.core.outcome import Failed
 from insectary.core.step import Step
-from insectary.steps import in_process, kept, kept_failure, plan_of, run
+from insectary.steps import (
+    LocalProcesses,
+    OnRay,
+    in_process,
+    kept,
+    kept_failure,
+    plan_of,
+    run,
+    runner_of,
+)
 from insectary.steps.keeping import DONE, keep, record_of
 from insectary.vault import Vault
 
@@ -148,3 +160,43 @@ def test_a_full_disk_is_one_error_and_no_record(
 def test_a_plan_may_be_handed_over_ready_made(add: Add, vault: Vault) -> None:
     plan = plan_of([add(1)])
     assert run(plan, vault, in_process) == {add(1).key: 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "runner"),
+    [
+        ((None, None, None), in_process),
+        (("here", None, None), in_process),
+        ((None, 3, None), LocalProcesses(3)),
+        (("local", None, None), LocalProcesses(2)),
+        (("ray", None, None), OnRay("auto")),
+        ((None, None, "10.0.0.1:6379"), OnRay("10.0.0.1:6379")),
+    ],
+)
+def test_a_runner_is_what_the_words_say(words: tuple[Any, Any, Any], runner: object) -> None:
+    assert runner_of(*words) == runner
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("dask", None, None), "unknown runner: 'dask'. Known: here, local, ray"),
+        (("ray", 2, None), "--workers goes with --runner local, not with ray"),
+        (("local", None, "a:1"), "--address goes with --runner ray, not with local"),
+        ((None, 0, None), "workers must be at least 1, got 0"),
+    ],
+)
+def test_words_that_fit_no_runner_are_refused(words: tuple[Any, Any, Any], said: str) -> None:
+    with pytest.raises(InsectaryError, match=re.escape(said)):
+        runner_of(*words)
+
+
+def test_steps_are_listed_when_they_are_asked_for(
+    add: Add, vault: Vault, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INSECTARY_HOME", str(vault.home))
+    run([add(1)], vault)
+    assert cli.run(["list"]) == 0
+    assert "holds nothing yet" in capsys.readouterr().out
+    assert cli.run(["list", "--kind", "step", "--json"]) == 0
+    assert add(1).key[7:] in capsys.readouterr().out

@@ -90,3 +90,13 @@ def test_what_is_not_there_is_one_clear_error(
     assert "`insectary study NAME` makes some" in said(capsys, "verify", code=2)
     assert "unknown study: 'toi'" in said(capsys, "toi", code=2)
     assert "holds no measurements of a study" in said(capsys, "verify", "no.json", code=2)
+
+
+def test_where_steps_are_done_is_said_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    out = ("--out", str(tmp_path))
+    assert "unknown runner: 'dask'" in said(capsys, "toy", "--runner", "dask", *out, code=2)
+    assert "so it needs a token" in said(capsys, "toy", "--address", "127.0.0.1:9", *out, code=2)
+    assert "T-1" in said(capsys, "toy", "--runner", "here", *out)

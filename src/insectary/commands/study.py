@@ -33,7 +33,7 @@ def study_group() -> None:
     """List the studies, run one, or check what is stored of them.
 
     `insectary study` lists them. `insectary study NAME` is short for `insectary study run NAME`
-    and takes its options: --full, --dry-run, --out and --workers; see `insectary study run --help`.
+    and takes its options: --full, --dry-run, --out, --runner; see `insectary study run --help`.
     """
 
 
@@ -63,8 +63,18 @@ def list_command() -> None:
     show_default=True,
     help="Folder of NAME.json, or NAME.quick.json.",
 )
-@click.option("--workers", type=int, help="Processes of this machine; this one alone by default.")
-def run_command(name: str, full: bool, dry_run: bool, out: Path, workers: int | None) -> None:
+@click.option("--runner", metavar="here|local|ray", help="Where steps are done; here by default.")
+@click.option("--workers", type=int, help="Processes of --runner local.")
+@click.option("--address", help="HOST:PORT of the head of --runner ray; this machine's by default.")
+def run_command(
+    name: str,
+    full: bool,
+    dry_run: bool,
+    out: Path,
+    runner: str | None,
+    workers: int | None,
+    address: str | None,
+) -> None:
     """Run a study and judge its findings.
 
     The cost is printed first. Steps that were done before are taken from the vault, so that a
@@ -72,12 +82,12 @@ def run_command(name: str, full: bool, dry_run: bool, out: Path, workers: int | 
     """
     from insectary.commands.output import check_output
     from insectary.commands.vault import print_words
-    from insectary.steps import LocalProcesses, kept
+    from insectary.steps import kept, runner_of
     from insectary.study import study
     from insectary.vault import Vault
 
     found = study(name)
-    runner = None if workers is None else LocalProcesses(workers)
+    where = runner_of(runner, workers, address)
     form = found.forms["full" if full else "quick"]
     vault = Vault()
     steps = found.steps(form)
@@ -93,7 +103,7 @@ def run_command(name: str, full: bool, dry_run: bool, out: Path, workers: int | 
     from insectary.study.stored import stored_text
 
     check_output(out)
-    sheet = run_study(found, form, vault, runner, progress=lambda text: click.echo(text, err=True))
+    sheet = run_study(found, form, vault, where, progress=lambda text: click.echo(text, err=True))
     judgements = found.judge(sheet)
     print_judgements(found.findings, judgements)
     path = write_file(stored_text(sheet, judgements), out / file_name(name, form.name))

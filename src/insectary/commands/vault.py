@@ -158,13 +158,19 @@ def _as_dict(entry: Entry) -> dict[str, Any]:
 @click.option("--kind", help="Only things of this sort, such as family or organism.")
 @_json_option
 def list_entries(kind: str | None, as_json: bool) -> None:
-    """List what is stored, rejected families included."""
+    """List what is stored, rejected families included.
+
+    Steps of studies, of which there may be very many, only with `--kind step`.
+    """
     from rich.text import Text
 
+    from insectary.steps import keeping
     from insectary.vault import Vault
 
     vault = Vault()
-    entries = vault.entries(_known_kind(vault, kind))
+    asked = [_known_kind(vault, kind)] if kind else vault.kinds()
+    many = () if kind else (keeping.DONE, keeping.FAILED)
+    entries = [entry for sort in asked if sort not in many for entry in vault.entries(sort)]
     if as_json:
         for entry in entries:
             click.echo(json.dumps(_as_dict(entry), sort_keys=True))

@@ -25,7 +25,8 @@ TRIES = 3
 """How often a step is begun at most whose process dies; what it raises is never tried again."""
 _PATIENCE = 10.0
 """Seconds that a worker is given to end which has closed its output."""
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries ask how many threads they may use."""
 
 
 @final
@@ -102,7 +103,7 @@ class _Crew:
         return [(key, Failed(f"its process {how}, {TRIES} times; see its standard error"))]
 
     def _hire(self) -> subprocess.Popen[str]:
-        variables = dict.fromkeys(_ONE_THREAD, "1") | {"INSECTARY_HOME": self.home}
+        variables = dict.fromkeys(THREADS, "1") | {"INSECTARY_HOME": self.home}
         return subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,

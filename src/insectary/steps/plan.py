@@ -33,13 +33,24 @@ class Plan:
 def plan_of(steps: Iterable[Step]) -> Plan:
     """Put steps in order and check them. One that is named twice is one step.
 
-    A circle need not be looked for: a key is made of the keys that it needs, so that whoever
-    writes a circle needs a key that no step has, which is an error of its own.
-
     Raises:
         UnknownNameError: if no installed package has a kind.
         BadInputError: if a step needs what is not in the plan, a kind is here in another version
             than is meant, or cannot be imported.
+    """
+    order = ordered(steps)
+    meant = sorted({(step.kind, step.version) for step in order.values()})
+    return Plan(order, {name: kind_of(name, version) for name, version in meant})
+
+
+def ordered(steps: Iterable[Step]) -> dict[str, Step]:
+    """Key to step; what a step needs stands before it.
+
+    A circle need not be looked for: a key is made of the keys that it needs, so that whoever
+    writes a circle needs a key that no step has, which is an error of its own.
+
+    Raises:
+        BadInputError: if a step needs what is not among them.
     """
     by_key = {step.key: step for step in steps}
     for step in by_key.values():
@@ -50,10 +61,7 @@ def plan_of(steps: Iterable[Step]) -> Plan:
                     " add the step that has this key"
                 )
     order = TopologicalSorter({key: step.needs for key, step in by_key.items()}).static_order()
-    kinds: dict[str, StepKind] = {}
-    for name, version in sorted({(step.kind, step.version) for step in by_key.values()}):
-        kinds[name] = kind_of(name, version)
-    return Plan({key: by_key[key] for key in order}, kinds)
+    return {key: by_key[key] for key in order}
 
 
 def kind_of(name: str, version: str) -> StepKind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -73,17 +73,38 @@ def run(
     progress(f"{len(found):,} of {total:,} steps are done already")
     if len(found) < total:
         with (runner or in_process)(plan, vault) as pool:
-            for step, outcome in _drive(plan, found, pool, vault):
+            for step, outcome in drive(plan, found, pool, lambda *end: _kept_of(*end, vault)):
                 found[step.key] = outcome
                 said = str(outcome) if isinstance(outcome, Failed) else "done"
                 progress(f"{len(found):,} of {total:,}: {step.kind} {step.key[7:19]}: {said}")
     return found | _stopped(plan, found)
 
 
-def _drive(
-    plan: Plan, done: Mapping[str, Json | Failed], pool: Pool, vault: Vault
+def _kept_of(step: Step, failed: Failed | None, vault: Vault) -> Json | Failed:
+    """The result that is kept of a step that has ended, or the reason, which is then kept too."""
+    record = None if failed else kept(step.key, vault)
+    if record is not None:
+        return record.result
+    failed = failed or Failed("its record is gone from the vault: run the plan again")
+    keep_failure(step, failed, vault)
+    return failed
+
+
+def drive(
+    plan: Plan,
+    done: Container[str],
+    pool: Pool,
+    outcome: Callable[[Step, Failed | None], Json | Failed],
 ) -> Iterator[tuple[Step, Json | Failed]]:
-    """Hand out steps as soon as all that they need is done; yields each that has ended."""
+    """Hand out steps as soon as all that they need is done; yields each that has ended.
+
+    Args:
+        plan: The plan.
+        done: Keys of the steps that are done already.
+        pool: Where the others are.
+        outcome: What came of a step that has ended, of itself and why it failed, if it did.
+            While it is ``Failed``, nothing that needs the step is handed out.
+    """
     waiting = TopologicalSorter(
         {
             key: [need for need in step.needs if need not in done]
@@ -103,15 +124,10 @@ def _drive(
             return
         for key, failed in pool.ended():
             running -= 1
-            step = plan.steps[key]
-            record = None if failed else kept(key, vault)
-            if record is not None:
+            found = outcome(plan.steps[key], failed)
+            if not isinstance(found, Failed):
                 waiting.done(key)
-                yield step, record.result
-            else:
-                failed = failed or Failed("its record is gone from the vault: run the plan again")
-                keep_failure(step, failed, vault)
-                yield step, failed
+            yield plan.steps[key], found
 
 
 def _stopped(plan: Plan, found: Mapping[str, Json | Failed]) -> dict[str, Failed]:
