@@ -118,3 +118,13 @@ def test_the_plot_has_a_line_for_agents_and_grey_ones_beside() -> None:
     plot = STUDY.plot(sheet(cells()))
     assert [curve.plain for curve in plot.curves] == [True, False, True]
     assert [point.x for point in plot.curves[1].points] == pytest.approx([1 / 2, 2 / 3, 5 / 6])
+
+
+def test_a_number_that_was_taken_out_is_missed_by_name() -> None:
+    def without(cell: Cell) -> Cell:
+        kept = {name: x for name, x in cell.numbers.items() if name != "power smaller"}
+        return dataclasses.replace(cell, numbers=kept)
+
+    row = rows(tuple(map(without, cells())))["D-1 exact"]
+    assert row.verdict is Verdict.INCONCLUSIVE
+    assert "'power smaller' was not measured" in str(row.effect)
