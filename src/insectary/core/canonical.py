@@ -11,6 +11,9 @@ from typing import Any
 
 from insectary.core.errors import BadInputError
 
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
+"""What JSON has itself; most values of a record are of these."""
+
 
 def plain(value: Any) -> Any:
     """Turn frozen dataclasses, enums and tuples into JSON's own types.
@@ -22,11 +25,15 @@ def plain(value: Any) -> Any:
     Raises:
         BadInputError: if two keys of a mapping are written alike, as 1 and "1".
     """
+    if type(value) in _AS_THEY_ARE:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, dict):
+        if all(type(k) is str for k in value):  # no two of them can be written alike
+            return {k: plain(v) for k, v in value.items()}
         return named((k, str(k), plain(v)) for k, v in value.items())
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
