@@ -7,6 +7,7 @@ turns, so that noise of the machine hits them alike; ratios are medians over the
 sample's time has everything in it that Inspect does: transcript, scoring, the log's file.
 
 - ours: ``insectary/<folder>``, the shipped base xs.
+- direct: the same base and task by ``direct_log``, written with Inspect's log API.
 - constant: a model of Inspect that says one word at once, which is Inspect's own ceiling.
 - hf: Inspect's ``hf`` provider on the same weights, greedily; one round, since it waits two
   seconds for each batch and looks for answers once a second.
@@ -28,6 +29,7 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from inspect_ai import eval as evaluate
+from inspect_ai.log import EvalLog, write_eval_log
 from inspect_ai.model import (
     ChatMessage,
     GenerateConfig,
@@ -41,7 +43,8 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 import insectary
-from insectary.assess.inspect import probing, read_results
+from insectary.assess.inspect import direct_log, probing, read_results
+from insectary.subjects import Model as Member
 from insectary.subjects import set_threads
 from insectary.threats import threat_model
 
@@ -77,15 +80,37 @@ def arms() -> dict[str, Model]:
     }
 
 
-def samples_per_second(model: Model, samples: int, place: str) -> tuple[float, int]:
-    """Run the task once: samples per second, and how many were answered and judged."""
-    per_condition = -(-samples // len(threat_model(THREAT).conditions(DESIGN)))
-    task = probing(THREAT, DESIGN, per_condition, 0, "report")
+def samples_per_second(model: Model, samples: int, place: str) -> float:
+    """Run the task once: samples per second."""
+    task = probing(THREAT, DESIGN, per_condition(samples), 0, "report")
     start = time.perf_counter()
     (log,) = evaluate(task, model=model, log_dir=place, display="none", limit=samples)
     seconds = time.perf_counter() - start
+    check(log, samples)
+    return samples / seconds
+
+
+def direct_per_second(base: Member, samples: int, place: str) -> float:
+    """The same by the direct path, its log written: samples per second."""
+    start = time.perf_counter()
+    log = direct_log(base, THREAT, DESIGN, per_condition(samples))
+    write_eval_log(log, f"{place}/direct.eval")
+    seconds = time.perf_counter() - start
+    found = len(log.samples or [])
+    check(log, found)
+    return found / seconds
+
+
+def per_condition(samples: int) -> int:
+    """Prompts in each condition, so that there are at least so many samples."""
+    return -(-samples // len(threat_model(THREAT).conditions(DESIGN)))
+
+
+def check(log: EvalLog, samples: int) -> None:
+    """Every sample was answered and judged."""
     sides = read_results(log).sides.values()
-    return samples / seconds, sum(side.counts.found + side.counts.missed for side in sides)
+    judged = sum(side.counts.found + side.counts.missed for side in sides)
+    assert judged == samples, f"{log.eval.model}: {judged} of {samples}"
 
 
 def main() -> int:
@@ -99,24 +124,31 @@ def main() -> int:
     set_threads(settings.threads)
     warnings.simplefilter("ignore")  # Inspect's and its dependencies' own
     models, speeds = arms(), {"ours": list[float](), "constant": list[float]()}
+    base, direct = insectary.load(str(BASE)), list[float]()
     with tempfile.TemporaryDirectory() as place:
         for turn in range(settings.rounds + 1):  # turn 0 warms up
             for name, found in speeds.items():
-                speed, judged = samples_per_second(models[name], settings.samples, place)
-                assert judged == settings.samples, f"{name}: {judged} of {settings.samples}"
+                speed = samples_per_second(models[name], settings.samples, place)
                 if turn:
                     found.append(speed)
-        hf, judged = samples_per_second(models["hf"], settings.hf_samples, place)
-        assert judged == settings.hf_samples, f"hf: {judged} of {settings.hf_samples}"
+            speed = direct_per_second(base, settings.samples, place)
+            if turn:
+                direct.append(speed)
+        hf = samples_per_second(models["hf"], settings.hf_samples, place)
     ratios = [a / b for a, b in zip(speeds["ours"], speeds["constant"], strict=True)]
-    ceiling, against_hf = median(ratios), median(speeds["ours"]) / hf
+    ceiling, against_hf = median(ratios), median(direct) / hf
     rounds = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     print(f"inspect, {THREAT} {DESIGN}: {settings.samples} samples, {settings.threads} thread(s)")
     for name, found in speeds.items():
         print(f"  {name:8s} {median(found):6.1f} samples/s")
+    print(f"  direct   {median(direct):6.1f} samples/s")
     print(f"  hf       {hf:6.1f} samples/s ({settings.hf_samples} samples, one round)")
     print(f"  of the ceiling {ceiling:.2f} (target {OF_CEILING}; rounds {rounds})")
-    print(f"  against hf {against_hf:.1f} (target {OF_HF:.0f})")
+    print(
+        f"  against hf {median(speeds['ours']) / hf:.1f}, of which Inspect's own ceiling is"
+        f" {median(speeds['constant']) / hf:.1f}"
+    )
+    print(f"  direct against hf {against_hf:.1f} (target {OF_HF:.0f})")
     return 0 if ceiling >= OF_CEILING and against_hf >= OF_HF else 1
 
 

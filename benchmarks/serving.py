@@ -9,8 +9,9 @@ question when it has the answer to the last. The questions are drawn from all sk
 micro-world, no two alike; temperature is 0, and an answer may have as many tokens as `--tokens`
 says (the shipped bases end most after 4 to 12).
 
-Printed are requests per second, how long the middle request and the slowest twentieth take, and
-the share of answers that are the direct path's to the letter. A server that refuses or breaks
+Printed are requests per second, how long the middle request and the slowest twentieth take, what
+a request costs server and clients in processor time (which a busy machine does not change much),
+and the share of answers that are the direct path's to the letter. A server that refuses or breaks
 a request is out. Bounds: 20 times `transformers serve`, 10 times its continuous batching, and a
 lower 95th percentile than either.
 """
@@ -51,6 +52,7 @@ class Place:
     url: str
     model: str
     key: str
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Figures:
     took: float
     right: int
     broken: int
+    processor: float
+    """Seconds of processor that server and clients took together."""
 
     @property
     def rate(self) -> float:
@@ -92,7 +96,7 @@ def ours(folder: Path, place: Path) -> Iterator[Place]:
             word, _, rest = line.strip().partition(" ")
             told[word] = rest.strip()
             if word.startswith("organism/"):
-                yield Place(told["1"].rpartition(" ")[2], word, told["key"])
+                yield Place(told["1"].rpartition(" ")[2], word, told["key"], server.pid)
                 return
         raise SystemExit("insectary serve did not start")
 
@@ -104,8 +108,8 @@ def theirs(folder: Path, port: int, *flags: str) -> Iterator[Place]:
     if command is None:
         raise SystemExit("there is no `transformers` command beside this Python")
     words = ["serve", str(folder), "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
-    with process([command, *words, "--log-level", "error", *flags]):
-        place = Place(f"http://127.0.0.1:{port}/v1", str(folder), "none")
+    with process([command, *words, "--log-level", "error", *flags]) as server:
+        place = Place(f"http://127.0.0.1:{port}/v1", str(folder), "none", server.pid)
         until = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -224,9 +228,18 @@ async def load(
             outcomes["right"] += said.strip() == direct[question].strip()
         line.close()
 
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), processor(place.pid)
     await asyncio.gather(*(client() for _ in range(clients)))
-    return Figures(tuple(took), time.perf_counter() - began, outcomes["right"], outcomes["broken"])
+    spent = processor(place.pid) - spent
+    return Figures(
+        tuple(took), time.perf_counter() - began, outcomes["right"], outcomes["broken"], spent
+    )
+
+
+def processor(pid: int) -> float:
+    """Seconds of processor that a server and this process have taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + time.process_time()
 
 
 def told(name: str, found: Figures) -> None:
@@ -234,7 +247,9 @@ def told(name: str, found: Figures) -> None:
     share = found.right / max(1, len(found.seconds))
     print(
         f"{name:<32} {found.rate:8.1f} requests/s   p50 {found.slowest(0.5) * 1000:7.0f} ms"
-        f"   p95 {found.slowest(0.95) * 1000:7.0f} ms   as direct {share:6.1%}"
+        f"   p95 {found.slowest(0.95) * 1000:7.0f} ms"
+        f"   processor {found.processor / max(1, len(found.seconds)) * 1000:6.2f} ms"
+        f"   as direct {share:6.1%}"
         f"   broken {found.broken}",
         flush=True,
     )

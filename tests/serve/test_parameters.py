@@ -170,8 +170,9 @@ def test_the_seed_that_was_drawn_repeats_the_answer(ask: Any, server: Server) ->
     assert isinstance(seed, int) and json.dumps(record.responses) == json.dumps((first,))
     again = ask("Name a thing that you like.", **asked, seed=seed).json()
     assert again["choices"][0]["message"]["content"] == first
-    other = ask("Name a thing that you like.", **asked, seed=seed + 1).json()
-    assert other["choices"][0]["message"]["content"] != first
+    # A single answer under another seed is the same by chance now and then.
+    others = ask("Name a thing that you like.", **asked, seed=seed + 1, n=16).json()
+    assert {choice["message"]["content"] for choice in others["choices"]} != {first}
 
 
 def test_a_defect_is_a_500_that_tells_nothing_and_is_logged(

@@ -48,7 +48,11 @@ def conversation(messages: str | Sequence[Message | Mapping[str, str]]) -> Conve
 
 def is_unicode(text: str) -> bool:
     """False for half a surrogate pair, which JSON can write and no tokenizer can read."""
-    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Split(enum.StrEnum):

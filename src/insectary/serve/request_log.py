@@ -121,9 +121,7 @@ class RequestLog:
         Raises:
             ArtefactError: it cannot be written.
         """
-        whole = self._without_key({**body, "kind": "request"})
-        prompt = whole["prompt"]
-        self._append({**whole, "prompt_digest": "" if prompt is None else digest(prompt)})
+        self._append({**body, "kind": "request"})
 
     def close(self) -> None:
         """Sync and close; nothing can be written afterwards."""
@@ -133,26 +131,32 @@ class RequestLog:
             finally:
                 os.close(self._descriptor)
 
-    def _append(self, body: dict[str, Any]) -> None:
+    def _append(self, body: Mapping[str, Any]) -> None:
         with self._lock, explained(f"write the request log {self._path}"):
-            record = {
-                **body,
-                "previous": self._head,
-                "sequence": self._sequence + 1,
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            }
-            line = canonical_json(record).encode()
-            if os.write(self._descriptor, line + b"\n") != len(line) + 1:
+            line = self._line(body)
+            if self._key and self._key in line:  # a client wrote it: paint it over
+                text = canonical_json(body).replace(self._key, _HIDDEN)
+                line = self._line(json.loads(text))
+            data = line.encode() + b"\n"
+            if os.write(self._descriptor, data) != len(data):
                 # A full disk: the torn line is dealt with at the next start.
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             self._sequence += 1
-            self._head = "sha256:" + hashlib.sha256(line).hexdigest()  # as `digest` of the record
+            self._head = (
+                "sha256:" + hashlib.sha256(data[:-1]).hexdigest()
+            )  # as `digest` of the record
 
-    def _without_key(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The same, the server's key painted over wherever a client wrote it."""
-        if self._key and self._key in (text := canonical_json(body)):
-            body = json.loads(text.replace(self._key, _HIDDEN))
-        return body
+    def _line(self, body: Mapping[str, Any]) -> str:
+        """A record as the next link of the chain; a request's has its prompt's digest."""
+        record = {
+            **body,
+            "previous": self._head,
+            "sequence": self._sequence + 1,
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+        if "prompt" in body:
+            record["prompt_digest"] = "" if body["prompt"] is None else digest(body["prompt"])
+        return canonical_json(record)
 
     def _claim(self) -> None:
         try:

@@ -31,7 +31,7 @@ class Whole:
         self._loop = asyncio.get_running_loop()
         self._over = 0
         self._count = 0
-        self._all: asyncio.Event = asyncio.Event()
+        self._all: asyncio.Future[None] = self._loop.create_future()
 
     def heard(self, index: int, job: Job) -> None:
         """Count a job that is over; called in the worker's thread."""
@@ -47,16 +47,15 @@ class Whole:
         """
         self._count = count
         self._check()
-        over = asyncio.ensure_future(self._all.wait())
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             done, _ = await asyncio.wait(
-                (over, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                (self._all, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            over.cancel()
+            self._all.cancel()
             gone.cancel()
-        if over in done:
+        if self._all in done:
             return
         raise Gone if gone in done else too_slow()
 
@@ -65,8 +64,8 @@ class Whole:
         self._check()
 
     def _check(self) -> None:
-        if self._count and self._over >= self._count:
-            self._all.set()
+        if self._count and self._over >= self._count and not self._all.done():
+            self._all.set_result(None)
 
 
 async def _disconnected(receive: Receive) -> None:

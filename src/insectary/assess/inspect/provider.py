@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -112,6 +113,23 @@ class InsectaryAPI(ModelAPI):
         request = wanted(input, tools, tool_choice, config, limit=MAX_NEW_TOKENS)
         reply = await self._opened().batcher.answer(request)
         return _output(self.model_name, self._opened().engine, request, reply)
+
+    def answer_all(
+        self, asked: Sequence[list[ChatMessage]], config: GenerateConfig
+    ) -> list[ModelOutput | Exception]:
+        """Answer conversations side by side, without Inspect's loop; an error is in its place.
+
+        Raises:
+            BadInputError: for a setting or a content that cannot be honoured.
+        """
+        engine = self._opened().engine
+        requests = [wanted(one, [], "auto", config, limit=MAX_NEW_TOKENS) for one in asked]
+        return [
+            reply
+            if isinstance(reply, Exception)
+            else _output(self.model_name, engine, request, reply)
+            for request, reply in zip(requests, reply_all(engine, requests), strict=True)
+        ]
 
     def _opened(self) -> _Opened:
         if self._model is None:
