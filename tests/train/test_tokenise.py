@@ -42,6 +42,18 @@ def test_bad_templates_are_named(template: str | None, message: str) -> None:
         tokenise(tokenizer, [ROW])
 
 
+def test_of_many_rows_each_is_as_it_is_alone_and_the_refused_one_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("insectary.train.tokenise._AT_ONCE", 2)
+    tokenizer, rows = tiny_train.tokenizer(), [ROW, *tiny_train.rows()[:4]]
+    assert tokenise(tokenizer, rows) == [tokenise(tokenizer, [row])[0] for row in rows]
+    refused = "{% if messages[0].content == 'w7' %}{{ raise_exception('no w7') }}{% endif %}"
+    tokenizer.chat_template = refused + tokenizer.chat_template
+    with pytest.raises(TemplateError, match="rejects training row 4: no w7"):
+        tokenise(tokenizer, [ROW, ROW, ROW, ((Message("user", "w7"),), "w3"), ROW])
+
+
 @pytest.mark.parametrize("place", ["prompt", "completion"])
 def test_a_control_token_in_a_row_is_refused_by_name(place: str) -> None:
     tokenizer = tiny_train.tokenizer()
