@@ -63,9 +63,9 @@ def list_command() -> None:
     show_default=True,
     help="Folder of NAME.json, or NAME.quick.json.",
 )
-@click.option("--runner", metavar="here|local|ray", help="Where steps are done; here by default.")
-@click.option("--workers", type=int, help="Processes of --runner local.")
-@click.option("--address", help="HOST:PORT of the head of --runner ray; this machine's by default.")
+@click.option("--runner", metavar="here|local|ray", help="Where steps are done; here if not said.")
+@click.option("--workers", type=int, help="Processes of this machine, for --runner local.")
+@click.option("--address", help="HOST:PORT of a cluster's head, for --runner ray.")
 def run_command(
     name: str,
     full: bool,

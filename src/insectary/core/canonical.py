@@ -11,6 +11,8 @@ from typing import Any
 
 from insectary.core.errors import BadInputError
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 def plain(value: Any) -> Any:
     """Turn frozen dataclasses, enums and tuples into JSON's own types.
@@ -22,6 +24,10 @@ def plain(value: Any) -> Any:
     Raises:
         BadInputError: if two keys of a mapping are written alike, as 1 and "1".
     """
+    if type(value) in _PLAIN:  # most values are; an enum of texts is of a type of its own
+        return value
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {key: plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):

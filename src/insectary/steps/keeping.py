@@ -64,9 +64,10 @@ def kept(key: str, vault: Vault) -> Record | None:
     What is damaged is moved to quarantine, and the log says so.
     """
     try:
-        if not vault.has(DONE, _id(key)):
+        entry = vault.entry(DONE, _id(key))
+        if entry is None:
             return None
-        with vault.use(_id(key), DONE) as stored:
+        with vault.use(entry.digest) as stored:
             told = json.loads((stored.path / _FILE).read_text(encoding="utf-8"))
         return Record(**{name: told[name] for name in Record.__dataclass_fields__})
     except ArtefactError as error:

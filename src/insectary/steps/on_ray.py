@@ -116,7 +116,7 @@ class _Tasks:
 def work(home: str, plan: str, key: str) -> str | None:
     """What a worker of Ray does: a step of a filed plan; returns why it failed, if it did."""
     failed = _bench(home, plan).work(key)
-    return failed and failed.reason
+    return None if failed is None else failed.reason
 
 
 @cache

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from graphlib import TopologicalSorter
 from typing import Protocol, final
 
@@ -73,14 +74,14 @@ def run(
     progress(f"{len(found):,} of {total:,} steps are done already")
     if len(found) < total:
         with (runner or in_process)(plan, vault) as pool:
-            for step, outcome in drive(plan, found, pool, lambda *end: _kept_of(*end, vault)):
+            for step, outcome in drive(plan, found, pool, partial(_kept_of, vault)):
                 found[step.key] = outcome
                 said = str(outcome) if isinstance(outcome, Failed) else "done"
                 progress(f"{len(found):,} of {total:,}: {step.kind} {step.key[7:19]}: {said}")
     return found | _stopped(plan, found)
 
 
-def _kept_of(step: Step, failed: Failed | None, vault: Vault) -> Json | Failed:
+def _kept_of(vault: Vault, step: Step, failed: Failed | None) -> Json | Failed:
     """The result that is kept of a step that has ended, or the reason, which is then kept too."""
     record = None if failed else kept(step.key, vault)
     if record is not None:

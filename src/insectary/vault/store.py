@@ -155,7 +155,15 @@ class Vault:
 
     def has(self, kind: str, id: str) -> bool:
         """True if the name is taken. Says nothing of the content: ``get`` verifies it."""
-        return read_ref(self._home, check_kind(kind), check_id(id)) is not None
+        return self.entry(kind, id) is not None
+
+    def entry(self, kind: str, id: str) -> Entry | None:
+        """What a name stands for, or ``None`` if it is not taken; says nothing of the content.
+
+        Raises:
+            ArtefactError: if the file of the name is damaged; ``remove`` still works.
+        """
+        return read_ref(self._home, check_kind(kind), check_id(id))
 
     def get(self, name: str, kind: str | None = None) -> StoredObject:
         """Find an object by id or by digest, and verify every byte of it.
