@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from insectary.core.step import Json, Step
 from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
 from insectary.study.goal_misgeneralization import FINDINGS, FORMS, GoalMisgeneralization
 from insectary.study.grid_policies import BOARDS, WORLDS, GridPolicies
+from insectary.study.stored import read_stored
 
 STUDY, FULL = GoalMisgeneralization(), FORMS["full"]
 Rates = Mapping[str, float]
@@ -202,3 +204,15 @@ def test_costs_and_the_picture() -> None:
     assert [curve.plain for curve in plot.curves] == [False, False, True, True]
     assert [point.x for point in plot.curves[0].points] == pytest.approx([0.1, 0.3, 1, 3, 10, 30])
     assert plot.curves[0].points[0].value < plot.curves[2].points[0].value < 0.3
+
+
+def test_the_verdicts_on_record_are_those_that_the_docs_tell() -> None:
+    root = Path(__file__).parents[2]
+    stored = read_stored(root / "runs" / "studies" / "goal_misgeneralization.json")
+    docs = (root / "docs" / "studies.md").read_text(encoding="utf-8")
+    for judgement in stored.judgements:
+        assert isinstance(judgement.effect, Measured)
+        assert judgement.effect.measurement.told() in docs, judgement.finding
+        if judgement.p_holm is not None:
+            name = judgement.finding.capitalize()
+            assert f"**{name}** *{judgement.verdict}*" in docs
