@@ -343,7 +343,9 @@ def test_the_mitigation_tables_are_what_was_measured(place: str, treatments: int
         )
         back = ", ".join(map(steps, told["regrowth"]))
         design = found.family.split("-")[2]
-        strength = () if not chosen else ("" if found.strength is None else f"{found.strength:,}",)
+        strength = (
+            () if not chosen else ("" if found.strength is None else f"{found.strength:,.6g}",)
+        )
         early = ", early" if chosen and any(r["early"] for r in told["regrowth"]) else ""
         cells = (design, found.method, *strength, f"*{fate}*{early}", *rates, skills, back)
         assert f"| {' | '.join(cells)} |" in page
