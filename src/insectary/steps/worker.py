@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from insectary.walls.tethered import end_with_parent
 from insectary.steps.filed import bench
+from insectary.walls.tethered import end_with_parent
 
 
 def main(home: str, plan: str) -> None:

@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from insectary.core.access import Access
-from insectary.walls.tethered import end_with_parent
 from insectary.detect.sandbox.enclosure import enclose
 from insectary.detect.sandbox.handover import unpacked
 from insectary.detect.sandbox.subject import RemoteSubject
 from insectary.detect.sandbox.wire import Channel, Frame
 from insectary.detect.sandbox.work import WORK
+from insectary.walls.tethered import end_with_parent
 
 _SHARED = "sklearn.covariance"
 """Takes a second to import, and sandboxes that are forked have it at once."""
