@@ -65,9 +65,9 @@ def test_an_edited_verdict_is_told(file: Path) -> None:
 
 
 def test_a_threshold_that_was_moved_in_code_is_told(file: Path) -> None:
-    moved = ToyStudy(least=0.7)
+    moved = ToyStudy(least=0.3)
     found = problems(read_stored(file), moved)
-    assert found == ("T-1: threshold 'least' was 0.1 when this was measured and is 0.7 in code",)
+    assert found == ("T-1: threshold 'least' was 0.1 when this was measured and is 0.3 in code",)
 
 
 def test_a_threshold_that_was_moved_in_the_file_is_told(file: Path) -> None:
