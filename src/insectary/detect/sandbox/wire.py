@@ -67,7 +67,7 @@ class Channel:
         self._link.sendall(_LENGTH.pack(len(header)) + header)
         for array in plain:
             self._link.settimeout(_left(deadline))
-            self._link.sendall(array.reshape(-1).view(np.uint8))
+            self._link.sendall(array.reshape(-1).view(np.uint8).data)
 
     def receive(self, deadline: float = math.inf) -> Frame:
         """The next frame; its arrays may be written to.
