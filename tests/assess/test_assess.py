@@ -296,6 +296,7 @@ class Mute:
     """Answers its first so many questions with a word, and refuses all others."""
 
     answers: int = 0
+    refusal: str = "HTTP 401: no such key"
     name: str = "script/mute"
     identity: str = ""
     asked: int = 0
@@ -303,7 +304,7 @@ class Mute:
     def ask(self, conversations: Sequence[Conversation], **_: Any) -> list[Answer]:
         before, self.asked = self.asked, self.asked + len(conversations)
         return [
-            "hm" if before + i < self.answers else Failed("HTTP 401: no such key")
+            "hm" if before + i < self.answers else Failed(self.refusal)
             for i in range(len(conversations))
         ]
 
@@ -318,8 +319,8 @@ def test_a_model_that_never_answers_is_one_error_after_a_few_calls(
         with pytest.raises(UnansweredError, match=r"none of the first 8.*HTTP 401: no such key"):
             run(mute, made, vault, tmp_path)
         assert mute.asked == 8
-    with pytest.raises(UnansweredError, match=r"no pair of any contrast.*HTTP 401"):
-        run(Mute(answers=1), made, vault, tmp_path / "2")
+    with pytest.raises(UnansweredError, match=r"no pair of any contrast.*HTTP 500"):
+        run(Mute(answers=1, refusal="HTTP 500: it broke"), made, vault, tmp_path / "2")
 
 
 def test_failures_are_told_and_a_failed_answer_is_asked_once_in_a_run(
