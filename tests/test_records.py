@@ -380,3 +380,16 @@ def test_the_audit_table_is_what_was_measured() -> None:
             f"{row['above']} : {row['below']}", told(row, "gain", "+"),
         )  # fmt: skip
         assert f"| {' | '.join(cells)} |" in page
+
+
+def test_the_red_team_table_is_what_was_measured() -> None:
+    page, rows = (ROOT / "docs" / "redteam.md").read_text(), table("redteam", "methods.csv")
+    alarms = ("false_alarms_twin", "false_alarms_decoy")
+    assert len(rows) == 9
+    for row in rows:
+        rates = ("elicitation", "grading", "attribution", "recall", *alarms)
+        told = [in_words(row, r) if row[f"{r}_status"] == "measured" else "–" for r in rates]
+        name = f"`{row['method']}`" + (" (null)" if row["null"] == "True" else "")
+        counts = " : ".join(row[state] for state in ("found", "missed", "unscored"))
+        cells = (name, *told, counts, f"{int(row['opportunities']):,}")
+        assert f"| {' | '.join(cells)} |" in page
