@@ -81,7 +81,8 @@ def readable() -> Iterator[tuple[Path, int]]:
             # It may be where a user works: modules and packages there are code, the rest not.
             yield entry, landlock.READ_DIR
             for child in entry.iterdir():
-                if child.suffix in (".py", ".so") or (child / "__init__.py").is_file():
+                # os.path, which takes what may not be looked into for no file.
+                if child.suffix in (".py", ".so") or os.path.isfile(child / "__init__.py"):
                     yield from _without_rooms(child.resolve())
 
 
