@@ -127,3 +127,25 @@ def test_the_command_writes_page_and_table(
     assert "T-1,toy,full" in (place / "tables" / "findings.csv").read_text(encoding="utf-8")
     assert cli.run([*words, "--seed", "1"]) == 2
     assert "--seed does not apply to the studies" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_shown_is_named_and_the_page_is_of_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "toy.json").read_text(encoding="utf-8")
+    broken = {
+        "power_statistics.json": text[:200],
+        "other.json": '{"a": 1}',
+        "toi.json": text.replace('"study": "toy"', '"study": "toi"'),
+        "goal_misgeneralization.json": text,  # another study's
+    }
+    for name, content in broken.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    place = tmp_path / "report"
+    assert cli.run(["report", "studies", "--records", str(folder), "--out", str(place)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    named = sorted(line.split()[1] for line in told[:-1])
+    assert named == sorted(str(folder / name) for name in broken)
+    assert told[-1] == f"error: the page is without 4 of 5 files of {folder}"
+    rows = (place / "tables" / "findings.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[1] for line in rows if ",full," in line] == ["toy"]

@@ -92,6 +92,25 @@ def test_what_is_not_there_is_one_clear_error(
     assert "holds no measurements of a study" in said(capsys, "verify", "no.json", code=2)
 
 
+def test_a_file_that_cannot_be_read_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "toy", "--out", str(tmp_path))
+    whole = tmp_path / "toy.quick.json"
+    text = whole.read_text()
+    cut, foreign, edited = (tmp_path / f"{name}.json" for name in ("cut", "foreign", "edited"))
+    cut.write_text(text[: len(text) // 2])
+    foreign.write_text(text.replace('"study": "toy"', '"study": "toi"'))
+    edited.write_text(text.replace('"seed":1', '"seed":11'))
+    files = [str(path) for path in (cut, foreign, edited, whole)]
+    told = said(capsys, "verify", *files, code=2)
+    assert f"error: {cut} holds no measurements of a study" in told
+    assert f"error: {foreign} is of no study that is installed: unknown study: 'toi'" in told
+    assert f"{edited}: DOES NOT HOLD" in told
+    assert f"{whole}: all 1 verdicts hold" in told
+    assert f"{whole}: all 1" in said(capsys, "verify", *files[2:], code=1)
+
+
 def test_where_steps_are_done_is_said_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from insectary.commands.families import PATH, SUITE, only
 from insectary.commands.study import FOLDER
+from insectary.core.errors import BadInputError
 from insectary.core.recipe import check_seed
 
 STUDIES = "studies"
@@ -29,7 +31,7 @@ def report_command(family: str, out: Path | None, seed: int | None, records: Pat
 
     `insectary report studies` writes a page on findings of the field: what was found, what shows
     here, and what was not run. It reads out/studies; with --records runs/studies what this
-    project has on record.
+    project has on record. A file that cannot be shown is named and left out, with exit code 2.
     """
     from insectary.commands.output import check_output
 
@@ -61,20 +63,44 @@ def _report_suite(folder: Path, records: Path | None) -> None:
 
 
 def _report_studies(folder: Path, records: Path) -> None:
+    """Write the page of all files that can be shown, then say that there are others."""
+    from tempfile import TemporaryDirectory
+
     from insectary.report.studies_content import findings_table
     from insectary.report.studies_html import render_studies
     from insectary.report.write import write_files
     from insectary.study.reported import studies_report
 
-    report = studies_report(records)
-    if not report.studies:
-        told = f"{records} holds no measurements; --records runs/studies shows those on record"
-        click.echo(f"note: {told}", err=True)
+    stored = sorted(records.glob("*.json"))
+    shown = [path for path in stored if _can_be_shown(path)]
+    with TemporaryDirectory() as place:  # a folder without the others
+        for path in shown:
+            shutil.copy(path, place)
+        report = studies_report(Path(place))
     for study in report.studies:
         for problem in study.problems:
             click.echo(f"note: {study.name}: {problem}", err=True)
     files = {"tables/findings.csv": findings_table(report).csv}
     click.echo(write_files(files | {"studies.html": render_studies(report)}, folder))
+    if left_out := len(stored) - len(shown):
+        raise BadInputError(f"the page is without {left_out} of {len(stored)} files of {records}")
+
+
+def _can_be_shown(path: Path) -> bool:
+    """Whether a file is a study's measurements under their own name; says so if not."""
+    from insectary.study.reported import file_name
+    from insectary.study.stored import read_stored, study_of
+
+    try:
+        stored = read_stored(path)
+        study_of(stored, path)
+        name = file_name(stored.sheet.study, stored.sheet.form)
+        if path.name != name:
+            raise BadInputError(f"{path} holds what is looked for in {name}: rename it")
+    except BadInputError as error:
+        click.echo(f"error: {error}", err=True)
+        return False
+    return True
 
 
 def _report_family(family: str, folder: Path, **options: Any) -> None:

@@ -117,23 +117,27 @@ def verify_command(context: click.Context, files: tuple[Path, ...]) -> None:
     """Make the verdicts of stored measurements anew; exit code 1 if one does not hold.
 
     Told are: a file that was edited, a threshold that was moved in the file or in code, and a
-    verdict that the cells do not give. Without FILES, all of out/studies are checked.
+    verdict that the cells do not give. Without FILES, all of out/studies are checked. A file
+    that cannot be read is named, the others are checked, and the exit code is 2.
     """
     from insectary.commands.vault import print_words
-    from insectary.study import study
-    from insectary.study.stored import problems, read_stored
+    from insectary.study.stored import problems, read_stored, study_of
 
-    broken = 0
+    code = 0
     for path in files or stored_in(FOLDER):
-        stored = read_stored(path)
-        found = problems(stored, study(stored.sheet.study))
-        broken += bool(found)
+        try:
+            stored = read_stored(path)
+            found = problems(stored, study_of(stored, path))
+        except BadInputError as error:
+            click.echo(f"error: {error}", err=True)
+            code = 2
+            continue
+        code = max(code, int(bool(found)))
         rows = len(stored.judgements)
         click.echo(f"{path}: " + ("DOES NOT HOLD" if found else f"all {rows} verdicts hold"))
         for line in found:
             print_words(f"  {line}", indent="    ")
-    if broken:
-        context.exit(1)
+    context.exit(code)
 
 
 def stored_in(folder: Path) -> list[Path]:

@@ -16,8 +16,9 @@ from typing import Any
 
 from insectary.core.canonical import canonical_json, digest
 from insectary.core.codec import decode, encode
-from insectary.core.errors import BadInputError
+from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.studying import Judgement, Sheet, Study
+from insectary.study import study as study_named
 
 _ROUNDING = 1e-6
 """Relative difference of two numbers that come from different machines or libraries."""
@@ -70,6 +71,18 @@ def read_stored(path: Path) -> Stored:
         decode(tuple[Judgement, ...], judgements, f"{path}.judgements"),
         sealed,
     )
+
+
+def study_of(stored: Stored, path: Path) -> Study:
+    """The study that a file holds measurements of.
+
+    Raises:
+        BadInputError: naming the file, if no such study is installed.
+    """
+    try:
+        return study_named(stored.sheet.study)
+    except UnknownNameError as error:
+        raise BadInputError(f"{path} is of no study that is installed: {error}") from error
 
 
 def problems(stored: Stored, study: Study) -> tuple[str, ...]:
