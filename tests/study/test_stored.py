@@ -12,7 +12,7 @@ from toy_study import ToyStudy, toy_sheet
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed
 from insectary.core.studying import Cell, Verdict
-from insectary.study.stored import problems, read_stored, stored_text
+from insectary.study.stored import problems, read_stored, stored_text, study_of
 
 
 @pytest.fixture
@@ -89,12 +89,65 @@ def test_last_digits_of_another_machine_are_no_edit(file: Path) -> None:
     assert problems(dataclasses.replace(stored, judgements=(row,)), ToyStudy()) == ()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"seal": 1, "judgements": []}'])
-def test_what_is_no_such_file_is_named(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is no JSON, or cut off"),
+        (b'{"cells": [', "it is no JSON, or cut off"),
+        (b"\xff", "it is no text in UTF-8"),
+        (b"[]", "it holds no JSON object"),
+        (b"{}", "it lacks study, form, cells, provenance, judgements, seal"),
+        (b'{"seal": 1, "judgements": []}', "it lacks study, form, cells, provenance"),
+        (b'{"a": NaN}', "it holds NaN, which is no finite number"),
+        (b'{"a": 1e999}', "it holds 1e999, which is no finite number"),
+        (b"[" * 100_000, "it is nested too deeply"),
+    ],
+)
+def test_what_is_wrong_with_another_file_is_said_in_words(
+    data: bytes, words: str, tmp_path: Path
+) -> None:
     path = tmp_path / "other.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(BadInputError, match=r"other\.json"):
+    path.write_bytes(data)
+    with pytest.raises(BadInputError) as caught:
         read_stored(path)
+    assert str(caught.value).startswith(f"{path} holds no measurements of a study: {words}")
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ('"form": "full"', '"form": 1'),
+        ('"value":0.6', '"value":"z"'),
+        ('"value":0.6', f'"value":1{"0" * 400}'),
+        ('"dose":"high"', '"dose":{}'),
+        ('"dose":"high"', '"dose":"\\ud800"'),
+        ('"outcome":"measured"', '"outcome":[]'),
+    ],
+)
+def test_a_field_that_cannot_be_is_one_clear_error(was: str, now: str, file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert was in text
+    file.write_text(text.replace(was, now), encoding="utf-8")
+    with pytest.raises(BadInputError, match=r"toy\.json holds no measurements of a study"):
+        read_stored(file)
+
+
+def test_a_file_that_is_not_there_is_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"no\.json: no such file"):
+        read_stored(tmp_path / "no.json")
+    with pytest.raises(BadInputError, match=r"cannot be read \(Is a directory\)"):
+        read_stored(tmp_path)
+
+
+def test_cells_that_cannot_be_judged_are_a_problem_after_the_seal(tmp_path: Path) -> None:
+    record = Path(__file__).parents[2] / "runs" / "studies" / "power_statistics.json"
+    path = tmp_path / record.name
+    text = record.read_text(encoding="utf-8").replace('"sixths":3', '"sixths":"z"')
+    path.write_text(text, encoding="utf-8")
+    stored = read_stored(path)
+    seal, cells = problems(stored, study_of(stored, path))
+    assert "edited after it was written" in seal
+    assert cells.startswith("its cells cannot be judged or drawn (ValueError: ")
 
 
 def test_the_toy_is_judged_by_its_cells() -> None:

@@ -89,7 +89,7 @@ def test_what_is_not_there_is_one_clear_error(
     monkeypatch.chdir(tmp_path)
     assert "`insectary study NAME` makes some" in said(capsys, "verify", code=2)
     assert "unknown study: 'toi'" in said(capsys, "toi", code=2)
-    assert "holds no measurements of a study" in said(capsys, "verify", "no.json", code=2)
+    assert said(capsys, "verify", "no.json", code=2) == "error: no.json: no such file\n"
 
 
 def test_a_file_that_cannot_be_read_hides_no_other(

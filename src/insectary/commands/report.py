@@ -89,14 +89,18 @@ def _report_studies(folder: Path, records: Path) -> None:
 def _can_be_shown(path: Path) -> bool:
     """Whether a file is a study's measurements under their own name; says so if not."""
     from insectary.study.reported import file_name
-    from insectary.study.stored import read_stored, study_of
+    from insectary.study.stored import judged_anew, read_stored, study_of
 
     try:
         stored = read_stored(path)
-        study_of(stored, path)
+        study = study_of(stored, path)
         name = file_name(stored.sheet.study, stored.sheet.form)
         if path.name != name:
             raise BadInputError(f"{path} holds what is looked for in {name}: rename it")
+        try:
+            judged_anew(stored, study)
+        except BadInputError as error:
+            raise BadInputError(f"{path}: {error}") from error
     except BadInputError as error:
         click.echo(f"error: {error}", err=True)
         return False

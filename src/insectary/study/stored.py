@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from insectary.study import study as study_named
 
 _ROUNDING = 1e-6
 """Relative difference of two numbers that come from different machines or libraries."""
+
+_FIELDS = (*(field.name for field in fields(Sheet)), "judgements", "seal")
+_NOT_ONE = "{} holds no measurements of a study: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +63,46 @@ def read_stored(path: Path) -> Stored:
         BadInputError: if it cannot be read, or holds no study's measurements.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        seal, judgements = record.pop("seal"), record["judgements"]
+        record = _fields(path)
+        seal = record.pop("seal")
         sealed = digest(record) == seal
-        del record["judgements"]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BadInputError(f"{path} holds no measurements of a study: {error}") from error
-    return Stored(
-        decode(Sheet, record, str(path)),
-        decode(tuple[Judgement, ...], judgements, f"{path}.judgements"),
-        sealed,
-    )
+        judgements = decode(tuple[Judgement, ...], record.pop("judgements"), "judgements")
+        return Stored(decode(Sheet, record, "sheet"), judgements, sealed)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "no such file" if missing else f"cannot be read ({error.strerror})"
+        raise BadInputError(f"{path}: {why}") from error
+    except RecursionError as error:
+        raise BadInputError(_NOT_ONE.format(path, "it is nested too deeply")) from error
+    except UnicodeError as error:
+        raise BadInputError(_NOT_ONE.format(path, "it is no text in UTF-8")) from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInputError(_NOT_ONE.format(path, error)) from error
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    """The fields of a file of measurements, none of them looked at.
+
+    Raises:
+        ValueError: saying what is wrong with the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON, or cut off ({error})") from error
+    if not isinstance(record, dict):
+        raise ValueError("it holds no JSON object")
+    if missing := [name for name in _FIELDS if name not in record]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    return record
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it holds {text}, which is no finite number")
+    return number
 
 
 def study_of(stored: Stored, path: Path) -> Study:
@@ -85,6 +117,20 @@ def study_of(stored: Stored, path: Path) -> Study:
         raise BadInputError(f"{path} is of no study that is installed: {error}") from error
 
 
+def judged_anew(stored: Stored, study: Study) -> tuple[Judgement, ...]:
+    """The judgements that a study makes of a file's cells, once it can draw them too.
+
+    Raises:
+        BadInputError: if the cells are none that the study's own steps give.
+    """
+    try:
+        study.plot(stored.sheet)
+        return study.judge(stored.sheet)
+    except Exception as error:  # studies rely on their own cells, and may raise anything at others
+        told = f"{type(error).__name__}: {error}"
+        raise BadInputError(f"its cells cannot be judged or drawn ({told})") from error
+
+
 def problems(stored: Stored, study: Study) -> tuple[str, ...]:
     """What does not hold of a file, a sentence each: none if all of it does.
 
@@ -95,7 +141,10 @@ def problems(stored: Stored, study: Study) -> tuple[str, ...]:
     now = {finding.id: finding.thresholds for finding in study.findings}
     for row in sorted({*then, *now}):
         found += _moved(row, then.get(row), now.get(row))
-    made = {judgement.finding: judgement for judgement in study.judge(stored.sheet)}
+    try:
+        made = {judgement.finding: judgement for judgement in judged_anew(stored, study)}
+    except BadInputError as error:
+        return (*found, str(error))
     told = {judgement.finding: judgement for judgement in stored.judgements}
     for row in sorted({*made, *told}):
         found += _changed(row, told.get(row), made.get(row))
