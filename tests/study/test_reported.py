@@ -151,3 +151,28 @@ def test_a_file_that_cannot_be_shown_is_named_and_the_page_is_of_the_others(
     assert told[-1] == f"error: the page is without 5 of 6 files of {folder}"
     rows = (place / "tables" / "findings.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[1] for line in rows if ",full," in line] == ["toy"]
+
+
+def test_without_measurements_the_page_that_is_there_stays(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    place = tmp_path / "report"
+    words = ["report", "studies", "--out", str(place)]
+    assert cli.run([*words, "--records", str(folder)]) == 0
+    page = (place / "studies.html").read_bytes()
+    for name in ("empty", "foreign"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "foreign" / "other.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "empty")
+    capsys.readouterr()
+    for records, told in {
+        str(tmp_path / "nonexistent"): "nonexistent is no folder: `insectary study NAME` puts",
+        str(tmp_path / "empty"): "empty holds no measurements of a study: `insectary study",
+        str(tmp_path / "foreign"): "foreign can be shown, so no page was written",
+        None: "error: out/studies is no folder: `insectary study NAME` puts",
+    }.items():
+        assert cli.run([*words, *(("--records", records) if records else ())]) == 2
+        said = capsys.readouterr()
+        assert told in said.err and said.out == ""
+        assert (place / "studies.html").read_bytes() == page

@@ -87,7 +87,9 @@ def test_what_is_not_there_is_one_clear_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "`insectary study NAME` makes some" in said(capsys, "verify", code=2)
+    assert "`insectary study NAME` puts some into out/studies, or name the files" in said(
+        capsys, "verify", code=2
+    )
     assert "unknown study: 'toi'" in said(capsys, "toi", code=2)
     assert said(capsys, "verify", "no.json", code=2) == "error: no.json: no such file\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from insectary.commands.families import PATH, SUITE, only
-from insectary.commands.study import FOLDER
+from insectary.commands.study import FOLDER, stored_in
 from insectary.core.errors import BadInputError
 from insectary.core.recipe import check_seed
 
@@ -71,8 +71,12 @@ def _report_studies(folder: Path, records: Path) -> None:
     from insectary.report.write import write_files
     from insectary.study.reported import studies_report
 
-    stored = sorted(records.glob("*.json"))
+    stored = stored_in(
+        records, "--records runs/studies shows those that this project has on record"
+    )
     shown = [path for path in stored if _can_be_shown(path)]
+    if not shown:
+        raise BadInputError(f"no file of {records} can be shown, so no page was written")
     with TemporaryDirectory() as place:  # a folder without the others
         for path in shown:
             shutil.copy(path, place)

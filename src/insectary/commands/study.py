@@ -140,17 +140,21 @@ def verify_command(context: click.Context, files: tuple[Path, ...]) -> None:
     context.exit(code)
 
 
-def stored_in(folder: Path) -> list[Path]:
+def stored_in(folder: Path, otherwise: str = "name the files") -> list[Path]:
     """Files of measurements in a folder.
+
+    Args:
+        folder: Where they are looked for.
+        otherwise: The way out besides measuring, for the error.
 
     Raises:
         BadInputError: if there is none.
     """
     found = sorted(folder.glob("*.json"))
     if not found:
+        what = "holds no measurements of a study" if folder.is_dir() else "is no folder"
         raise BadInputError(
-            f"{folder} holds no measurements of a study: `insectary study NAME` makes some, or"
-            " name the files"
+            f"{folder} {what}: `insectary study NAME` puts some into {FOLDER}, or {otherwise}"
         )
     return found
 
