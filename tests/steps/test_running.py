@@ -169,7 +169,7 @@ def test_a_plan_may_be_handed_over_ready_made(add: Add, vault: Vault) -> None:
         (("here", None, None), in_process),
         ((None, 3, None), LocalProcesses(3)),
         (("local", None, None), LocalProcesses(2)),
-        (("ray", None, None), OnRay("auto")),
+        (("ray", None, "auto"), OnRay("auto")),
         ((None, None, "10.0.0.1:6379"), OnRay("10.0.0.1:6379")),
     ],
 )
@@ -181,6 +181,13 @@ def test_a_runner_is_what_the_words_say(words: tuple[Any, Any, Any], runner: obj
     ("words", "said"),
     [
         (("dask", None, None), "unknown runner: 'dask'. Known: here, local, ray"),
+        (("ray", None, None), "--runner ray needs an --address: HOST:PORT"),
+        ((None, None, "nonsense"), "'nonsense' is no address of a cluster of Ray: give HOST:PORT"),
+        (("ray", None, ""), "'' is no address of a cluster of Ray"),
+        (("ray", None, "host:"), "'host:' is no address"),
+        (("ray", None, ":6379"), "':6379' is no address"),
+        (("ray", None, "host:" + "1" * 5000), "1' is no address of a cluster of Ray"),
+        (("ray", None, "host:65536"), "'host:65536' is no address"),
         (("ray", 2, None), "--workers goes with --runner local, not with ray"),
         (("local", None, "a:1"), "--address goes with --runner ray, not with local"),
         ((None, 0, None), "workers must be at least 1, got 0"),

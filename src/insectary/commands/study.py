@@ -64,8 +64,12 @@ def list_command() -> None:
     help="Folder of NAME.json, or NAME.quick.json.",
 )
 @click.option("--runner", metavar="here|local|ray", help="Where steps are done; here if not said.")
-@click.option("--workers", type=int, help="Processes of this machine, for --runner local.")
-@click.option("--address", help="HOST:PORT of a cluster's head, for --runner ray.")
+@click.option("--workers", type=int, help="Processes of this machine; means --runner local.")
+@click.option(
+    "--address",
+    metavar="HOST:PORT|auto",
+    help="A cluster's head, or auto for this machine's cluster; means --runner ray.",
+)
 def run_command(
     name: str,
     full: bool,

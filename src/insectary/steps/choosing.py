@@ -17,11 +17,12 @@ def runner_of(name: str | None, workers: int | None, address: str | None) -> Run
     Args:
         name: One of :data:`RUNNERS`; if not given, what the other two speak of, else ``here``.
         workers: Processes of ``local``, two if not given.
-        address: Of the head of ``ray``, ``host:port``; this machine's cluster if not given.
+        address: Of the head of ``ray``, ``host:port``, or ``auto`` for this machine's cluster;
+            never supposed, since whoever shares a machine may have a cluster there.
 
     Raises:
         UnknownNameError: if there is none of that name.
-        BadInputError: if it has no workers, or no address, to be told of.
+        BadInputError: if it has no workers, or no address, to be told of, or needs an address.
     """
     chosen = name or ("ray" if address is not None else "here" if workers is None else "local")
     if chosen not in RUNNERS:
@@ -31,7 +32,12 @@ def runner_of(name: str | None, workers: int | None, address: str | None) -> Run
     if address is not None and chosen != "ray":
         raise BadInputError(f"--address goes with --runner ray, not with {chosen}")
     if chosen == "ray":
-        return OnRay(address or "auto")
+        if address is None:
+            raise BadInputError(
+                "--runner ray needs an --address: HOST:PORT of the cluster's head, or auto for"
+                " the cluster that runs on this machine"
+            )
+        return OnRay(address)
     if chosen == "local":
         return LocalProcesses() if workers is None else LocalProcesses(workers)
     return in_process

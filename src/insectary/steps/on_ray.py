@@ -32,6 +32,7 @@ _HANDED = 1000
 """Steps that Ray is handed at a time; it queues what no node has room for."""
 _PATIENCE = 10.0
 """Seconds that a head may take to accept a connection."""
+_PORTS = 2**16
 _OPEN = ExitStack()
 """Plans that this process has open, a worker of Ray; they are closed when it ends."""
 
@@ -50,6 +51,20 @@ class OnRay:
     address: str = "auto"
     cpus: int = 1
     gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what can be no address.
+
+        Raises:
+            BadInputError: if it is neither ``host:port`` nor ``"auto"``.
+        """
+        host, _, port = self.address.rpartition(":")
+        whole = host and port.isdecimal() and 0 < int(port[:6]) < _PORTS
+        if self.address != "auto" and not whole:
+            raise BadInputError(
+                f"{self.address!r} is no address of a cluster of Ray: give HOST:PORT of its head,"
+                " as in 10.0.0.1:6379, or auto for the cluster of this machine"
+            )
 
     @contextmanager
     def __call__(self, plan: Plan, vault: Vault) -> Iterator[Pool]:
