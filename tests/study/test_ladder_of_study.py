@@ -59,5 +59,5 @@ def test_the_command_tells_families_and_studies_apart(capsys: pytest.CaptureFixt
     assert "toy, full at only: 16 steps." in capsys.readouterr().out
     assert cli.run(["ladder", "toy", "--n", "5"]) == 2
     assert "--n does not apply to a study" in capsys.readouterr().err
-    assert cli.run(["ladder", "no-family", "--sizes", "xs"]) == 2
-    assert "--sizes does not apply to a family" in capsys.readouterr().err
+    assert cli.run(["ladder", "toys", "--sizes", "xs"]) == 2
+    assert "unknown family or study: 'toys'. Known: toy, " in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
 
@@ -36,20 +37,25 @@ def ladder_command(
     each size by itself, with the trend of its effect over sizes.
     """
     from insectary.commands.families import only
+    from insectary.commands.output import look_up_in_text
     from insectary.study import study_names
+    from insectary.vault import Vault
 
     given = {"n": n, "seed": seed, "json": as_json or None, "sizes": sizes, "full": full or None}
     options = {name: value for name, value in given.items() if value is not None}
-    if family in study_names():
+    if family in (studies := study_names()):
         only(options, ("sizes", "full"), "a study")
         _climb_study(family, sizes, full)
         return
+    try:
+        look_up_in_text(family)
+    except UnknownNameError as error:
+        known = [*(entry.id for entry in Vault().entries("family")), *studies]
+        raise UnknownNameError.of("family or study", family, known, few=True) from error
     only(options, ("n", "seed", "json"), "a family")
     from insectary.api import ladder
-    from insectary.commands.output import look_up_in_text
     from insectary.core.codec import encode
 
-    look_up_in_text(family)
     found = ladder(
         family,
         n=200 if n is None else n,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from insectary.core.errors import BadInputError
+from insectary.core.errors import BadInputError, UnknownNameError
 
 if TYPE_CHECKING:
     from insectary.core.studying import Finding, Judgement
@@ -87,9 +87,11 @@ def run_command(
     from insectary.commands.output import check_output
     from insectary.commands.vault import print_words
     from insectary.steps import kept, runner_of
-    from insectary.study import study
+    from insectary.study import study, study_names
     from insectary.vault import Vault
 
+    if name not in (names := study_names()):
+        raise UnknownNameError.of("study", name, names, few=True)
     found = study(name)
     where = runner_of(runner, workers, address)
     form = found.forms["full" if full else "quick"]
