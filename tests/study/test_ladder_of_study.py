@@ -10,7 +10,8 @@ from toy_study import ToyStudy, toy_sheet
 from insectary import cli
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Measured, NotApplicable
-from insectary.core.studying import Cell, Number, Sheet, Verdict
+from insectary.core.step import Step
+from insectary.core.studying import Cell, Form, Number, Sheet, Verdict
 from insectary.study.ladder import climbed, sized_form
 
 
@@ -61,3 +62,17 @@ def test_the_command_tells_families_and_studies_apart(capsys: pytest.CaptureFixt
     assert "--n does not apply to a study" in capsys.readouterr().err
     assert cli.run(["ladder", "toys", "--sizes", "xs"]) == 2
     assert "unknown family or study: 'toys'. Known: toy, " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("toy_installed")
+def test_sizes_that_a_study_refuses_are_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: ToyStudy, form: Form) -> tuple[Step, ...]:
+        raise BadInputError(f"no world has size {form.sizes[0]!r}: give even numbers")
+
+    monkeypatch.setattr(ToyStudy, "steps", refuse)
+    assert cli.run(["ladder", "toy", "--sizes", "odd"]) == 2
+    told = capsys.readouterr()
+    assert told.err == "error: no world has size 'odd': give even numbers\n"
+    assert told.out == ""

@@ -44,7 +44,7 @@ def test_a_study_is_run_once_stored_and_verified(
     run(ToyStudy().steps(form)[:5], Vault())  # broken off there
     told = said(capsys, "toy", "--full", "--out", str(tmp_path))
     assert "5 of 16 steps are done." in told
-    assert "replicated" in told and "+0.40 [+0.40, +0.40]" in told and "0.004" in told
+    assert "replicated" in told and "+0.400 [+0.400, +0.400]" in told and "0.004" in told
     path = tmp_path / "toy.json"
     first = path.read_bytes()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.core.errors import BadInputError, UnknownNameError
+from insectary.core.outcome import Measured
 
 if TYPE_CHECKING:
     from insectary.core.studying import Finding, Judgement
@@ -167,13 +168,15 @@ def stored_in(folder: Path, otherwise: str = "name the files") -> list[Path]:
 
 def print_judgements(findings: Sequence[Finding], judgements: Sequence[Judgement]) -> None:
     """A line for each finding, then what has to be known beside it."""
-    from insectary.commands.output import p_value, value
+    from insectary.commands.output import p_value
     from insectary.commands.vault import print_table, print_words, table
 
     made = table("finding", "basis", "verdict", "effect [95 %]", "p", "Holm", "seeds")
     for finding, row in zip(findings, judgements, strict=True):
         p, holm = p_value(row.p), p_value(row.p_holm)
-        effect = value(row.effect, signed=True)
+        # Three places, as on the page: thresholds have two, such as 0.05.
+        found = row.effect
+        effect = found.measurement.told(signed=True) if isinstance(found, Measured) else "–"
         cells = (str(row.verdict), effect, p, holm, str(row.seeds))
         made.add_row(finding.id, _kind(finding), *cells)
     print_table(made)
