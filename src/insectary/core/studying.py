@@ -238,7 +238,7 @@ class Study(Protocol):
 
     @property
     def forms(self) -> Mapping[str, Form]:
-        """The forms ``"quick"`` and ``"full"``."""
+        """By name: ``"quick"``, ``"full"``, and any part of the full one that was run alone."""
         ...
 
     def steps(self, form: Form) -> tuple[Step, ...]:

@@ -68,8 +68,9 @@ class StudiesReport:
     version: str
 
     def tally(self) -> dict[Verdict, int]:
-        """Verdict to the number of measured rows, those that there are."""
-        found = [row.judgement.verdict for study in self.studies for row in study.rows]
+        """Verdict to the number of confirmatory rows, those that there are."""
+        rows = [row for study in self.studies for row in study.rows]
+        found = [row.judgement.verdict for row in rows if row.finding.confirmatory]
         return {verdict: found.count(verdict) for verdict in Verdict if verdict in found}
 
 

@@ -50,7 +50,8 @@ def render_studies(report: StudiesReport, env: Environment | None = None) -> str
         pictures=pictures,
         marks=MARKS,
         tally=report.tally(),
-        measured=sum(len(study.rows) for study in report.studies),
+        exploratory=sum(not r.finding.confirmatory for s in report.studies for r in s.rows),
+        doubted=[study.title for study in report.studies if study.problems],
         Basis=Basis,
         counted=counted,
         p_value=p_value,
@@ -71,7 +72,7 @@ def made(provenance: Provenance) -> str:
     return (
         f"Sizes {', '.join(provenance.sizes)}; seeds {', '.join(map(str, provenance.seeds))};"
         f" {' and '.join(provenance.devices)}, {' and '.join(map(str, provenance.threads))}"
-        f" thread(s) a step, {provenance.seconds:,.0f} s of steps; {versions}."
+        f" thread(s) a step, {provenance.seconds:,.0f} s of steps by the clock; {versions}."
     )
 
 

