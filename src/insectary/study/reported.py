@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +21,20 @@ def file_name(name: str, form: str) -> str:
     return f"{name}.json" if form == "full" else f"{name}.{form}.json"
 
 
-def studies_report(folder: Path) -> StudiesReport:
-    """Read what is stored in a folder; of a study with several forms, the largest.
+def studies_report(files: Iterable[Path]) -> StudiesReport:
+    """Read files of measurements; of a study with several forms, the largest.
+
+    Args:
+        files: Known by their names (:func:`file_name`); others are passed over.
 
     Raises:
         BadInputError: if a file cannot be read.
     """
+    by_name = {path.name: path for path in files}
     studies = [study(name) for name in study_names()]
     shown, missing = [], []
     for found in studies:
-        stored = _newest(folder, found)
+        stored = _largest(by_name, found)
         if stored is None:
             missing += [
                 NotRun(f.id, f.sentence, f.original, f.reference, _cost(found))
@@ -51,11 +55,11 @@ def studies_report(folder: Path) -> StudiesReport:
     return StudiesReport(_over_all(shown), tuple(ordered), version("insectary"))
 
 
-def _newest(folder: Path, found: Study) -> Stored | None:
+def _largest(by_name: Mapping[str, Path], found: Study) -> Stored | None:
     between = sorted(found.forms.keys() - {"full", "quick"})
     for form in ("full", *between, "quick"):
-        path = folder / file_name(found.name, form)
-        if path.exists():
+        path = by_name.get(file_name(found.name, form))
+        if path is not None:
             return read_stored(path)
     return None
 
