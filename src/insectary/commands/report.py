@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from insectary.commands.families import PATH, SUITE, only
 from insectary.commands.study import FOLDER, stored_in
 from insectary.core.errors import BadInputError
 from insectary.core.recipe import check_seed
+
+if TYPE_CHECKING:
+    from insectary.study.stored import Stored
 
 STUDIES = "studies"
 """In the place of a family: all studies of which measurements are stored."""
@@ -71,7 +74,7 @@ def _report_studies(folder: Path, records: Path) -> None:
     stored = stored_in(
         records, "--records runs/studies shows those that this project has on record"
     )
-    shown = [path for path in stored if _can_be_shown(path)]
+    shown = [file for path in stored if (file := _read(path)) is not None]
     if not shown:
         raise BadInputError(f"no file of {records} can be shown, so no page was written")
     report = studies_report(shown)
@@ -84,8 +87,8 @@ def _report_studies(folder: Path, records: Path) -> None:
         raise BadInputError(f"the page is without {left_out} of {len(stored)} files of {records}")
 
 
-def _can_be_shown(path: Path) -> bool:
-    """Whether a file is a study's measurements under their own name; says so if not."""
+def _read(path: Path) -> Stored | None:
+    """A file of a study's measurements under their own name; says why if it is none."""
     from insectary.study.reported import file_name
     from insectary.study.stored import judged_anew, read_stored, study_of
 
@@ -101,8 +104,8 @@ def _can_be_shown(path: Path) -> bool:
             raise BadInputError(f"{path}: {error}") from error
     except BadInputError as error:
         click.echo(f"error: {error}", err=True)
-        return False
-    return True
+        return None
+    return stored
 
 
 def _report_family(family: str, folder: Path, **options: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 from insectary.core.studying import Study
 from insectary.measure import holm
@@ -13,7 +12,7 @@ from insectary.report.studies_content import JudgedRow, NotRun, StudiesReport, S
 from insectary.study import study, study_names
 from insectary.study.judging import NOT_RUN
 from insectary.study.listed import LISTED
-from insectary.study.stored import Stored, problems, read_stored
+from insectary.study.stored import Stored, problems
 
 
 def file_name(name: str, form: str) -> str:
@@ -21,20 +20,13 @@ def file_name(name: str, form: str) -> str:
     return f"{name}.json" if form == "full" else f"{name}.{form}.json"
 
 
-def studies_report(files: Iterable[Path]) -> StudiesReport:
-    """Read files of measurements; of a study with several forms, the largest.
-
-    Args:
-        files: Known by their names (:func:`file_name`); others are passed over.
-
-    Raises:
-        BadInputError: if a file cannot be read.
-    """
-    by_name = {path.name: path for path in files}
+def studies_report(files: Iterable[Stored]) -> StudiesReport:
+    """What is shown of stored measurements; of a study with several forms, the largest."""
+    by_form = {(file.sheet.study, file.sheet.form): file for file in files}
     studies = [study(name) for name in study_names()]
     shown, missing = [], []
     for found in studies:
-        stored = _largest(by_name, found)
+        stored = _largest(by_form, found)
         if stored is None:
             missing += [
                 NotRun(f.id, f.sentence, f.original, f.reference, _cost(found))
@@ -55,13 +47,12 @@ def studies_report(files: Iterable[Path]) -> StudiesReport:
     return StudiesReport(_over_all(shown), tuple(ordered), version("insectary"))
 
 
-def _largest(by_name: Mapping[str, Path], found: Study) -> Stored | None:
+def _largest(by_form: Mapping[tuple[str, str], Stored], found: Study) -> Stored | None:
     between = sorted(found.forms.keys() - {"full", "quick"})
-    for form in ("full", *between, "quick"):
-        path = by_name.get(file_name(found.name, form))
-        if path is not None:
-            return read_stored(path)
-    return None
+    forms = ("full", *between, "quick")
+    return next(
+        (by_form[found.name, form] for form in forms if (found.name, form) in by_form), None
+    )
 
 
 def _left_out(row: JudgedRow) -> bool:
