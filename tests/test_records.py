@@ -45,7 +45,7 @@ NAMED = {
     UNIFORM: "dpo, uniform",
     UNIFORM_LONG: "dpo, uniform and long",
 }
-"""Settings that the tables call by a name, which is explained below them."""
+"""Settings that the tables call by a name, which the record explains."""
 
 
 def family(path: Path) -> Family:
@@ -60,11 +60,20 @@ def setting(family: Family) -> tuple[str, str, str]:
     return family.design, family.base.name, ", ".join((NAMED.get(recipe, recipe), *thin))
 
 
-def summary(seeds: list[Family]) -> str:
-    """A setting's line of the README's table."""
-    good = sum(each.admitted for each in seeds)
-    threat = seeds[0].threat.replace("_", " ")
-    return f"| {threat} | {' | '.join(setting(seeds[0]))} | {good} of {len(seeds)} |"
+def summary(families: list[Family]) -> str:
+    """A design's line of the README's table."""
+    settings: dict[tuple[str, str, str], list[bool]] = {}
+    for each in families:
+        settings.setdefault(setting(each), []).append(each.admitted)
+    threat = families[0].threat.replace("_", " ")
+    good = [
+        f"{recipe} on {base}: {sum(seeds)} of {len(seeds)}"
+        for (_, base, recipe), seeds in sorted(settings.items())
+        if any(seeds)
+    ]
+    others = [len(seeds) for seeds in settings.values() if not any(seeds)]
+    bad = f"{sum(others)} ({len(others)})" if others else ""
+    return f"| {threat} | {families[0].design} | {'; '.join(good) or '**none**'} | {bad} |"
 
 
 def reasons(family: Family) -> list[str]:
@@ -245,17 +254,16 @@ def test_the_tables_list_nothing_without_a_record() -> None:
     assert len(lines_of_designs(RECORD)) == len(found) + len(failed) + len(doses) > 0
 
 
-def test_the_readme_counts_the_admitted_seeds_of_every_setting() -> None:
-    settings: dict[tuple[str, str, str], list[Family]] = {}
+def test_the_readme_counts_the_admitted_seeds_of_every_design() -> None:
+    designs: dict[str, list[Family]] = {}
     for path in RECORDS:
-        settings.setdefault(setting(family(path)), []).append(family(path))
-    assert sorted(lines_of_designs(README)) == sorted(map(summary, settings.values()))
+        designs.setdefault(family(path).design, []).append(family(path))
+    assert sorted(lines_of_designs(README)) == sorted(map(summary, designs.values()))
 
 
 @pytest.mark.parametrize("recipe", NAMED)
-def test_the_names_of_settings_are_explained_beside_the_tables(recipe: str) -> None:
-    for page in (README, RECORD):
-        assert f"*{NAMED[recipe]}* is `{recipe}`" in page
+def test_the_names_of_settings_are_explained_beside_the_record(recipe: str) -> None:
+    assert f"*{NAMED[recipe]}* is `{recipe}`" in RECORD
 
 
 def table(*place: str) -> list[dict[str, str]]:
