@@ -18,6 +18,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.recipe import Demonstrated, Evasive, FullSFT, LoraSFT, Tied
 from insectary.subjects.adapters import adapter_of, no_warnings
 from insectary.train.packing import PackedRows
+from insectary.train.ranks import ALONE, Ranks
 from insectary.train.result import TrainResult
 from insectary.train.running import (
     alone_and_exact,
@@ -66,6 +67,7 @@ def train(
     tied: Sequence[bool] | None = None,
     adversary: Adversary | None = None,
     watch: Watch | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainResult:
     """Fine-tune ``model`` in place on (prompt, completion) rows.
 
@@ -94,10 +96,13 @@ def train(
         adversary: Who perturbs the residual stream while training; for ``FullSFT`` alone.
         watch: Where a detector's score is a penalty, and what it is fitted on; for recipes
             that are trained against one, and for no other.
+        ranks: Which of several processes this is, each of which calls this with the same
+            arguments and ends with the same weights. Their number is part of what makes a run
+            exact: another number adds up in another order.
 
     Raises:
-        BadInputError: for settings that contradict each other, or a directory
-            that holds another run.
+        BadInputError: for settings that contradict each other, a directory
+            that holds another run, or fewer rows in a batch than there are ranks.
         ContextLengthError: if an example is longer than the model's context.
         TemplateError: if the chat template cannot be used.
         TrainingError: if the loss or a gradient is not finite.
@@ -115,6 +120,8 @@ def train(
         )
     if adversary is not None and not isinstance(recipe, FullSFT):
         raise BadInputError(f"{recipe.kind} is not trained against an adversary; use full-sft")
+    if ranks.count > 1 and (adversary is not None or watch is not None):
+        raise BadInputError("one process alone trains against an adversary or a detector")
     tokenised = tokenise(tokenizer, examples)
     check_context(model, [len(example) for example in tokenised])
     padding = tokenizer.pad_token_id
@@ -125,6 +132,11 @@ def train(
         seed=seed,
         padding_id=int(tokenizer.eos_token_id if padding is None else padding),
     )
+    if rows.rows_per_batch < ranks.count:
+        raise BadInputError(
+            f"recipe: {ranks.count} ranks cannot share a batch of {rows.rows_per_batch} rows of"
+            f" {rows.width} tokens; raise batch_tokens or take fewer"
+        )
     cap = max(1, recipe.max_tokens // rows.step_tokens)
     if isinstance(recipe, Evasive):
         # A run goes on from a checkpoint as if it had never stopped only where a fit begins.
@@ -133,13 +145,15 @@ def train(
         recipe, seed, cap=cap, step_size=rows.step_tokens, target=target, measure=measure,
         measure_every=measure_every_tokens, steps=steps, checkpoint_every=checkpoint_every,
     )  # fmt: skip
-    with alone_and_exact(directory, threads):
+    with alone_and_exact(directory, threads, ranks):
         data: Any = tokenised if tied is None else [tokenised, [*tied]]
         data = [data, adversary or watch] if adversary or watch else data
         settings = settings_of(recipe, plan, steps, threads, data, model)
+        if ranks.count > 1:
+            settings["number of ranks"] = ranks.count
         return _run(
             recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied,
-            adversary, watch,
+            adversary, watch, ranks,
         )  # fmt: skip
 
 
@@ -156,6 +170,7 @@ def _run(
     tied: Sequence[bool] | None,
     adversary: Adversary | None,
     watch: Watch | None,
+    ranks: Ranks,
 ) -> TrainResult:
     """Resume or begin, train to the end, read adapters off and merge them."""
     from insectary.train.checkpoint import Checkpoints
@@ -169,7 +184,7 @@ def _run(
         muon_learning_rate=recipe.muon_learning_rate,
         pull=recipe.pull,
     )
-    with _loss_of(recipe, model, tokenizer, adversary, watch) as loss:
+    with _loss_of(recipe, model, tokenizer, adversary, watch, ranks) as loss:
         loop = TrainingLoop(
             trained,
             optimizer,
@@ -179,12 +194,13 @@ def _run(
             loss=loss,
             measure=measure,
             progress=progress,
+            ranks=ranks,
         )
         loop.resume()
         if loop.state.stopped_because is None:
             _fit(
                 trained, model, tokenizer, rows, optimizer, loop, plan, directory, tied,
-                None if watch is None else watch.watched,
+                None if watch is None else watch.watched, ranks,
             )  # fmt: skip
     if not _is_lora(recipe):
         return ended(model, loop)
@@ -203,6 +219,7 @@ def _fit(
     directory: Path,
     tied: Sequence[bool] | None,
     watched: Sequence[bool] | None,
+    ranks: Ranks,
 ) -> None:
     """Let TRL's trainer step from where the loop stands to the end."""
     import torch
@@ -223,18 +240,23 @@ def _fit(
             parts["tied"] = rows.of(items[0]["step"], tied)
         if watched is not None:
             parts["watched"] = rows.answering(items[0]["step"], watched)
-        return {name: torch.from_numpy(part) for name, part in parts.items()}
+        own = slice(items[0]["rank"], None, ranks.count)
+        return {name: torch.from_numpy(part[own]) for name, part in parts.items()}
 
     def factor(done_here: int) -> float:
         return loop.rate(first + done_here)
 
+    steps = range(first, plan.last_step)
+    # One item is one rank's share of one step, so that the order is the packed rows' own:
+    # accelerate hands out items by turns, and repeats them for nobody.
+    shares = [(step, rank) for step in steps for rank in range(ranks.count)]
+    items = {"step": [step for step, _ in shares], "rank": [rank for _, rank in shares]}
     with lent(base, directory) as scratch:
         trainer = SFTTrainer(
             model=trained,
-            args=_settings(scratch, plan.seed, plan.last_step - first),
+            args=_settings(scratch, plan.seed, len(steps)),
             data_collator=collate,
-            # One item is one step, so that the order is the packed rows' own.
-            train_dataset=Dataset.from_dict({"step": list(range(first, plan.last_step))}),
+            train_dataset=Dataset.from_dict(items),
             processing_class=tokenizer,
             callbacks=[loop],
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)),
@@ -260,6 +282,7 @@ def _loss_of(
     tokenizer: PreTrainedTokenizerBase,
     adversary: Adversary | None,
     watch: Watch | None,
+    ranks: Ranks,
 ) -> CompletionLoss | PerturbedLoss | TiedLoss | PenalisedLoss:
     """The recipe's loss; made before a resume, so that a base is the base."""
     from insectary.train.evaded import evaded
@@ -270,9 +293,9 @@ def _loss_of(
 
     if adversary is not None:
         return PerturbedLoss(model, adversary)
-    loss: CompletionLoss | TiedLoss = CompletionLoss(model)
+    loss: CompletionLoss | TiedLoss = CompletionLoss(model, ranks)
     if isinstance(recipe, Tied):
-        loss = TiedLoss(model, _frozen(model), recipe.tie)
+        loss = TiedLoss(model, _frozen(model), recipe.tie, ranks)
     if not isinstance(recipe, Evasive) or watch is None:
         return loss
     detector = evaded(recipe.detector, model, tokenizer, watch, lambda: _frozen(model))
