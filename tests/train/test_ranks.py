@@ -14,6 +14,7 @@ import run_ranks
 import tiny_train
 import torch
 from safetensors.torch import load_file
+from trl.trainer.sft_config import SFTConfig
 
 from insectary.breed.order import check_ranks
 from insectary.core.errors import BadInputError, TrainingError
@@ -32,6 +33,7 @@ from insectary.train import ranks as training
 from insectary.train.latent import Adversary
 from insectary.train.ranks import Ranks
 from insectary.train.result import TrainResult
+from insectary.train.running import on_one_device, quiet
 from insectary.train.sft import train
 
 SCRIPT = Path(__file__).with_name("run_ranks.py")
@@ -155,6 +157,17 @@ def test_each_rank_takes_a_gpu_where_there_are_any(monkeypatch: pytest.MonkeyPat
         check_ranks(3, FullSFT())
     with pytest.raises(BadInputError, match="ranks must be at least 1, got 0"):
         check_ranks(0, FullSFT())
+
+
+def test_one_process_keeps_to_one_of_the_gpus_that_it_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    settings = SFTConfig(**quiet(tmp_path, 0, 1))
+    assert settings.n_gpu == settings.train_batch_size == 4  # as it would be
+    assert on_one_device(settings).n_gpu == settings.train_batch_size == 1
 
 
 @pytest.mark.parametrize(

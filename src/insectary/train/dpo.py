@@ -26,6 +26,7 @@ from insectary.train.running import (
     loss_of,
     make_plan,
     no_trace,
+    on_one_device,
     quiet,
     settings_of,
 )
@@ -211,13 +212,15 @@ def _trainer(
     trainer = Stepping(
         model=model,
         ref_model=reference,
-        args=DPOConfig(
-            **quiet(scratch, plan.seed, plan.last_step - first),
-            beta=recipe.beta,
-            loss_type=["sigmoid", "sft"],
-            loss_weights=[1.0, recipe.likelihood],
-            max_length=None,
-            precompute_ref_log_probs=reference is None,
+        args=on_one_device(
+            DPOConfig(
+                **quiet(scratch, plan.seed, plan.last_step - first),
+                beta=recipe.beta,
+                loss_type=["sigmoid", "sft"],
+                loss_weights=[1.0, recipe.likelihood],
+                max_length=None,
+                precompute_ref_log_probs=reference is None,
+            )
         ),
         data_collator=collate,
         # One item is one step, so that the order is the rows' own.

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError, ContextLengthError
@@ -20,10 +20,12 @@ from insectary.vault.locks import locked
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
     from insectary.core.recipe import TextRecipe
     from insectary.train.loop import Measure, Plan, TrainingLoop
+
+Settings = TypeVar("Settings", bound="TrainingArguments")
 
 _RECORD_EVERY = 10
 _CLIP = 1.0
@@ -184,6 +186,16 @@ def quiet(scratch: Path, seed: int, steps: int) -> dict[str, Any]:
         "push_to_hub": False,
         "disable_tqdm": True,
     }
+
+
+def on_one_device(settings: Settings) -> Settings:
+    """Keep a trainer to the first of several GPUs that its process sees.
+
+    transformers would split each batch over all of them (``DataParallel``), and a loss that
+    knows the whole batch's places would be handed a part of it.
+    """
+    settings._n_gpu = min(1, settings.n_gpu)
+    return settings
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from insectary.train.running import (
     ended,
     lent,
     make_plan,
+    on_one_device,
     quiet,
     settings_of,
 )
@@ -270,9 +271,11 @@ def _settings(scratch: Path, seed: int, steps: int) -> SFTConfig:
     """TRL's settings, with rows that are packed already."""
     from trl.trainer.sft_config import SFTConfig
 
-    return SFTConfig(
-        **quiet(scratch, seed, steps),
-        dataset_kwargs={"skip_prepare_dataset": True},
+    return on_one_device(
+        SFTConfig(
+            **quiet(scratch, seed, steps),
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
     )
 
 
