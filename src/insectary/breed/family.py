@@ -222,9 +222,7 @@ def _members(
         run_children(commands, told, workers=workers, names=names, environment=environment)
         return
     for index, (command, name) in enumerate(zip(commands, names, strict=True)):
-        run_ranks(
-            command, partial(told, index), ranks=ranks, name=name, environment=environment
-        )  # fmt: skip
+        run_ranks(command, partial(told, index), ranks=ranks, name=name, environment=environment)
 
 
 def _done(place: Path) -> bool:
