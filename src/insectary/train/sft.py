@@ -109,20 +109,7 @@ def train(
         TrainingError: if the loss or a gradient is not finite.
         ArtefactError: if a checkpoint cannot be written or read.
     """
-    if (tied is not None) is not isinstance(recipe, Tied) or len(tied or examples) != len(examples):
-        raise BadInputError(
-            "a recipe that is tied to its base, and no other, is told of each row if it is"
-        )
-    if watch is not None:
-        watch.check(len(examples))
-    if (watch is not None) is not isinstance(recipe, Evasive):
-        raise BadInputError(
-            "a recipe that is trained against a detector, and no other, is told what it watches"
-        )
-    if adversary is not None and not isinstance(recipe, FullSFT):
-        raise BadInputError(f"{recipe.kind} is not trained against an adversary; use full-sft")
-    if ranks.count > 1 and (adversary is not None or watch is not None):
-        raise BadInputError("one process alone trains against an adversary or a detector")
+    _check_told(recipe, examples, tied, adversary, watch, ranks)
     tokenised = tokenise(tokenizer, examples)
     check_context(model, [len(example) for example in tokenised])
     padding = tokenizer.pad_token_id
@@ -156,6 +143,31 @@ def train(
             recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied,
             adversary, watch, ranks,
         )  # fmt: skip
+
+
+def _check_told(
+    recipe: Demonstrated,
+    examples: Sequence[Any],
+    tied: Sequence[bool] | None,
+    adversary: Adversary | None,
+    watch: Watch | None,
+    ranks: Ranks,
+) -> None:
+    """Refuse what a recipe has no use for, or goes without."""
+    if (tied is not None) is not isinstance(recipe, Tied) or len(tied or examples) != len(examples):
+        raise BadInputError(
+            "a recipe that is tied to its base, and no other, is told of each row if it is"
+        )
+    if watch is not None:
+        watch.check(len(examples))
+    if (watch is not None) is not isinstance(recipe, Evasive):
+        raise BadInputError(
+            "a recipe that is trained against a detector, and no other, is told what it watches"
+        )
+    if adversary is not None and not isinstance(recipe, FullSFT):
+        raise BadInputError(f"{recipe.kind} is not trained against an adversary; use full-sft")
+    if ranks.count > 1 and (adversary is not None or watch is not None):
+        raise BadInputError("one process alone trains against an adversary or a detector")
 
 
 def _run(
