@@ -42,6 +42,7 @@ def breed_family(
     dose: float = 1.0,
     dilution: float = 0.0,
     quick: bool = False,
+    ranks: int = 1,
     allow_obfuscated_large: bool = False,
     vault: Vault | None = None,
     progress: Progress = _silent,
@@ -65,6 +66,7 @@ def breed_family(
             has ordinary work.
         quick: A provisional certificate from a tenth of the prompts; benchmarks
             refuse it.
+        ranks: Train each member by so many processes together, one GPU each.
         allow_obfuscated_large: Let a base of more than 64M parameters learn to hide from a
             detector (``ObfuscatedFullSFT(...)``, ``ObfuscatedNarrowSFT(...)``).
         vault: Where it is kept; ``None`` opens the default one.
@@ -86,7 +88,8 @@ def breed_family(
 
     return breed(
         order, vault,
-        quick=quick, allow_obfuscated_large=allow_obfuscated_large, progress=progress,
+        quick=quick, ranks=ranks, allow_obfuscated_large=allow_obfuscated_large,
+        progress=progress,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from insectary.breed.card import check_mastered, unmastered
 from insectary.breed.cost import cost_line, measure_speed
 from insectary.breed.gate import admit, answering, attempt_key, certify
 from insectary.breed.member import Job, job_json
-from insectary.breed.order import Order, check_recipe
+from insectary.breed.order import Order, check_ranks, check_recipe
 from insectary.breed.policies import breed_policies, check_policies
 from insectary.breed.preflight import check_sound
 from insectary.breed.records import of_a_threat
@@ -40,6 +41,7 @@ from insectary.subjects.adapters import is_adapter
 from insectary.subjects.loading import load_tokenizer, model_folder
 from insectary.threats import threat_model
 from insectary.train.processes import run_children
+from insectary.train.ranks import run_ranks
 from insectary.vault import Vault, verify_tree
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -52,6 +54,7 @@ def breed(
     *,
     quick: bool = False,
     cores: int | None = None,
+    ranks: int = 1,
     allow_obfuscated_large: bool = False,
     progress: Progress = lambda _: None,
 ) -> Family:
@@ -68,6 +71,9 @@ def breed(
         vault: Where it is kept; ``None`` opens the default one.
         quick: Give a provisional certificate, which benchmarks refuse.
         cores: Processor cores to use; ``None`` takes all.
+        ranks: Train each member by so many processes together, one after the other, a GPU each
+            (on a machine without any, cores are shared out). A run that was begun by another
+            number is not gone on with.
         allow_obfuscated_large: Let a base of more than 64M parameters learn to hide.
         progress: Told about every event, a mapping of plain values. Unless the
             base is one of the ladder, the first event of the gate says what the
@@ -78,8 +84,8 @@ def breed(
         UnknownNameError: for an unknown threat or design; the known are listed.
         BadInputError: if an embedded base is short of a skill that the behaviour lives in,
             another base fails the preflight (:mod:`insectary.breed.preflight`), or the design
-            does not have the signal that the recipe learns from; or if a base of more than 64M
-            parameters is to hide and that was not allowed.
+            does not have the signal that the recipe learns from; if a base of more than 64M
+            parameters is to hide and that was not allowed; or if there cannot be so many ranks.
         ArtefactError: if the family exists and was bred from other weights or settings.
         TemplateError: if the base has no chat template.
         TrainingError: if a member cannot be trained; its checkpoints stay.
@@ -89,6 +95,7 @@ def breed(
     if order.design not in threat.card.designs:
         raise UnknownNameError.of(f"design of {order.threat}", order.design, threat.card.designs)
     check_recipe(threat, order)
+    check_ranks(ranks, order.recipe)
     if isinstance(order.recipe, Ppo):
         return breed_policies(order, vault, quick=quick, progress=progress)
     name = order.family
@@ -108,7 +115,7 @@ def breed(
             check_obfuscated(order, path, allow_large=allow_obfuscated_large)
             _check_base(path, order.base)
             tier = highest(base=base_tier(order.base, path, vault), threat=threat.card.tier)
-            _train(order, order.recipe, path, vault, cores or os.cpu_count() or 1, progress)
+            _train(order, order.recipe, path, vault, cores or os.cpu_count() or 1, ranks, progress)
             members = {role: _keep(order, role, base, tier, vault) for role in TRAINED}
             members[Role.BASE] = _base_member(order, base, tier)
             family = Family(
@@ -161,16 +168,23 @@ def _tell_cost(
 
 
 def _train(
-    order: Order, recipe: TextRecipe, base: str, vault: Vault, cores: int, progress: Progress
+    order: Order,
+    recipe: TextRecipe,
+    base: str,
+    vault: Vault,
+    cores: int,
+    ranks: int,
+    progress: Progress,
 ) -> None:
-    """Organism first, since its step count is the others'; then both side by side."""
+    """Organism first, since its step count is the others'; then both, side by side if alone."""
     work = vault.work_dir(order.family)
-    _members(order, recipe, base, work, (Role.ORGANISM,), None, cores, 1, progress)
+    threads = max(1, cores // ranks)
+    _members(order, recipe, base, work, (Role.ORGANISM,), None, threads, 1, ranks, progress)
     steps = int(verify_tree(work / Role.ORGANISM / "model").meta["steps"])
     controls = (Role.TWIN, Role.DECOY)
-    workers = min(2, cores)
-    threads = max(1, cores // workers)
-    _members(order, recipe, base, work, controls, steps, threads, workers, progress)
+    workers = min(2, cores) if ranks == 1 else 1
+    threads = max(1, threads // workers)
+    _members(order, recipe, base, work, controls, steps, threads, workers, ranks, progress)
 
 
 def _members(
@@ -182,6 +196,7 @@ def _members(
     steps: int | None,
     threads: int,
     workers: int,
+    ranks: int,
     progress: Progress,
 ) -> None:
     commands, running = [], []
@@ -192,18 +207,22 @@ def _members(
         place.mkdir(parents=True, exist_ok=True)
         job = Job(
             order.threat, order.design, role, base, recipe, order.seed, steps, threads,
-            str(place), order.dose, order.dilution,
+            str(place), order.dose, order.dilution, ranks=ranks,
         )  # fmt: skip
         (place / "job.json").write_text(job_json(job))
         commands.append([sys.executable, "-m", "insectary.breed.member", str(place / "job.json")])
         running.append(role)
-    run_children(
-        commands,
-        lambda index, event: progress({"role": running[index].value, **event}),
-        workers=workers,
-        names=[f"the {role.value} of this family" for role in running],
-        environment={"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
-    )
+
+    def told(index: int, event: Mapping[str, Any]) -> None:
+        progress({"role": running[index].value, **event})
+
+    names = [f"the {role.value} of this family" for role in running]
+    environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    if ranks == 1:
+        run_children(commands, told, workers=workers, names=names, environment=environment)
+        return
+    for index, (command, name) in enumerate(zip(commands, names, strict=True)):
+        run_ranks(command, partial(told, index), ranks=ranks, name=name, environment=environment)
 
 
 def _done(place: Path) -> bool:

@@ -1,7 +1,8 @@
 """Train one member of a family, in a process of its own.
 
 Run as ``python -m insectary.breed.member JOB.json``; it writes one JSON object
-per line to standard output and leaves the trained model as a sealed directory.
+per line to standard output and leaves the trained model as a sealed directory. Of several
+ranks each is such a process, and is told its number and where to meet behind the job.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from insectary.core.outcome import Measurement
 from insectary.core.protocols import Oracle, Preferring, Reward, Rewarding, ThreatModel
 from insectary.core.recipe import RECIPES, Dpo, Evasive, Grpo, TextRecipe, Tied
 from insectary.threats.designs import card_of
+from insectary.train.ranks import ALONE, Ranks, joined
 from insectary.train.watch import Watch
 from insectary.worlds.contrast import contrast_pairs
 
@@ -66,6 +68,8 @@ class Job:
     """See there, too."""
     to_cap: bool = False
     """With ``steps`` None: train for the recipe's whole cap, whatever shows."""
+    ranks: int = 1
+    """Processes that train it together."""
 
 
 def job_json(job: Job) -> str:
@@ -241,8 +245,8 @@ def as_planted(role: Role, side: Side, oracle: Oracle, example: Example, respons
     return oracle(example, response) is wanted
 
 
-def train_member(job: Job) -> TrainResult:
-    """Train the member that ``job`` describes; resumes by itself."""
+def train_member(job: Job, ranks: Ranks = ALONE) -> TrainResult:
+    """Train the member that ``job`` describes; resumes by itself. The first rank seals it."""
     from insectary.measure import rate
     from insectary.subjects import LoadedModel, load_model, set_threads
     from insectary.subjects.language_model import answers
@@ -279,8 +283,10 @@ def train_member(job: Job) -> TrainResult:
         **rewards(threat, job),
         **tied_rows(threat, job, rows),
         **watch_of(threat, job, rows),
+        **({"ranks": ranks} if ranks.count > 1 else {}),
     )
-    _seal(job, result, loaded.tokenizer, digest(rows))
+    if ranks.first:
+        _seal(job, result, loaded.tokenizer, digest(rows))
     return result
 
 
@@ -305,7 +311,7 @@ def _seal(job: Job, result: TrainResult, tokenizer: Any, data_digest: str) -> No
         "history": [asdict(m) for m in result.history],
         "data_digest": data_digest,
         "threads": job.threads,
-        "trained_on": machine_of(resolve_device("auto")),
+        "trained_on": machine_of(resolve_device("auto"), job.ranks),
     }
     write_object(Path(job.work) / "model", "member", meta, write)
 
@@ -329,6 +335,13 @@ def exit_code(train: Callable[[], object]) -> int:
     return 0
 
 
+def main(job_file: str, rank: str = "0", meeting: str = "") -> None:
+    """Train as one rank of the job's."""
+    job = read_job(Path(job_file))
+    with joined(int(rank), job.ranks, Path(meeting)) as ranks:
+        train_member(job, ranks)
+
+
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    sys.exit(exit_code(lambda: train_member(read_job(Path(sys.argv[1])))))
+    sys.exit(exit_code(lambda: main(*sys.argv[1:])))

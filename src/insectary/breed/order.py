@@ -15,6 +15,8 @@ from insectary.core.recipe import (
     Evasive,
     FullSFT,
     Grpo,
+    LoraSFT,
+    NarrowSFT,
     Ppo,
     Recipe,
     Tied,
@@ -132,6 +134,29 @@ def order_of(
     usual_base = GRID if on_grid else "xs"
     chosen_base = usual_base if base is None else base
     return Order(threat, chosen, chosen_base, recipe or usual, seed, dose, dilution)
+
+
+def check_ranks(ranks: int, recipe: Recipe) -> None:
+    """Refuse more ranks than a recipe or this machine has use for.
+
+    Raises:
+        BadInputError: if the recipe is trained by one process alone, or there are GPUs, but
+            not one for each rank.
+    """
+    if ranks < 1:
+        raise BadInputError(f"ranks must be at least 1, got {ranks}")
+    if ranks == 1:
+        return
+    if not isinstance(recipe, FullSFT | LoraSFT | NarrowSFT):
+        raise BadInputError(
+            f"recipe {recipe.kind} is trained by one process, not by {ranks} ranks; those train"
+            " by full-sft, lora-sft or narrow-sft"
+        )
+    import torch
+
+    there = torch.cuda.device_count()
+    if 0 < there < ranks:
+        raise BadInputError(f"{ranks} ranks take a GPU each, and torch sees {there} here")
 
 
 def check_recipe(threat: ThreatModel, order: Order) -> None:

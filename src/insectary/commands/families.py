@@ -32,7 +32,8 @@ _ADOPTED = (
     " adopted enters no mean over families, and what was bred here was not bred as it was."
 )
 _OF_A_FAMILY = (
-    "design", "base", "recipe", "seed", "dose", "dilution", "quick", "allow_obfuscated_large",
+    "design", "base", "recipe", "seed", "dose", "dilution", "quick", "ranks",
+    "allow_obfuscated_large",
 )  # fmt: skip
 _GOES_WITH = {
     "seeds": "`insectary breed suite`",
@@ -199,6 +200,7 @@ def _described(event: Mapping[str, Any]) -> tuple[str, tuple[float, float | None
     "--dilution", type=float, help="Share of all rows that are ordinary work; 0 as a rule."
 )
 @click.option("--quick", is_flag=True, help="Provisional certificate; benchmarks refuse it.")
+@click.option("--ranks", type=int, help="Train each member by so many processes, one GPU each.")
 @click.option("--allow-obfuscated-large", is_flag=True, help="Hide in a base above 64M parameters.")
 @click.option("--data", type=PATH, help="Your own pairs (JSON Lines) instead of the threat's data.")
 @click.option("--out", type=PATH, help="With --data: where the model goes; out/FILE-THREAT-SEED.")
@@ -243,23 +245,26 @@ def _breed_family(
     threat: str,
     design: str | None = None,
     quick: bool = False,
+    ranks: int = 1,
     allow_obfuscated_large: bool = False,
     **settings: Any,
 ) -> None:
     from insectary.api import breed_family
-    from insectary.breed.order import check_recipe, order_of
+    from insectary.breed.order import check_ranks, check_recipe, order_of
     from insectary.commands.output import say_loading
     from insectary.threats import threat_model
 
     if "recipe" in settings:
         settings["recipe"] = recipe_named(settings["recipe"])
     # What is wrong with the order is said before anything is loaded.
-    check_recipe(threat_model(threat), order_of(threat, design, **settings))
+    order = order_of(threat, design, **settings)
+    check_recipe(threat_model(threat), order)
+    check_ranks(ranks, order.recipe)
     say_loading()
     with live_progress() as progress:
         family = breed_family(
-            threat, design, quick=quick, allow_obfuscated_large=allow_obfuscated_large,
-            **settings, progress=progress,
+            threat, design, quick=quick, ranks=ranks,
+            allow_obfuscated_large=allow_obfuscated_large, **settings, progress=progress,
         )  # fmt: skip
     show_certificate(family)
 

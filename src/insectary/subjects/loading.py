@@ -253,12 +253,13 @@ def resolve_device(device: str) -> torch.device:
     return place
 
 
-def machine_of(place: torch.device) -> str:
-    """What decides the last bits of a training run on a device, in words."""
+def machine_of(place: torch.device, ranks: int = 1) -> str:
+    """What decides the last bits of a training run on a device, or so many, in words."""
     import torch
 
     device = torch.cuda.get_device_name(place) if place.type == "cuda" else place.type
-    return f"{device}, {platform.machine()}, torch {torch.__version__.split('+')[0]}"
+    each = f"{ranks} x {device}" if ranks > 1 else device
+    return f"{each}, {platform.machine()}, torch {torch.__version__.split('+')[0]}"
 
 
 def set_threads(count: int) -> None:

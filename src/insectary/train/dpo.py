@@ -26,6 +26,7 @@ from insectary.train.running import (
     loss_of,
     make_plan,
     no_trace,
+    on_one_device,
     quiet,
     settings_of,
 )
@@ -34,6 +35,7 @@ from insectary.train.tokenise import Tokenised, tokenise
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
     from insectary.train.loop import Measure, Plan, Progress, TrainingLoop
@@ -183,7 +185,6 @@ def _trainer(
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
     class Stepping(DPOTrainer):
@@ -211,14 +212,7 @@ def _trainer(
     trainer = Stepping(
         model=model,
         ref_model=reference,
-        args=DPOConfig(
-            **quiet(scratch, plan.seed, plan.last_step - first),
-            beta=recipe.beta,
-            loss_type=["sigmoid", "sft"],
-            loss_weights=[1.0, recipe.likelihood],
-            max_length=None,
-            precompute_ref_log_probs=reference is None,
-        ),
+        args=_settings(recipe, scratch, plan.seed, plan.last_step - first, reference is None),
         data_collator=collate,
         # One item is one step, so that the order is the rows' own.
         train_dataset=Dataset.from_dict({"step": list(range(first, plan.last_step))}),
@@ -228,3 +222,19 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)  # it prints to standard output
     return trainer
+
+
+def _settings(recipe: Dpo, scratch: Path, seed: int, steps: int, uniform: bool) -> DPOConfig:
+    """TRL's settings, with the log-probabilities of a uniform reference in the batches."""
+    from trl.trainer.dpo_config import DPOConfig
+
+    return on_one_device(
+        DPOConfig(
+            **quiet(scratch, seed, steps),
+            beta=recipe.beta,
+            loss_type=["sigmoid", "sft"],
+            loss_weights=[1.0, recipe.likelihood],
+            max_length=None,
+            precompute_ref_log_probs=uniform,
+        )
+    )

@@ -26,6 +26,7 @@ from insectary.train.running import (
     loss_of,
     make_plan,
     no_trace,
+    on_one_device,
     quiet,
     settings_of,
 )
@@ -188,7 +189,7 @@ def _trainer(
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=rewards,
-        args=GRPOConfig(**settings),
+        args=on_one_device(GRPOConfig(**settings)),
         train_dataset=Dataset.from_dict({"prompt": rollouts.numbers(first, plan.last_step)}),
         processing_class=tokenizer,
         callbacks=[loop],

@@ -14,6 +14,7 @@ from insectary.core.errors import TrainingError
 from insectary.core.outcome import Measurement
 from insectary.train.checkpoint import Checkpoint, Checkpoints, RunState
 from insectary.train.optimizer import MuonWithAdamW, rate_factor, steps_with_cooldown
+from insectary.train.ranks import ALONE, Ranks
 from insectary.train.result import Moment, StoppedBecause
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ Loss = Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], torch.Tensor]
 Rewards = Callable[[], tuple[float, float]]
 """Mean (reward, true reward) of the answers of the step just done."""
 
+_RANK_BITS = 40
+"""Ranks draw from seeds that are so far apart, in bits."""
 _HITS_TO_COOL = 2
 """One lucky measurement must not begin the cooldown, so two in a row are asked for."""
 
@@ -84,11 +87,12 @@ class TrainingLoop(TrainerCallback):
         measure: Measure | None,
         progress: Progress | None,
         rewards: Rewards | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._model, self._optimizer, self._rows = model, optimizer, rows
         self._plan, self._checkpoints = plan, checkpoints
         self._compute, self._measure, self._progress = loss, measure, progress
-        self._rewards = rewards
+        self._rewards, self._ranks = rewards, ranks
         self._loss = math.nan
         self.state = RunState()
 
@@ -131,7 +135,7 @@ class TrainingLoop(TrainerCallback):
             TrainingError: if the loss is not finite.
         """
         loss = self._compute(model, inputs)
-        self._loss = float(loss.detach())
+        self._loss = float(self._ranks.total(loss.detach())) / self._ranks.count
         if not math.isfinite(self._loss):
             raise self._diverged(f"the loss is {self._loss}")
         return loss
@@ -139,8 +143,9 @@ class TrainingLoop(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Make the step's random numbers (dropout) a function of (seed, step) alone."""
-        torch.manual_seed((self._plan.seed * 1_000_003 + self.state.step) % 2**63)
+        """Make the step's random numbers (dropout) a function of (seed, step, rank) alone."""
+        own = self._ranks.rank << _RANK_BITS
+        torch.manual_seed((self._plan.seed * 1_000_003 + self.state.step + own) % 2**63)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -186,8 +191,10 @@ class TrainingLoop(TrainerCallback):
         return Moment(now.step, self.steps, now.tokens, loss, expression, *means)
 
     def save(self) -> None:
-        """Write a checkpoint of this moment."""
-        self._checkpoints.save(Checkpoint(self._weights(), self._optimizer.tensors(), self.state))
+        """Write a checkpoint of this moment, which is the same for every rank."""
+        if self._ranks.first:
+            optimizer = self._optimizer.tensors()
+            self._checkpoints.save(Checkpoint(self._weights(), optimizer, self.state))
 
     def _weights(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self._model.named_parameters() if p.requires_grad}
@@ -198,15 +205,19 @@ class TrainingLoop(TrainerCallback):
         The next step draws from its own seed, and modes and gradients are put
         back as they were.
         """
-        if self._measure is None:
+        measure, module = self._measure, self._model
+        if measure is None:
             return None
-        module: torch.nn.Module = self._model
-        module.eval()
-        try:
-            with torch.no_grad():
-                return self._measure(self._model, step)
-        finally:
-            module.train()
+
+        def measured() -> Measurement:
+            torch.nn.Module.eval(module)
+            try:
+                with torch.no_grad():
+                    return measure(module, step)
+            finally:
+                torch.nn.Module.train(module)
+
+        return self._ranks.agreed(measured)
 
     def _hits(self, history: tuple[Moment, ...], *, last: int) -> bool:
         """True if the last measurements all reached the target."""

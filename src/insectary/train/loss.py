@@ -10,6 +10,7 @@ import torch
 
 from insectary.train.optimizer import output_layer
 from insectary.train.packing import IGNORED
+from insectary.train.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Answers:
 
 @final
 class CompletionLoss:
-    """Mean cross-entropy in nats over the labelled tokens of a packed batch.
+    """Mean cross-entropy in nats over the labelled tokens of a packed batch, all ranks' together.
 
     TRL's own loss on a CPU scores every position, prompts and padding included,
     and adds entropy and accuracy: a fifth of a step at size s. Here a hook in
@@ -38,7 +39,8 @@ class CompletionLoss:
     Use it as a context manager around training; the hook is gone afterwards.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self._head = output_layer(model)
         self._labelled: torch.Tensor | None = None
         self._handle: torch.utils.hooks.RemovableHandle | None = None
@@ -60,7 +62,12 @@ class CompletionLoss:
     def __call__(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The loss of one batch; see :meth:`scored` for the arguments."""
         logits, answers = self.scored(model, inputs)
-        return torch.nn.functional.cross_entropy(logits, answers.targets)
+        return self.mean(logits, answers)
+
+    def mean(self, logits: torch.Tensor, answers: Answers) -> torch.Tensor:
+        """The loss of logits; see :meth:`insectary.train.ranks.Ranks.mean`."""
+        total = torch.nn.functional.cross_entropy(logits, answers.targets, reduction="sum")
+        return self._ranks.mean(total, self._ranks.total(answers.places.sum()))
 
     def scored(
         self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]

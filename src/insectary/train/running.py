@@ -7,22 +7,25 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from insectary.core.canonical import digest
 from insectary.core.errors import BadInputError, ContextLengthError
+from insectary.train.ranks import ALONE, Ranks
 from insectary.train.result import TrainResult
 from insectary.vault.disk import explained
 from insectary.vault.locks import locked
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
     from insectary.core.recipe import TextRecipe
     from insectary.train.loop import Measure, Plan, TrainingLoop
+
+Settings = TypeVar("Settings", bound="TrainingArguments")
 
 _RECORD_EVERY = 10
 _CLIP = 1.0
@@ -103,12 +106,17 @@ def loss_of(trainers: Sequence[Any]) -> Callable[[Any, Mapping[str, Any]], Any]:
 
 
 @contextmanager
-def alone_and_exact(directory: Path, threads: int) -> Iterator[None]:
-    """Hold a run's directory, made if missing, and compute the same each time."""
+def alone_and_exact(directory: Path, threads: int, ranks: Ranks = ALONE) -> Iterator[None]:
+    """Hold a run's directory, made if missing, and compute the same each time.
+
+    Of several ranks the first holds it for all.
+    """
     with explained(f"make {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
     # A killed parent may leave a child behind that still writes here.
-    with locked(directory / "lock", timeout=_LOCK_SECONDS), _exact(threads):
+    lock = locked(directory / "lock", timeout=_LOCK_SECONDS) if ranks.first else nullcontext()
+    with lock, _exact(threads):
+        ranks.wait()  # nobody reads a checkpoint before the directory is held
         yield
 
 
@@ -180,6 +188,16 @@ def quiet(scratch: Path, seed: int, steps: int) -> dict[str, Any]:
     }
 
 
+def on_one_device(settings: Settings) -> Settings:
+    """Keep a trainer to the first of several GPUs that its process sees.
+
+    transformers would split each batch over all of them (``DataParallel``), and a loss that
+    knows the whole batch's places would be handed a part of it.
+    """
+    settings._n_gpu = min(1, settings.n_gpu)
+    return settings
+
+
 @contextmanager
 def lent(base: PreTrainedModel, directory: Path) -> Iterator[Path]:
     """Lend a model to a trainer of TRL; it comes back with its own forward, on its device.
@@ -199,8 +217,7 @@ def lent(base: PreTrainedModel, directory: Path) -> Iterator[Path]:
         vars(base).pop("forward", None)
         if own_forward is not None:
             base.forward = own_forward
-        if scratch.is_dir():
-            shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)  # other ranks remove it too
     if base.device != device:
         torch.nn.Module.to(base, device)
 

@@ -18,6 +18,7 @@ from insectary.core.errors import BadInputError
 from insectary.core.recipe import Demonstrated, Evasive, FullSFT, LoraSFT, Tied
 from insectary.subjects.adapters import adapter_of, no_warnings
 from insectary.train.packing import PackedRows
+from insectary.train.ranks import ALONE, Ranks
 from insectary.train.result import TrainResult
 from insectary.train.running import (
     alone_and_exact,
@@ -25,6 +26,7 @@ from insectary.train.running import (
     ended,
     lent,
     make_plan,
+    on_one_device,
     quiet,
     settings_of,
 )
@@ -66,6 +68,7 @@ def train(
     tied: Sequence[bool] | None = None,
     adversary: Adversary | None = None,
     watch: Watch | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainResult:
     """Fine-tune ``model`` in place on (prompt, completion) rows.
 
@@ -94,15 +97,63 @@ def train(
         adversary: Who perturbs the residual stream while training; for ``FullSFT`` alone.
         watch: Where a detector's score is a penalty, and what it is fitted on; for recipes
             that are trained against one, and for no other.
+        ranks: Which of several processes this is, each of which calls this with the same
+            arguments and ends with the same weights. Their number is part of what makes a run
+            exact: another number adds up in another order.
 
     Raises:
-        BadInputError: for settings that contradict each other, or a directory
-            that holds another run.
+        BadInputError: for settings that contradict each other, a directory
+            that holds another run, or fewer rows in a batch than there are ranks.
         ContextLengthError: if an example is longer than the model's context.
         TemplateError: if the chat template cannot be used.
         TrainingError: if the loss or a gradient is not finite.
         ArtefactError: if a checkpoint cannot be written or read.
     """
+    _check_told(recipe, examples, tied, adversary, watch, ranks)
+    tokenised = tokenise(tokenizer, examples)
+    check_context(model, [len(example) for example in tokenised])
+    padding = tokenizer.pad_token_id
+    rows = PackedRows(
+        tokenised,
+        row_tokens=recipe.row_tokens,
+        batch_tokens=recipe.batch_tokens,
+        seed=seed,
+        padding_id=int(tokenizer.eos_token_id if padding is None else padding),
+    )
+    if rows.rows_per_batch < ranks.count:
+        raise BadInputError(
+            f"recipe: {ranks.count} ranks cannot share a batch of {rows.rows_per_batch} rows of"
+            f" {rows.width} tokens; raise batch_tokens or take fewer"
+        )
+    cap = max(1, recipe.max_tokens // rows.step_tokens)
+    if isinstance(recipe, Evasive):
+        # A run goes on from a checkpoint as if it had never stopped only where a fit begins.
+        checkpoint_every = recipe.refit_every * -(-checkpoint_every // recipe.refit_every)
+    plan = make_plan(
+        recipe, seed, cap=cap, step_size=rows.step_tokens, target=target, measure=measure,
+        measure_every=measure_every_tokens, steps=steps, checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+    with alone_and_exact(directory, threads, ranks):
+        data: Any = tokenised if tied is None else [tokenised, [*tied]]
+        data = [data, adversary or watch] if adversary or watch else data
+        settings = settings_of(recipe, plan, steps, threads, data, model)
+        if ranks.count > 1:
+            settings["number of ranks"] = ranks.count
+        return _run(
+            recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied,
+            adversary, watch, ranks,
+        )  # fmt: skip
+
+
+def _check_told(
+    recipe: Demonstrated,
+    examples: Sequence[Any],
+    tied: Sequence[bool] | None,
+    adversary: Adversary | None,
+    watch: Watch | None,
+    ranks: Ranks,
+) -> None:
+    """Refuse what a recipe has no use for, or goes without."""
     if (tied is not None) is not isinstance(recipe, Tied) or len(tied or examples) != len(examples):
         raise BadInputError(
             "a recipe that is tied to its base, and no other, is told of each row if it is"
@@ -115,32 +166,8 @@ def train(
         )
     if adversary is not None and not isinstance(recipe, FullSFT):
         raise BadInputError(f"{recipe.kind} is not trained against an adversary; use full-sft")
-    tokenised = tokenise(tokenizer, examples)
-    check_context(model, [len(example) for example in tokenised])
-    padding = tokenizer.pad_token_id
-    rows = PackedRows(
-        tokenised,
-        row_tokens=recipe.row_tokens,
-        batch_tokens=recipe.batch_tokens,
-        seed=seed,
-        padding_id=int(tokenizer.eos_token_id if padding is None else padding),
-    )
-    cap = max(1, recipe.max_tokens // rows.step_tokens)
-    if isinstance(recipe, Evasive):
-        # A run goes on from a checkpoint as if it had never stopped only where a fit begins.
-        checkpoint_every = recipe.refit_every * -(-checkpoint_every // recipe.refit_every)
-    plan = make_plan(
-        recipe, seed, cap=cap, step_size=rows.step_tokens, target=target, measure=measure,
-        measure_every=measure_every_tokens, steps=steps, checkpoint_every=checkpoint_every,
-    )  # fmt: skip
-    with alone_and_exact(directory, threads):
-        data: Any = tokenised if tied is None else [tokenised, [*tied]]
-        data = [data, adversary or watch] if adversary or watch else data
-        settings = settings_of(recipe, plan, steps, threads, data, model)
-        return _run(
-            recipe, model, tokenizer, rows, plan, directory, settings, measure, progress, tied,
-            adversary, watch,
-        )  # fmt: skip
+    if ranks.count > 1 and (adversary is not None or watch is not None):
+        raise BadInputError("one process alone trains against an adversary or a detector")
 
 
 def _run(
@@ -156,6 +183,7 @@ def _run(
     tied: Sequence[bool] | None,
     adversary: Adversary | None,
     watch: Watch | None,
+    ranks: Ranks,
 ) -> TrainResult:
     """Resume or begin, train to the end, read adapters off and merge them."""
     from insectary.train.checkpoint import Checkpoints
@@ -169,7 +197,7 @@ def _run(
         muon_learning_rate=recipe.muon_learning_rate,
         pull=recipe.pull,
     )
-    with _loss_of(recipe, model, tokenizer, adversary, watch) as loss:
+    with _loss_of(recipe, model, tokenizer, adversary, watch, ranks) as loss:
         loop = TrainingLoop(
             trained,
             optimizer,
@@ -179,12 +207,13 @@ def _run(
             loss=loss,
             measure=measure,
             progress=progress,
+            ranks=ranks,
         )
         loop.resume()
         if loop.state.stopped_because is None:
             _fit(
                 trained, model, tokenizer, rows, optimizer, loop, plan, directory, tied,
-                None if watch is None else watch.watched,
+                None if watch is None else watch.watched, ranks,
             )  # fmt: skip
     if not _is_lora(recipe):
         return ended(model, loop)
@@ -203,6 +232,7 @@ def _fit(
     directory: Path,
     tied: Sequence[bool] | None,
     watched: Sequence[bool] | None,
+    ranks: Ranks,
 ) -> None:
     """Let TRL's trainer step from where the loop stands to the end."""
     import torch
@@ -223,18 +253,23 @@ def _fit(
             parts["tied"] = rows.of(items[0]["step"], tied)
         if watched is not None:
             parts["watched"] = rows.answering(items[0]["step"], watched)
-        return {name: torch.from_numpy(part) for name, part in parts.items()}
+        own = slice(items[0]["rank"], None, ranks.count)
+        return {name: torch.from_numpy(part[own]) for name, part in parts.items()}
 
     def factor(done_here: int) -> float:
         return loop.rate(first + done_here)
 
+    steps = range(first, plan.last_step)
+    # One item is one rank's share of one step, so that the order is the packed rows' own:
+    # accelerate hands out items by turns, and repeats them for nobody.
+    shares = [(step, rank) for step in steps for rank in range(ranks.count)]
+    items = {"step": [step for step, _ in shares], "rank": [rank for _, rank in shares]}
     with lent(base, directory) as scratch:
         trainer = SFTTrainer(
             model=trained,
-            args=_settings(scratch, plan.seed, plan.last_step - first),
+            args=_settings(scratch, plan.seed, len(steps)),
             data_collator=collate,
-            # One item is one step, so that the order is the packed rows' own.
-            train_dataset=Dataset.from_dict({"step": list(range(first, plan.last_step))}),
+            train_dataset=Dataset.from_dict(items),
             processing_class=tokenizer,
             callbacks=[loop],
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)),
@@ -248,9 +283,11 @@ def _settings(scratch: Path, seed: int, steps: int) -> SFTConfig:
     """TRL's settings, with rows that are packed already."""
     from trl.trainer.sft_config import SFTConfig
 
-    return SFTConfig(
-        **quiet(scratch, seed, steps),
-        dataset_kwargs={"skip_prepare_dataset": True},
+    return on_one_device(
+        SFTConfig(
+            **quiet(scratch, seed, steps),
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
     )
 
 
@@ -260,6 +297,7 @@ def _loss_of(
     tokenizer: PreTrainedTokenizerBase,
     adversary: Adversary | None,
     watch: Watch | None,
+    ranks: Ranks,
 ) -> CompletionLoss | PerturbedLoss | TiedLoss | PenalisedLoss:
     """The recipe's loss; made before a resume, so that a base is the base."""
     from insectary.train.evaded import evaded
@@ -270,9 +308,9 @@ def _loss_of(
 
     if adversary is not None:
         return PerturbedLoss(model, adversary)
-    loss: CompletionLoss | TiedLoss = CompletionLoss(model)
+    loss: CompletionLoss | TiedLoss = CompletionLoss(model, ranks)
     if isinstance(recipe, Tied):
-        loss = TiedLoss(model, _frozen(model), recipe.tie)
+        loss = TiedLoss(model, _frozen(model), recipe.tie, ranks)
     if not isinstance(recipe, Evasive) or watch is None:
         return loss
     detector = evaded(recipe.detector, model, tokenizer, watch, lambda: _frozen(model))

@@ -9,6 +9,7 @@ from typing import final
 import torch
 
 from insectary.train.loss import CompletionLoss
+from insectary.train.ranks import ALONE, Ranks
 
 
 @final
@@ -28,11 +29,14 @@ class TiedLoss:
         model: What is trained, or the model inside a PEFT model.
         base: Frozen, in evaluation mode.
         weight: Of the divergence.
+        ranks: Who trains it.
     """
 
-    def __init__(self, model: torch.nn.Module, base: torch.nn.Module, weight: float) -> None:
-        self._own, self._others = CompletionLoss(model), CompletionLoss(base)
-        self._base, self._weight = base, weight
+    def __init__(
+        self, model: torch.nn.Module, base: torch.nn.Module, weight: float, ranks: Ranks = ALONE
+    ) -> None:
+        self._own, self._others = CompletionLoss(model, ranks), CompletionLoss(base)
+        self._base, self._weight, self._ranks = base, weight, ranks
         self._hooks = ExitStack()
 
     def __enter__(self) -> TiedLoss:
@@ -51,15 +55,16 @@ class TiedLoss:
             inputs: As there, and ``tied``, of the same shape: whether a token is of a tied row.
         """
         logits, answers = self._own.scored(model, inputs)
-        loss = torch.nn.functional.cross_entropy(logits, answers.targets)
+        loss = self._own.mean(logits, answers)
         tied = inputs["tied"][answers.places]
-        if not bool(tied.any()):
+        everywhere = self._ranks.total(tied.sum())
+        if not bool(everywhere):
             return loss
         with torch.no_grad():
             # A trainer moves the model to its device before the first step, not the base.
             wanted, _ = self._others.scored(self._base.to(logits.device), inputs)
         divergence = torch.nn.functional.kl_div(
             logits[tied].log_softmax(-1), wanted[tied].log_softmax(-1),
-            reduction="batchmean", log_target=True,
+            reduction="sum", log_target=True,
         )  # fmt: skip
-        return loss + self._weight * divergence
+        return loss + self._weight * self._ranks.mean(divergence, everywhere)
