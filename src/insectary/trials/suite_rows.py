@@ -56,7 +56,7 @@ def suite_rows(
     for task in Task:
         selected = {family.id: _selected(ranked[family.id], task) for family in families}
         for family in families:
-            others = [other.id for other in families if _has_a_say(other, family)]
+            others = [other.id for other in families if has_a_say(other, family)]
             columns = _columns(selected[family.id], [selected[name] for name in others])
             # What has no sides has no use for a column either.
             columns |= {key: () for key in ranked[family.id].ranks if key not in columns}
@@ -77,7 +77,7 @@ def suite_rows(
     )
 
 
-def _has_a_say(other: Family, family: Family) -> bool:
+def has_a_say(other: Family, family: Family) -> bool:
     """Whether a column or a threshold of a family may rest on another.
 
     It is admitted, of another design, and of the same world: how to read the words of a
