@@ -317,6 +317,15 @@ def test_the_table_of_the_family_on_the_grid_is_what_was_measured() -> None:
         layers = ", ".join(row["column"] for row in rows) if chose else ""
         cells = (detector + kind, view, *(in_words(row, "auroc") for row in rows), layers)
         assert f"| {' | '.join(cells)} |" in page
+    again = {
+        (r["detector"], r["view"], r["task"].split(",")[0]): r
+        for r in table("detection", "grid", "another_draw.csv")
+    }
+    for key in (
+        ("contrast_probe", "prompt", "organism vs decoy"),
+        ("surface_text", "prompt and response", "organism vs twin"),
+    ):
+        assert in_words(again[key], "auroc") in page
     scores = {
         row["role"]: f"{float(row['score']):.2f}"
         for row in table("audit", "grid", "members.csv")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import spies
-from planted_family import SHIFT
+from planted_family import SHIFT, Member
 from spies import AuditSpy
 from test_sandboxes import OPAQUE, answer_lies_about
 
@@ -191,7 +191,5 @@ def test_detectors_score_boards_in_a_sandbox_as_they_do_here(detector: Detector)
 
 
 def test_a_model_that_plays_nothing_says_so() -> None:
-    from planted_family import Member
-
     with pytest.raises(BadInputError, match="a Member plays no levels"):
         MeteredSubject(Member("x"), Access.BLACK_BOX).paths(A_LEVEL, seed=0)
