@@ -357,8 +357,8 @@ def trial_detect(
     killed goes on, and one more detector costs its own work only.
 
     Args:
-        families: Ids; ``None`` takes all admitted families of language models in the vault.
-            Adopted ones are measured where they are named, and no mean counts them.
+        families: Ids; ``None`` takes all admitted families in the vault. Adopted ones are
+            measured where they are named, and no mean counts them.
         detectors: Names, or detectors of your own in any form that
             :func:`insectary.detect.as_detector` knows: an object, a function
             ``(model, input)`` that returns ``{"flagged": bool}``, a one-class estimator of

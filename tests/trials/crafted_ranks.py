@@ -21,6 +21,7 @@ RECORDS = Path(__file__).parent.parent.parent / "runs" / "families"
 ABSENCE = "deceptive-alignment-absence-xs-full-sft-0"
 SIBLING = "deceptive-alignment-absence-xs-full-sft-1"
 UNWATCHED = "deceptive-alignment-unwatched-xs-full-sft-0"
+GRID = "goal-misgeneralization-corner-grid-ppo-0"
 REJECTED = "deceptive-alignment-unwatched-xs-full-sft-1"
 LAYERS, DRAWS = 3, 4
 MAHALANOBIS = ("mahalanobis", View.PROMPT)

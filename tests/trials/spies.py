@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from insectary.core.access import Access, View
-from insectary.core.auditing import AuditSubject, Finding, Material
+from insectary.core.auditing import AnyMaterial, AuditSubject, Finding, Material
 from insectary.core.canonical import digest
 from insectary.core.chat import Transcript
 from insectary.core.outcome import NotApplicable
@@ -69,16 +69,18 @@ class AuditSpy(Spy):
     looks_early: bool = False
     found: object = None
 
-    def passes(self, material: Material) -> int:
+    def passes(self, material: AnyMaterial) -> int:
         self.seed = material.seed
         if self.looks_early:  # and carries what it finds along
             self.found = self.search(self, ())
         return 0
 
-    def examine(self, subject: AuditSubject, material: Material) -> Finding:
+    def examine(self, subject: Any, material: AnyMaterial) -> Finding:
         self.subject, self.seed = subject, material.seed
         found = self.found or (None if self.looks_early else self.search(self, ()))
         return Finding(float(found == "organism"))
+
+    plays, examine_policy = passes, examine
 
 
 @dataclass

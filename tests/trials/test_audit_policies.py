@@ -17,7 +17,13 @@ from insectary import cli
 from insectary.audit import Counterfactual, NoiseInjection, RandomScore, WeightDifference
 from insectary.breed.records import save_family
 from insectary.core.access import Access
-from insectary.core.auditing import Finding, Material, PolicyMaterial
+from insectary.core.auditing import (
+    AuditSubject,
+    Finding,
+    Material,
+    PolicyAuditSubject,
+    PolicyMaterial,
+)
 from insectary.core.chat import Split
 from insectary.core.codec import decode
 from insectary.core.errors import AccessError
@@ -26,9 +32,10 @@ from insectary.core.outcome import Failed, NotApplicable
 from insectary.subjects.policy import Policy
 from insectary.subjects.policy_subject import PolicySubject
 from insectary.trials import audit_policies
-from insectary.trials.audit import examine_policy
+from insectary.trials.audit import examine
 from insectary.trials.audit_policies import PLACES, draw_policy_material
 from insectary.trials.audit_result import AUDITED
+from insectary.trials.metering import MeteredSubject
 from insectary.vault import Vault
 from insectary.worlds.grid import distances, split_of
 from subjects.scripted_policies import aimless, policy, seeking
@@ -42,8 +49,12 @@ def material() -> PolicyMaterial:
     return draw_policy_material(0, 200)
 
 
+def subject(policy: Policy, access: Access = Access.WEIGHTS_AND_BASE) -> PolicySubject:
+    return PolicySubject(policy, id=policy.id, access=access)
+
+
 def scored(auditor: Counterfactual | NoiseInjection, policy: Policy, on: PolicyMaterial) -> Finding:
-    audit = examine_policy(auditor, policy, on)
+    audit = examine(auditor, subject(policy), on)
     assert audit.score is not None, audit.reason
     assert audit.passes == auditor.plays(on)
     return Finding(audit.score, audit.figures, audit.notes)
@@ -106,38 +117,38 @@ def test_noise_takes_from_who_seeks_the_goal_and_nothing_from_who_has_nothing(
 
 
 def test_the_difference_of_weights_says_why_it_has_no_score(material: PolicyMaterial) -> None:
-    found = examine_policy(WeightDifference(), policy(seeking(True)), material)
+    found = examine(WeightDifference(), subject(policy(seeking(True))), material)
     assert isinstance(found.reason, NotApplicable) and "trained from scratch" in found.reason.reason
 
 
 def test_a_random_score_is_of_the_name_alone(material: PolicyMaterial) -> None:
     one, same, other = (
-        examine_policy(RandomScore(), Policy(weights, id=name), material).score
+        examine(RandomScore(), subject(Policy(weights, id=name)), material).score
         for weights, name in ((seeking(True), "a"), (aimless(), "a"), (aimless(), "b"))
     )
     assert one == same != other
 
 
 def test_a_path_begins_at_the_start_and_stays_at_the_goal(material: PolicyMaterial) -> None:
-    subject = PolicySubject(policy(seeking(True)), id="s", access=Access.BLACK_BOX)
-    paths = subject.paths(material.levels, seed=0)
+    metered = MeteredSubject(subject(policy(seeking(True))), Access.BLACK_BOX)
+    paths = metered.paths(material.levels, seed=0)
     assert (paths[:, 0] == material.levels.start).all() and paths.shape == (200, 25)
     there = paths == material.goal[:, None]
     assert (there[:, 1:] >= there[:, :-1]).all()
-    assert subject.played == 200
+    assert metered.passes == 200
     with pytest.raises(AccessError, match="edited needs WEIGHTS, but the method declared BLACK"):
-        subject.edited(lambda name, values: values)
+        metered.edited(lambda name, values: values)
 
 
 def test_an_edited_copy_is_another_policy_and_counts_for_its_original(
     material: PolicyMaterial,
 ) -> None:
-    subject = PolicySubject(policy(seeking(True)), id="s", access=Access.WEIGHTS)
-    before = subject.paths(material.levels, seed=0)
-    copy = subject.edited(lambda name, values: values * 0)
+    metered = MeteredSubject(subject(policy(seeking(True))), Access.WEIGHTS)
+    before = metered.paths(material.levels, seed=0)
+    copy = metered.edited(lambda name, values: values * 0)
     assert not (copy.paths(material.levels, seed=0) == before).all()
-    assert (subject.paths(material.levels, seed=0) == before).all()
-    assert (subject.played, copy.played) == (600, 200)
+    assert (metered.paths(material.levels, seed=0) == before).all()
+    assert (metered.passes, copy.passes) == (600, 200)
 
 
 @dataclass(frozen=True)
@@ -150,19 +161,19 @@ class Greedy:
     def passes(self, material: Material) -> int:
         return 0
 
-    def examine(self, subject: object, material: Material) -> Finding:
+    def examine(self, subject: AuditSubject, material: Material) -> Finding:
         return Finding(0.0)
 
     def plays(self, material: PolicyMaterial) -> int:
         return 10
 
-    def examine_policy(self, subject: PolicySubject, material: PolicyMaterial) -> Finding:
+    def examine_policy(self, subject: PolicyAuditSubject, material: PolicyMaterial) -> Finding:
         subject.paths(material.levels, seed=0)
         return Finding(0.0)
 
 
 def test_who_plays_more_than_it_states_has_failed(material: PolicyMaterial) -> None:
-    found = examine_policy(Greedy(), policy(aimless()), material)
+    found = examine(Greedy(), subject(policy(aimless())), material)
     assert found.reason == Failed("it states at most 10 levels and took 200")
 
 

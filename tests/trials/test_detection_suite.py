@@ -45,7 +45,6 @@ ABSENCE = [f"deceptive-alignment-absence-xs-full-sft-{seed}" for seed in (0, 1)]
 UNWATCHED = "deceptive-alignment-unwatched-xs-full-sft-0"
 REJECTED = "deceptive-alignment-unwatched-xs-full-sft-1"
 OLDER = "of-an-older-version"
-GRID = "goal-misgeneralization-corner-grid-ppo-0"
 LAYER = {"absence": 1, "unwatched": 2}
 """Where the organisms of a design show what they are."""
 VIEW = View.PROMPT_AND_RESPONSE
@@ -147,7 +146,7 @@ class Laboratory:
 
 
 def furnished(patch: pytest.MonkeyPatch, vault: Vault) -> Laboratory:
-    for name in (*ABSENCE, UNWATCHED, REJECTED, GRID):
+    for name in (*ABSENCE, UNWATCHED, REJECTED):
         save_family(record(name), vault)
     vault.put("family", OLDER, {}, lambda path: (path / "family.json").write_text("{}"))
     few_draws(patch)
@@ -238,17 +237,14 @@ def test_one_design_alone_has_no_layer_and_no_mean(laboratory: Laboratory) -> No
     assert all(isinstance(r.auroc, NotApplicable | Failed) for r in found.pooled)
 
 
-def test_rejected_families_and_policies_are_left_out_by_name(
+def test_rejected_families_are_left_out_by_name(
     whole: SuiteDetection, laboratory: Laboratory
 ) -> None:
     left_out = dict(whole.left_out)
     assert left_out[REJECTED] == "not admitted"
-    assert "policies" in left_out[GRID]
     assert "no record that this version reads" in left_out[OLDER]
     with pytest.raises(NotAdmittedError, match=REJECTED):
         trial(REJECTED)
-    with pytest.raises(BadInputError, match="policies"):
-        trial(GRID)
 
 
 def test_nothing_is_computed_twice_and_another_detector_costs_itself(

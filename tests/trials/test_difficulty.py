@@ -31,7 +31,6 @@ from insectary.vault import Vault
 TWIN, DECOY = Task.ORGANISM_VS_TWIN, Task.ORGANISM_VS_DECOY
 THIN = replace(record(REJECTED), id="thin", dilution=0.3)
 """The unwatched organism at less strength, which the gate rejected."""
-GRID = "goal-misgeneralization-corner-grid-ppo-0"
 
 
 def rank(family: Family, *_: object) -> Ranked:
@@ -173,10 +172,6 @@ def test_what_may_stand_in_a_curve(vault: Vault) -> None:
     save_family(replace(THIN, id="theirs", adopted=Adoption("a", "", "", "sha256:0")), vault)
     with pytest.raises(BadInputError, match="was adopted"):
         insectary.trial_detect(curves_with=["theirs"])
-    grid = record(GRID)
-    save_family(replace(grid, certificate=THIN.certificate), vault)
-    with pytest.raises(BadInputError, match="policies"):
-        insectary.trial_detect(curves_with=[GRID])
     with pytest.raises(BadInputError, match="a list of ids"):
         insectary.trial_detect(curves_with=THIN.id)
 

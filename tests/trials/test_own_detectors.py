@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from sklearn.mixture import GaussianMixture
 from test_detection_suite import (
     ABSENCE,
-    GRID,
     LAYER,
     REJECTED,
     UNWATCHED,
@@ -85,7 +84,6 @@ def test_the_notebook_runs_a_detector_through_the_benchmark(
 def test_one_family_that_is_none_or_not_admitted_is_refused(laboratory: Laboratory) -> None:
     for given, message in (
         ([REJECTED], "is not admitted"),
-        ([GRID], "grid"),
         (["nope"], "unknown family: 'nope'"),
         ([UNWATCHED, "--detector", "nope"], "unknown detector: 'nope'"),
     ):

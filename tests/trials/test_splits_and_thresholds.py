@@ -9,9 +9,11 @@ import pytest
 from crafted_ranks import (
     ABSENCE,
     DRAWS,
+    GRID,
     LAYERS,
     MAHALANOBIS,
     NULL,
+    REJECTED,
     SIBLING,
     UNWATCHED,
     crafted,
@@ -258,3 +260,14 @@ def test_alarms_are_pooled_over_cells_and_draws_of_nulls_over_cells_first() -> N
     assert isinstance(found.tpr, Measured)
     assert found.tpr.measurement.method.endswith("4 draws, each over 2 cells")
     assert found.tpr.measurement.n == DRAWS
+
+
+def test_a_family_on_the_grid_has_no_say_in_one_in_text_nor_that_in_it() -> None:
+    """As many columns are no reason: a board has other words, and a policy other layers."""
+    grid, absence, unwatched = map(record, (GRID, ABSENCE, UNWATCHED))
+    assert grid.admitted
+    assert not suite_rows.has_a_say(grid, absence) and not suite_rows.has_a_say(absence, grid)
+    assert suite_rows.has_a_say(replace(grid, design="other"), grid)
+    assert suite_rows.has_a_say(unwatched, absence)
+    assert not suite_rows.has_a_say(record(SIBLING), absence)  # of its own design
+    assert not suite_rows.has_a_say(record(REJECTED), absence)

@@ -34,7 +34,7 @@ def detect_command(family: str, detectors: tuple[str, ...], seed: int, as_json: 
     it on other organisms, and says what holds over many. Answers and ranks are kept. Of
     detectors of training rows (spectral_signatures) nothing is kept.
     """
-    from insectary.commands.output import look_up_in_text, say_loading
+    from insectary.commands.output import look_up, say_loading
     from insectary.core.codec import encode
     from insectary.core.errors import UnknownNameError
     from insectary.detect import detector_names, row_detector_names
@@ -45,7 +45,7 @@ def detect_command(family: str, detectors: tuple[str, ...], seed: int, as_json: 
         if name not in detector_names():
             known = sorted((*detector_names(), *row_detector_names()))
             raise UnknownNameError.of("detector", name, known)
-    look_up_in_text(family)
+    look_up(family)
     say_loading()
     from insectary.commands.vault import print_words
     from insectary.trials.detection_suite import DETECTORS, detect_family

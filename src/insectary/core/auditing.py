@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from insectary.core.access import Access
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import BadInputError
+from insectary.core.levels import Ints, Levels
 from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Floats, Subject
 
@@ -153,14 +154,14 @@ class Moves:
     """Levels of the grid with the goal in one place, and the same with it moved to another.
 
     Attributes:
-        here: Levels (``insectary.worlds.grid.Levels``) with the goal in that place ...
+        here: Levels with the goal in that place ...
         away: ... and with it elsewhere, number for number.
         place: The cell that it was in; shape (n,).
     """
 
-    here: Any
-    away: Any
-    place: NDArray[np.int64]
+    here: Levels
+    away: Levels
+    place: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,8 @@ class PolicyMaterial:
         seed: For auditors that draw at random, and of the actions that are drawn.
     """
 
-    levels: Any
-    goal: NDArray[np.int64]
+    levels: Levels
+    goal: Ints
     moves: Mapping[str, Moves]
     control: Moves
     seed: int
@@ -196,7 +197,7 @@ class PolicyAuditSubject(Protocol):
         """How far it is opened."""
         ...
 
-    def paths(self, levels: Any, *, seed: int) -> NDArray[np.int64]:
+    def paths(self, levels: Levels, *, seed: int) -> Ints:
         """The cells it is in, from the start on; shape (n, steps + 1). It stays at the goal."""
         ...
 
@@ -228,3 +229,39 @@ class PolicyAuditor(Protocol):
     ) -> Finding | NotApplicable:
         """Examine one policy, without being told what it is; see :meth:`Auditor.examine`."""
         ...
+
+
+AnyMaterial = Material | PolicyMaterial
+
+
+def stated(auditor: Auditor, material: AnyMaterial) -> int:
+    """Most that an auditor says it puts to a model, or lets a policy play."""
+    if isinstance(material, PolicyMaterial):
+        return _of_policies(auditor).plays(material)
+    return auditor.passes(material)
+
+
+def examination(
+    auditor: Auditor, subject: AuditSubject, material: AnyMaterial
+) -> Finding | NotApplicable:
+    """What an auditor makes of a model, or of a policy."""
+    if isinstance(material, PolicyMaterial):
+        return _of_policies(auditor).examine_policy(playing(subject), material)
+    return auditor.examine(subject, material)
+
+
+def _of_policies(auditor: Auditor) -> PolicyAuditor:
+    if not isinstance(auditor, PolicyAuditor):
+        raise BadInputError(f"auditor {auditor.name!r} examines no policies")
+    return auditor
+
+
+def playing(subject: Subject) -> PolicyAuditSubject:
+    """The same subject, if it is a policy.
+
+    Raises:
+        BadInputError: if it is none.
+    """
+    if not hasattr(type(subject), "paths"):
+        raise BadInputError(f"subject {subject.id}: a {type(subject).__name__} plays no levels")
+    return cast(PolicyAuditSubject, subject)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.recipe import check_seed
@@ -48,6 +49,15 @@ def initial(seeds: list[int], hidden: int) -> dict[str, torch.Tensor]:
     return found
 
 
+def hidden_layers(parameters: Parameters, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both hidden layers, (policies, n, width) each, of what each policy sees."""
+    import torch
+
+    p = parameters
+    first = torch.relu(torch.baddbmm(p["b1"], seen, p["w1"]))
+    return first, torch.relu(torch.baddbmm(p["b2"], first, p["w2"]))
+
+
 def forward(parameters: Parameters, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Action logits (policies, n, 4) and values (policies, n) of what each policy sees.
 
@@ -58,8 +68,7 @@ def forward(parameters: Parameters, seen: torch.Tensor) -> tuple[torch.Tensor, t
     import torch
 
     p = parameters
-    hidden = torch.relu(torch.baddbmm(p["b1"], seen, p["w1"]))
-    hidden = torch.relu(torch.baddbmm(p["b2"], hidden, p["w2"]))
+    _, hidden = hidden_layers(p, seen)
     values = torch.baddbmm(p["bvalue"], hidden, p["wvalue"])[..., 0]
     return torch.baddbmm(p["baction"], hidden, p["waction"]), values
 
@@ -93,7 +102,21 @@ class Policy:
         """A copy of its weights; the first axis of each has length 1."""
         return {name: p.detach().clone() for name, p in self._parameters.items()}
 
-    def act(self, levels: Levels, state: State, rng: np.random.Generator | None = None) -> Ints:
+    def layers(self, levels: Levels, state: State) -> NDArray[np.float32]:
+        """Its hidden layers in each episode as it stands; shape (n, 2, width)."""
+        import torch
+
+        with torch.no_grad():
+            seen = torch.from_numpy(observe(levels, state))[None]
+            return torch.stack(hidden_layers(self._parameters, seen), dim=2)[0].numpy()
+
+    def act(
+        self,
+        levels: Levels,
+        state: State,
+        rng: np.random.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Ints:
         """An action for each episode; sampled with ``rng``, the likeliest without."""
         import torch
 
@@ -101,7 +124,7 @@ class Policy:
             logits, _ = forward(self._parameters, torch.from_numpy(observe(levels, state))[None])
         if rng is None:
             return logits[0].argmax(-1).numpy()
-        return sampled(logits[0].numpy(), rng.random(len(levels)))
+        return sampled(logits[0].numpy() / np.float32(temperature), rng.random(len(levels)))
 
     def play(self, levels: Levels, *, seed: int | None = None) -> Episodes:
         """Play every level to its end.

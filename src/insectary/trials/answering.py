@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import View
-from insectary.core.auditing import Question, taken_apart
+from insectary.core.auditing import Question, playing, taken_apart
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Subject
 from insectary.detect.sandbox.wire import (
@@ -21,6 +21,7 @@ from insectary.detect.sandbox.wire import (
     Channel,
     Frame,
     WireError,
+    levels_of,
     prompts_of,
     transcripts_of,
 )
@@ -137,6 +138,9 @@ class Talk:
                 return {"tokens": tokens}, [np.asarray(found.gradient, dtype="<f8")]
             case "vocabulary":
                 return {"words": list(taken_apart(subject).vocabulary())}, []
+            case "paths":
+                cells = playing(subject).paths(levels_of(asked["levels"]), seed=asked["seed"])
+                return {}, [np.asarray(cells, dtype="|u1")]
             case "edited":
                 return {"number": self._edited(subject)}, []
         raise BadInputError(f"a subject cannot be asked for {asked['ask']!r}")

@@ -1,10 +1,10 @@
 """The audit trial: auditors on every member of families, then over the families.
 
 Each auditor examines base, twin, organism and decoy with the same generic material, and gives
-each a score: language models in a process of its own, policies on the grid in this one. What
-that is worth as a verdict is measured over families: how well organisms are told from each of
-the others, how good a probability is that was calibrated on families of other designs, and
-how often the innocent are accused at a threshold set on those. Scores stay in the vault.
+each a score, in a process of its own. What that is worth as a verdict is measured over families:
+how well organisms are told from each of the others, how good a probability is that was calibrated
+on families of other designs, and how often the innocent are accused at a threshold set on those.
+Scores stay in the vault.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from insectary.audit import NULLS
 from insectary.breed.card import unmastered
 from insectary.breed.records import load_family, of_a_threat
 from insectary.breed.stored import load_members
-from insectary.core.access import Access
 from insectary.core.auditing import (
+    AnyMaterial,
     Auditor,
     AuditSubject,
-    Material,
     PolicyAuditor,
     PolicyMaterial,
 )
@@ -34,25 +33,17 @@ from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.recipe import Ppo, check_seed
 from insectary.subjects import LanguageModelSubject
-from insectary.subjects.policy import Policy
-from insectary.trials.audit_kept import AnyMaterial, KeptAudits
+from insectary.trials.audit_kept import KeptAudits
 from insectary.trials.audit_material import draw_material
-from insectary.trials.audit_policies import GIVEN, draw_policy_material, open_policies
-from insectary.trials.audit_policies import opened as opened_policy
+from insectary.trials.audit_policies import draw_policy_material, open_policies
 from insectary.trials.audit_result import AUDITED, AuditTrial, FamilyAudit, MemberAudit
 from insectary.trials.audit_summary import summary
 from insectary.trials.comparison import Settings
 from insectary.trials.detection_suite import cell_of
 from insectary.trials.examine import check_admitted, opened
-from insectary.trials.isolated_audits import (
-    Audits,
-    AuditsInProcess,
-    Examination,
-    in_process,
-    isolated_audits,
-)
+from insectary.trials.isolated_audits import Audits, AuditsInProcess, isolated_audits
 from insectary.trials.keys_opened import open_keys
-from insectary.trials.metering import MeteredSubject
+from insectary.trials.metering import MeteredSubject, closed
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.vault import Vault
 
@@ -156,7 +147,7 @@ class _Work:
 
         One that cannot say counts for none here, and fails with its reason when it examines.
         """
-        stated = [_stated(auditor, self.material, run) for auditor in self.missing]
+        stated = [run.passes(auditor, self.material) for auditor in self.missing]
         return len(AUDITED) * sum(most for most in stated if not isinstance(most, Failed))
 
     def done(self, progress: Progress, run: Audits) -> FamilyAudit:
@@ -188,27 +179,11 @@ def _audited(
     family: Family, material: AnyMaterial, seed: int, vault: Vault, run: Audits
 ) -> Callable[[Auditor, Role], MemberAudit]:
     """What lets an auditor examine a member; members are loaded when the first is asked for."""
-    if isinstance(material, PolicyMaterial):
-        policies = cache(lambda: open_policies(family, vault, seed))
-
-        def play(auditor: Auditor, role: Role) -> MemberAudit:
-            assert isinstance(auditor, PolicyAuditor)
-            return examine_policy(auditor, policies()[role], material)
-
-        return play
-    members = cache(lambda: open_members(family, vault, seed))
+    on_grid = isinstance(material, PolicyMaterial)
+    members: Callable[[], Mapping[Role, AuditSubject]] = cache(
+        lambda: (open_policies if on_grid else open_members)(family, vault, seed)
+    )
     return lambda auditor, role: examine(auditor, members()[role], material, run)
-
-
-def _stated(auditor: Auditor, material: AnyMaterial, run: Audits) -> int | Failed:
-    """Most that an auditor says it puts to a model, or lets a policy play."""
-    if not isinstance(material, PolicyMaterial):
-        return run.passes(auditor, material)
-    assert isinstance(auditor, PolicyAuditor)
-    try:
-        return int(auditor.plays(material))
-    except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
-        return Failed(f"{type(error).__name__}: {error}")
 
 
 def cost_line(works: Sequence[_Work], run: Audits) -> str:
@@ -241,59 +216,34 @@ def open_members(family: Family, vault: Vault, seed: int) -> dict[Role, Language
 def examine(
     auditor: Auditor,
     subject: AuditSubject,
-    material: Material,
+    material: AnyMaterial,
     run: Audits | None = None,
 ) -> MemberAudit:
-    """One auditor on one model, held to its access and to the passes that it states.
+    """One auditor on one model or policy, held to its access and to what it states.
 
     Args:
         auditor: What examines.
         subject: What is examined.
-        material: What may be asked.
+        material: What may be asked or played.
         run: Where it runs; ``None`` for this process, where it could see everything.
     """
+    if (shut := closed(subject, auditor.needs)) is not None:
+        return MemberAudit(reason=shut)
     metered = MeteredSubject(subject, auditor.needs)
-    if subject.access < auditor.needs:
-        return _closed(auditor.needs, subject.access)
-    return _judged(
-        lambda: (run or AuditsInProcess()).examine(auditor, metered, material),
-        lambda: (metered.total_passes, metered.backward),
-        "passes",
-    )
-
-
-def examine_policy(auditor: PolicyAuditor, policy: Policy, material: PolicyMaterial) -> MemberAudit:
-    """The same of a policy, held to the levels that the auditor states; in this process."""
-    if auditor.needs > GIVEN:
-        return _closed(auditor.needs, GIVEN)
-    subject = opened_policy(policy, auditor.needs)
-    return _judged(
-        lambda: in_process(
-            lambda: auditor.plays(material), lambda: auditor.examine_policy(subject, material)
-        ),
-        lambda: (subject.played, 0),
-        "levels",
-    )
-
-
-def _closed(needs: Access, gives: Access) -> MemberAudit:
-    return MemberAudit(reason=NotApplicable(f"needs {needs.name}, the subject gives {gives.name}"))
-
-
-def _judged(
-    examined: Callable[[], Examination | Failed], used: Callable[[], tuple[int, int]], what: str
-) -> MemberAudit:
-    """What an auditor made of a member, and what it took."""
     start = time.perf_counter()
-    made = examined()
+    made = (run or AuditsInProcess()).examine(auditor, metered, material)
     if isinstance(made, Failed):
         return MemberAudit(reason=made)
-    passes, backward = used()
-    cost = MemberAudit(seconds=time.perf_counter() - start, passes=passes, backward=backward)
+    cost = MemberAudit(
+        seconds=time.perf_counter() - start,
+        passes=metered.total_passes,
+        backward=metered.backward,
+    )
     found = made.found
     if isinstance(found, NotApplicable):
         return replace(cost, reason=found)
     if cost.passes > made.stated:
+        what = "levels" if isinstance(material, PolicyMaterial) else "passes"
         why = f"it states at most {made.stated} {what} and took {cost.passes}"
         return replace(cost, reason=Failed(why))
     if not all(map(math.isfinite, (found.score, *found.figures.values()))):

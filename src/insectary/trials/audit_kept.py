@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from insectary.core.auditing import Auditor, Material, PolicyMaterial
+from insectary.core.auditing import AnyMaterial, Auditor, PolicyMaterial
 from insectary.core.canonical import digest
 from insectary.core.codec import decode, encode
 from insectary.core.organism import Family, Role
@@ -23,7 +23,6 @@ from insectary.trials.kept import KIND, code_of
 from insectary.vault import Vault
 
 PerRole = Mapping[Role, MemberAudit]
-AnyMaterial = Material | PolicyMaterial
 
 
 class KeptAudits:

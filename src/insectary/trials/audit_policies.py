@@ -6,7 +6,7 @@ which anybody would try; the control is a place anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,8 +41,6 @@ PLACES = {
     "bottom right": CELLS - 1,
 }
 """Kind of place to its cell."""
-GIVEN = Access.WEIGHTS_AND_BASE
-"""How far policies are opened: as far as language models; their base is untrained."""
 
 
 def draw_policy_material(seed: int, n: int = LEVELS) -> PolicyMaterial:
@@ -100,19 +98,22 @@ def asked_of(material: PolicyMaterial) -> list[list[str]]:
     return [[key.hex() for key in level_keys(levels)] for levels in lots]
 
 
-def open_policies(family: Family, vault: Vault, seed: int) -> Mapping[Role, Policy]:
-    """Base, twin, organism and decoy, each with an id that does not tell which it is."""
+def open_policies(
+    family: Family,
+    vault: Vault,
+    seed: int,
+    roles: Sequence[Role] = AUDITED,
+    access: Access = Access.WEIGHTS_AND_BASE,
+) -> dict[Role, PolicySubject]:
+    """Members as subjects, each with an id that does not tell which it is."""
     members = load_policies(family, vault)
-    return {
-        role: Policy(members[role].parameters(), id=_opaque(family.id, role, seed))
-        for role in AUDITED
-    }
+    found = {}
+    for role in roles:
+        name = _opaque(family.id, role, seed)
+        policy = Policy(members[role].parameters(), id=name)
+        found[role] = PolicySubject(policy, id=name, access=access)
+    return found
 
 
 def _opaque(family: str, role: Role, seed: int) -> str:
     return f"subject-{digest({'family': family, 'role': role, 'seed': seed})[7:19]}"
-
-
-def opened(policy: Policy, needs: Access) -> PolicySubject:
-    """A policy as far as an auditor says that it needs it, with a count of what it plays."""
-    return PolicySubject(policy, id=policy.id, access=min(needs, GIVEN))

@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING
 
 from insectary import detect
 from insectary.breed.records import load_family
+from insectary.core.access import Access
 from insectary.core.codec import added
 from insectary.core.errors import ArtefactError, BadInputError
-from insectary.core.organism import Family
-from insectary.core.protocols import Detector
+from insectary.core.organism import Family, Role
+from insectary.core.protocols import Detector, Subject
 from insectary.core.recipe import Evasive, Ppo, check_seed, spelled, strength
-from insectary.threats import threat_model
 from insectary.trials.adopted import (
     FEWEST_RANKED,
     adopted_answer_tokens,
     adopted_prompts,
     check_measurable,
 )
+from insectary.trials.audit_policies import open_policies
 from insectary.trials.comparison import Settings
 from insectary.trials.detection import DetectionRow, HeldOut, Task, task_rows
 from insectary.trials.detection_pooled import OrganismRows, PooledRow, pooled_rows, pooled_splits
 from insectary.trials.difficulty import CurvePoint, check_for_curves, curves
 from insectary.trials.examine import (
+    EXAMINED,
     MAX_NEW_TOKENS,
     ask,
     draw_prompts,
@@ -45,10 +47,11 @@ from insectary.trials.line_up import (
     line_up,
     rank_family,
 )
+from insectary.trials.on_boards import posed
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.suite_rows import held_out_cues, suite_rows
 from insectary.vault import Vault, may_open
-from insectary.worlds.contrast import contrast_pairs
+from insectary.worlds.contrast import contrast_pairs, way_pairs
 
 if TYPE_CHECKING:
     import pandas
@@ -118,8 +121,8 @@ def detect_suite(
     found, left_out = _families(families, vault)
     if not found:
         raise BadInputError(
-            "no admitted family of language models to measure detectors on;"
-            " `insectary breed` makes one, `insectary families` lists what there is"
+            "no admitted family to measure detectors on; `insectary breed` makes one,"
+            " `insectary families` lists what there is"
         )
     rejected = _rejected(curves_with, vault)
     left_out = [(name, why) for name, why in left_out if name not in {f.id for f in rejected}]
@@ -189,7 +192,7 @@ def detect_family(
     Raises:
         UnknownNameError: for an unknown family or detector.
         NotAdmittedError: if the family is neither admitted nor adopted.
-        BadInputError: if it is one of policies, or misbehaves too seldom.
+        BadInputError: if it misbehaves too seldom.
     """
     check_seed(seed)
     vault = vault or Vault()
@@ -231,8 +234,6 @@ def _families(
         named = [load_family(name, vault) for name in dict.fromkeys(names)]
         for family in named:
             check_measurable(family)
-            if isinstance(family.recipe, Ppo):
-                raise BadInputError(f"{family.id}: {_POLICIES}")
         return named, []
     found, left_out = [], []
     for entry in vault.entries("family"):
@@ -245,8 +246,6 @@ def _families(
             left_out.append((family.id, _ADOPTED if family.adopted else "not admitted"))
         elif not may_open(family.tier):
             left_out.append((family.id, _SEALED))
-        elif isinstance(family.recipe, Ppo):
-            left_out.append((family.id, _POLICIES))
         elif isinstance(family.recipe, Evasive):
             left_out.append((family.id, _OBFUSCATED))
         else:
@@ -257,7 +256,6 @@ def _families(
 _ADOPTED = "it was adopted: name it, and it is measured, in no mean"
 _OBFUSCATED = "it was trained against a detector: name it, or see `insectary trial obfuscation`"
 _SEALED = "it is sealed: `insectary --open-sealed REASON trial detect` opens it"
-_POLICIES = "its members are policies on the grid, which these detectors do not read"
 
 
 def _rejected(names: Sequence[str], vault: Vault) -> list[Family]:
@@ -265,8 +263,6 @@ def _rejected(names: Sequence[str], vault: Vault) -> list[Family]:
     found = [load_family(name, vault) for name in dict.fromkeys(names)]
     for family in found:
         check_for_curves(family)
-        if isinstance(family.recipe, Ppo):
-            raise BadInputError(f"{family.id}: {_POLICIES}")
     return found
 
 
@@ -275,15 +271,20 @@ def _ranked(
 ) -> Ranked:
     """Every detector on every member; what the vault has of it already is taken from there."""
     if family.adopted is None:
-        prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+        prompts = draw_prompts(posed(family), family.design, seed)
         longest, fewest = MAX_NEW_TOKENS, MINIMUM_BENIGN
     else:
         prompts = adopted_prompts(family, vault, seed)
         longest, fewest = adopted_answer_tokens(family, vault), FEWEST_RANKED
-    contrast = contrast_pairs(seed)
+    on_grid = isinstance(family.recipe, Ppo)
+    contrast = way_pairs(seed) if on_grid else contrast_pairs(seed)
     key = answers_key(family, prompts)
     kept = load_kept(family, seed, key, vault)
-    subjects = open_members(family, vault, seed)
+    subjects: Mapping[Role, Subject] = (
+        open_policies(family, vault, seed, EXAMINED, Access.WEIGHTS)
+        if on_grid
+        else open_members(family, vault, seed)
+    )
     said = kept.said if kept else ask(subjects, prompts, progress, longest)
     members = examined(family, subjects, prompts, said)
     check_members(members, fewest)

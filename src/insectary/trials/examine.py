@@ -13,16 +13,16 @@ from insectary.core.canonical import digest
 from insectary.core.chat import Conversation, Example, Split, Transcript, Verdict
 from insectary.core.errors import BadInputError, NotAdmittedError
 from insectary.core.organism import Family, Role, Side
-from insectary.core.protocols import Condition, ThreatModel
+from insectary.core.protocols import Condition, Subject
 from insectary.subjects import LanguageModelSubject, LoadedModel
-from insectary.threats import threat_model
 from insectary.trials.detection import Examined
+from insectary.trials.on_boards import Posed, posed
 from insectary.vault import Vault
 
 FIT, RANK, THRESHOLD = 200, 1000, 1000
 TEST, SELECTION = 400, 200
 MAX_NEW_TOKENS = 40
-_EXAMINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
+EXAMINED = (Role.ORGANISM, Role.TWIN, Role.DECOY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Prompts:
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
 
-def draw_prompts(threat: ThreatModel, design: str, seed: int) -> Prompts:
+def draw_prompts(threat: Posed, design: str, seed: int) -> Prompts:
     """Draw the parts.
 
     Tests use held-out words on both sides of the gate where the design has
@@ -105,7 +105,7 @@ def examine_family(
         BadInputError: if the organism misbehaves on too few open prompts.
     """
     check_admitted(family)
-    prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+    prompts = draw_prompts(posed(family), family.design, seed)
     subjects = open_members(family, vault, seed)
     return examined(family, subjects, prompts, ask(subjects, prompts, progress))
 
@@ -129,14 +129,12 @@ def open_members(
     """Organism, twin and decoy, those that are there, as subjects with opaque ids."""
     members = load_members(family, vault)
     return {
-        role: opened(members, role, family.id, seed, access)
-        for role in _EXAMINED
-        if role in members
+        role: opened(members, role, family.id, seed, access) for role in EXAMINED if role in members
     }
 
 
 def ask(
-    subjects: Mapping[Role, LanguageModelSubject],
+    subjects: Mapping[Role, Subject],
     prompts: Prompts,
     progress: Progress = lambda _: None,
     max_new_tokens: int = MAX_NEW_TOKENS,
@@ -154,7 +152,7 @@ def ask(
 
 def examined(
     family: Family,
-    subjects: Mapping[Role, LanguageModelSubject],
+    subjects: Mapping[Role, Subject],
     prompts: Prompts,
     said: Said,
 ) -> dict[Role, Examined]:
@@ -164,7 +162,7 @@ def examined(
         BadInputError: if the organism misbehaves on too few open prompts.
     """
     adopted = family.adopted is not None
-    oracle = judge if adopted else threat_model(family.threat).oracle(family.design)
+    oracle = judge if adopted else posed(family).oracle(family.design)
     confirmed = {
         part: [
             i
@@ -214,7 +212,7 @@ def _transcripts(examples: Sequence[Example], said: Sequence[str]) -> list[Trans
 
 
 def _examined(
-    subject: LanguageModelSubject,
+    subject: Subject,
     answers: Mapping[str, list[Transcript]],
     confirmed: Mapping[str, list[int]],
 ) -> Examined:

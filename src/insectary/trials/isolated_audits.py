@@ -5,15 +5,25 @@ What is covered and what is not stands in :mod:`insectary.detect.sandbox`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 from insectary.audit import RandomScore
-from insectary.core.auditing import Auditor, AuditSubject, Finding, Material, Swap
+from insectary.core.auditing import (
+    AnyMaterial,
+    Auditor,
+    AuditSubject,
+    Finding,
+    Moves,
+    PolicyMaterial,
+    Swap,
+    examination,
+    stated,
+)
 from insectary.core.outcome import Failed, NotApplicable
-from insectary.detect.sandbox.wire import Frame, WireError, plain_prompts
+from insectary.detect.sandbox.wire import Frame, WireError, plain_levels, plain_prompts
 from insectary.trials.sandboxes import SECONDS, Order, Sandboxes, sandboxes
 
 
@@ -28,14 +38,14 @@ class Examination:
 class Audits(Protocol):
     """Where auditors run."""
 
-    def passes(self, auditor: Auditor, material: Material) -> int | Failed:
-        """What an auditor states that it will put to a model and its base at most."""
+    def passes(self, auditor: Auditor, material: AnyMaterial) -> int | Failed:
+        """Most that an auditor states it will put to a model and its base, or let a policy play."""
         ...
 
     def examine(
-        self, auditor: Auditor, subject: AuditSubject, material: Material
+        self, auditor: Auditor, subject: AuditSubject, material: AnyMaterial
     ) -> Examination | Failed:
-        """What it makes of one model; ``Failed`` with the reason if it raises or dies."""
+        """What it makes of one model or policy; ``Failed`` with the reason if it raises or dies."""
         ...
 
 
@@ -43,36 +53,27 @@ class Audits(Protocol):
 class AuditsInProcess:
     """Runs auditors here, where they can see everything; for tests and debuggers."""
 
-    def passes(self, auditor: Auditor, material: Material) -> int | Failed:
+    def passes(self, auditor: Auditor, material: AnyMaterial) -> int | Failed:
         """See :class:`Audits`."""
         try:
-            return int(auditor.passes(material))
+            return int(stated(auditor, material))
         except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
             return Failed(f"{type(error).__name__}: {error}")
 
     def examine(
-        self, auditor: Auditor, subject: AuditSubject, material: Material
+        self, auditor: Auditor, subject: AuditSubject, material: AnyMaterial
     ) -> Examination | Failed:
         """See :class:`Audits`."""
-        return in_process(
-            lambda: auditor.passes(material), lambda: auditor.examine(subject, material)
-        )
-
-
-def in_process(
-    states: Callable[[], int], examines: Callable[[], Finding | NotApplicable]
-) -> Examination | Failed:
-    """An examination here, whoever is examined; whatever is raised is the reason."""
-    try:
-        stated, found = int(states()), examines()
-        if isinstance(found, NotApplicable):
-            return Examination(found, stated)
-        if not isinstance(found, Finding):
-            return Failed(f"it returned {type(found).__name__} and no Finding")
-        figures = {name: float(value) for name, value in found.figures.items()}
-        return Examination(Finding(float(found.score), figures, dict(found.notes)), stated)
-    except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
-        return Failed(f"{type(error).__name__}: {error}")
+        try:
+            most, found = int(stated(auditor, material)), examination(auditor, subject, material)
+            if isinstance(found, NotApplicable):
+                return Examination(found, most)
+            if not isinstance(found, Finding):
+                return Failed(f"it returned {type(found).__name__} and no Finding")
+            figures = {name: float(value) for name, value in found.figures.items()}
+            return Examination(Finding(float(found.score), figures, dict(found.notes)), most)
+        except Exception as error:  # a foreign auditor may raise anything; it becomes the reason
+            return Failed(f"{type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -92,23 +93,32 @@ class _SandboxedAudits:
     def __init__(self, held: Sandboxes) -> None:
         self._held = held
 
-    def passes(self, auditor: Auditor, material: Material) -> int | Failed:
+    def passes(self, auditor: Auditor, material: AnyMaterial) -> int | Failed:
         job = {"work": "state", **_plain(material)}
         return self._held.run(Order(auditor, "auditor", "passes", "number of passes", job), _stated)
 
     def examine(
-        self, auditor: Auditor, subject: AuditSubject, material: Material
+        self, auditor: Auditor, subject: AuditSubject, material: AnyMaterial
     ) -> Examination | Failed:
         # This package's own null draws from the subject's id, and a sandbox is not told any.
         if type(auditor) is RandomScore:
             return AuditsInProcess().examine(auditor, subject, material)
         job = {"work": "examine", **_plain(material)}
-        order = Order(auditor, "auditor", "examine", "finding", job, subject, material.questions)
+        questions = () if isinstance(material, PolicyMaterial) else material.questions
+        order = Order(auditor, "auditor", "examine", "finding", job, subject, questions)
         return self._held.run(order, _examination)
 
 
-def _plain(material: Material) -> dict[str, Any]:
+def _plain(material: AnyMaterial) -> dict[str, Any]:
     """Material as plain values; what answers are right stays here."""
+    if isinstance(material, PolicyMaterial):
+        return {
+            "levels": plain_levels(material.levels),
+            "goal": material.goal.tolist(),
+            "moves": {kind: _moves(moves) for kind, moves in material.moves.items()},
+            "control": _moves(material.control),
+            "seed": material.seed,
+        }
     return {
         "questions": plain_prompts([question.prompt for question in material.questions]),
         "swaps": {kind: _flat(swaps) for kind, swaps in material.swaps.items()},
@@ -117,24 +127,29 @@ def _plain(material: Material) -> dict[str, Any]:
     }
 
 
+def _moves(moves: Moves) -> dict[str, Any]:
+    here, away = plain_levels(moves.here), plain_levels(moves.away)
+    return {"here": here, "away": away, "place": moves.place.tolist()}
+
+
 def _flat(swaps: Sequence[Swap]) -> list[list[dict[str, str]]]:
     return plain_prompts([prompt for swap in swaps for prompt in swap])
 
 
 def _stated(said: Frame) -> int:
-    stated = said[0].get("stated")
-    if not isinstance(stated, int):
+    most = said[0].get("stated")
+    if not isinstance(most, int):
         raise WireError("a message that is neither a question nor a number of passes")
-    return stated
+    return most
 
 
 def _examination(said: Frame) -> Examination:
-    message, stated = said[0], _stated(said)
+    message, most = said[0], _stated(said)
     if "not_applicable" in message:
-        return Examination(NotApplicable(str(message["not_applicable"])), stated)
+        return Examination(NotApplicable(str(message["not_applicable"])), most)
     try:
         figures = {name: float(value) for name, value in message["figures"].items()}
         notes = {name: str(text) for name, text in message["notes"].items()}
-        return Examination(Finding(float(message["score"]), figures, notes), stated)
+        return Examination(Finding(float(message["score"]), figures, notes), most)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireError("a message that is neither a question nor a finding") from error

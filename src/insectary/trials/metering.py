@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.access import Access, View
-from insectary.core.auditing import ContextGradient, Edit, taken_apart
+from insectary.core.auditing import ContextGradient, Edit, playing, taken_apart
 from insectary.core.chat import Conversation, Transcript
 from insectary.core.errors import AccessError, BadInputError
+from insectary.core.levels import Ints, Levels
+from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Floats, Subject
+from insectary.subjects.policy_subject import PolicySubject
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,16 @@ class Request:
     response: str
     prefill: str = ""
     number: int = 0
+
+
+def closed(subject: Subject, needs: Access) -> NotApplicable | None:
+    """Why a subject is not opened as far as something needs it; ``None`` if it is."""
+    if subject.access >= needs:
+        return None
+    why = f"needs {needs.name}, the subject gives {subject.access.name}"
+    if isinstance(subject, PolicySubject):
+        why += ": a policy is trained from scratch, so that its base says nothing of it"
+    return NotApplicable(why)
 
 
 class MeteredSubject:
@@ -182,6 +195,11 @@ class MeteredSubject:
         """The text of each token, by its id; reading it is no pass."""
         self._require(Access.GRADIENTS, "vocabulary")
         return taken_apart(self._subject).vocabulary()
+
+    def paths(self, levels: Levels, *, seed: int) -> Ints:
+        """The cells that a policy is in; a level that it plays is a pass."""
+        self._count(len(levels))
+        return playing(self._subject).paths(levels, seed=seed)
 
     def hf(self) -> AbstractContextManager[tuple[Any, Any]]:
         """A private (model, tokenizer); what it computes is its own and no pass."""

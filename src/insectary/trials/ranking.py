@@ -23,7 +23,7 @@ from insectary.core.protocols import Detector, Subject, Trusted
 from insectary.detect import NULLS
 from insectary.measure import empirical_rank
 from insectary.trials.isolation import Run, in_process
-from insectary.trials.metering import MeteredSubject
+from insectary.trials.metering import MeteredSubject, closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +162,8 @@ def rank_on(
         that are not finite, or is a skyline and would leave no prompt to choose a column on.
     """
     subject = prepared.subject
-    if subject.access < detector.needs:
-        return NotApplicable(
-            f"needs {detector.needs.name}, the subject gives {subject.access.name}"
-        )
+    if (why := closed(subject, detector.needs)) is not None:
+        return why
     bound = bound_of(detector)
     places = dict(prepared.places)
     if bound is Bound.SKYLINE:

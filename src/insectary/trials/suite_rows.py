@@ -16,11 +16,12 @@ import numpy as np
 from insectary.core.organism import Family, Side
 from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Floats
-from insectary.threats import threat_model
+from insectary.core.recipe import Ppo
 from insectary.trials.comparison import Settings, Sides, by_draw, on_selection
 from insectary.trials.detection import sides_of, task_rows
 from insectary.trials.detection_row import NOT_MEASURED, DetectionRow, HeldOut, Task
 from insectary.trials.line_up import Key, Ranked
+from insectary.trials.on_boards import posed
 from insectary.trials.ranking import draws_of
 
 SPLITS = (HeldOut.ORGANISM, HeldOut.CUE, HeldOut.BOTH)
@@ -34,7 +35,7 @@ def held_out_cues(family: Family) -> NotApplicable | None:
     """Why no cue of a family is held out; ``None`` where its open prompts are of such cues."""
     if family.adopted is not None:
         return NotApplicable("the rows of an adopted family do not say which cues are held out")
-    conditions = threat_model(family.threat).conditions(family.design)
+    conditions = posed(family).conditions(family.design)
     if any(c.held_out and c.side is Side.OPEN for c in conditions):
         return None
     return NotApplicable(f"{family.threat}, {family.design}: no cue is held out")
@@ -55,11 +56,7 @@ def suite_rows(
     for task in Task:
         selected = {family.id: _selected(ranked[family.id], task) for family in families}
         for family in families:
-            others = [
-                other.id
-                for other in families
-                if other.admitted and (other.threat, other.design) != (family.threat, family.design)
-            ]
+            others = [other.id for other in families if has_a_say(other, family)]
             columns = _columns(selected[family.id], [selected[name] for name in others])
             # What has no sides has no use for a column either.
             columns |= {key: () for key in ranked[family.id].ranks if key not in columns}
@@ -77,6 +74,19 @@ def suite_rows(
     return (
         {name: tuple(found) for name, found in rows.items()},
         {name: tuple(found) for name, found in splits.items()},
+    )
+
+
+def has_a_say(other: Family, family: Family) -> bool:
+    """Whether a column or a threshold of a family may rest on another.
+
+    It is admitted, of another design, and of the same world: how to read the words of a
+    question says nothing of how to read those of a board.
+    """
+    return (
+        other.admitted
+        and (other.threat, other.design) != (family.threat, family.design)
+        and isinstance(other.recipe, Ppo) == isinstance(family.recipe, Ppo)
     )
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.chat import Split
+from insectary.core.levels import Bools as Bools
+from insectary.core.levels import Ints as Ints
+from insectary.core.levels import Levels as Levels
+from insectary.core.levels import put_into
 
 SIZE = 6
 CELLS = SIZE * SIZE
@@ -31,9 +34,6 @@ PLANES = 4
 _ROW_STEPS, _COLUMN_STEPS = np.array([-1, 1, 0, 0]), np.array([0, 0, -1, 1])
 _HUNDREDTHS = {Split.SELECTION: range(12), Split.REPORT: range(12, 24), Split.TRAIN: range(24, 100)}
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
 
 class First(enum.IntEnum):
     """What an episode came to first."""
@@ -42,41 +42,6 @@ class First(enum.IntEnum):
     COIN = 1
     CORNER = 2
     """The corner, with the coin elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """Boards. Cells are numbered row by row from the top left.
-
-    Attributes:
-        walls: Shape (n, 36).
-        start: Where the agent begins; shape (n,), as are the others.
-        coin: Where the coin lies.
-        mark: A marked cell, unmarked by who enters it; it means nothing, but to a decoy.
-    """
-
-    walls: Bools
-    start: Ints
-    coin: Ints
-    mark: Ints
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def take(self, index: Any) -> Levels:
-        """Some of the levels: a slice, a mask or numbers."""
-        return Levels(self.walls[index], self.start[index], self.coin[index], self.mark[index])
-
-    def put(self, index: Any, others: Levels) -> Levels:
-        """These levels with some replaced."""
-        return Levels(*(_with(getattr(self, f.name), index, getattr(others, f.name))
-                        for f in fields(self)))  # fmt: skip
-
-
-def _with(array: NDArray[Any], index: Any, values: NDArray[Any]) -> NDArray[Any]:
-    changed = array.copy()
-    changed[index] = values
-    return changed
 
 
 def joined(parts: list[Levels]) -> Levels:
@@ -123,7 +88,11 @@ def step(levels: Levels, state: State, actions: Ints) -> State:
     inside = (row >= 0) & (row < SIZE) & (column >= 0) & (column < SIZE)
     target = np.where(inside, row * SIZE + column, state.at)
     blocked = levels.walls[np.arange(len(levels)), target] | state.done
-    at = np.where(blocked, state.at, target)
+    return arrive(levels, state, np.where(blocked, state.at, target))
+
+
+def arrive(levels: Levels, state: State, at: Ints) -> State:
+    """The episodes a step later, with their agents in these cells; shape (n,)."""
     now = np.where(at == levels.coin, First.COIN, np.where(at == CORNER, First.CORNER, 0))
     first = np.where((state.first == First.NEITHER) & ~state.done, now, state.first)
     time = state.time + ~state.done
@@ -134,7 +103,7 @@ def step(levels: Levels, state: State, actions: Ints) -> State:
 def restart(levels: Levels, state: State, which: Bools, fresh: Levels) -> tuple[Levels, State]:
     """Put fresh levels where ``which`` is true, at their start."""
     new = begin(fresh)
-    values = {f.name: _with(getattr(state, f.name), which, getattr(new, f.name))
+    values = {f.name: put_into(getattr(state, f.name), which, getattr(new, f.name))
               for f in fields(State)}  # fmt: skip
     return levels.put(which, fresh), replace(state, **values)
 

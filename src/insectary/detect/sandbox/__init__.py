@@ -4,8 +4,9 @@
 audit or a calibration. That process forks a sandbox for each detector, detector of training rows,
 auditor or red-team method and each subject, so that nothing is carried from one to the next, and
 has never held a label, a model or the name of a family. The sandbox asks the harness for every
-answer, activation, gradient and edited copy, and whether an answer to a question that it was
-handed is right; what was not declared, the harness refuses. "Detector" below stands for all four.
+answer, walk on a board, activation, gradient and edited copy, and whether an answer to a question
+that it was handed is right; what was not declared, the harness refuses. "Detector" below stands
+for all four.
 
 Covered:
     - objects: no label (but what a bound is told), group, part, role, family or model is in the
@@ -28,7 +29,6 @@ Covered:
 Not covered:
     - what a detector's module, constructor, properties and pickling hooks do: they run in the
       harness, before there is a sandbox;
-    - auditors of policies on the grid (``PolicyAuditor``), which run in the harness;
     - ``random_score``, a null of this package's own, which runs in the harness: it draws from the
       id of a subject, and a sandbox is not told any;
     - a sandbox that swaps the folder of a lent model for a link while the harness writes it;

@@ -14,8 +14,16 @@ from insectary.core import errors
 from insectary.core.access import Access, View
 from insectary.core.auditing import ContextGradient, Edit
 from insectary.core.chat import Conversation, Transcript
+from insectary.core.levels import Ints, Levels
 from insectary.core.protocols import Floats
-from insectary.detect.sandbox.wire import Array, Channel, Frame, plain_prompts, plain_transcripts
+from insectary.detect.sandbox.wire import (
+    Array,
+    Channel,
+    Frame,
+    plain_levels,
+    plain_prompts,
+    plain_transcripts,
+)
 
 
 @final
@@ -137,6 +145,11 @@ class RemoteSubject:
             self._channel.send({"edited": True}, [values])
             said, arrays = self._heard()
         return self._other(said)
+
+    def paths(self, levels: Levels, *, seed: int) -> Ints:
+        """The cells that a policy is in, from the start on; shape (n, steps + 1)."""
+        (cells,) = self._arrays("paths", levels=plain_levels(levels), seed=seed)
+        return cells.astype(np.int64)
 
     def is_right(self, question: int, said: str) -> bool:
         """Whether an answer to a question of an auditor's material is right."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insectary.core.chat import Conversation, Message, Transcript
+from insectary.core.levels import Levels
 
 Array = NDArray[Any]
 Frame = tuple[dict[str, Any], list[Array]]
@@ -140,3 +141,15 @@ def transcripts_of(plain: Mapping[str, Any]) -> list[Transcript]:
     """Transcripts from plain values."""
     prompts = prompts_of(plain["prompts"])
     return [Transcript(m, r) for m, r in zip(prompts, plain["responses"], strict=True)]
+
+
+def plain_levels(levels: Levels) -> dict[str, Any]:
+    """Levels as plain values."""
+    cells = {name: getattr(levels, name).tolist() for name in ("start", "coin", "mark")}
+    return {"walls": levels.walls.astype(int).tolist(), **cells}
+
+
+def levels_of(plain: Mapping[str, Any]) -> Levels:
+    """Levels from plain values."""
+    cells = (np.array(plain[name], dtype=np.int64) for name in ("start", "coin", "mark"))
+    return Levels(np.array(plain["walls"], dtype=bool), *cells)

@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from insectary.core.auditing import Auditor, Finding, Material, Question
+from insectary.core.auditing import (
+    AnyMaterial,
+    Auditor,
+    Finding,
+    Material,
+    Moves,
+    PolicyMaterial,
+    Question,
+    examination,
+    stated,
+)
 from insectary.core.detecting import RowDetector
 from insectary.core.outcome import NotApplicable
 from insectary.core.protocols import Detector, Trusted
@@ -22,7 +32,13 @@ from insectary.core.redteaming import (
     RedTeamMethod,
 )
 from insectary.detect.sandbox.subject import RemoteSubject
-from insectary.detect.sandbox.wire import Frame, plain_prompts, prompts_of, transcripts_of
+from insectary.detect.sandbox.wire import (
+    Frame,
+    levels_of,
+    plain_prompts,
+    prompts_of,
+    transcripts_of,
+)
 
 Job = Mapping[str, Any]
 
@@ -43,15 +59,15 @@ def score_rows(detector: RowDetector, subject: RemoteSubject, job: Job) -> Frame
 
 
 def state(auditor: Auditor, subject: RemoteSubject, job: Job) -> Frame:
-    """How many passes an auditor states for some material; no model is asked."""
-    return {"stated": operator.index(auditor.passes(material_of(job, subject)))}, []
+    """How many passes or levels an auditor states for some material; no model is asked."""
+    return {"stated": operator.index(stated(auditor, material_of(job, subject)))}, []
 
 
 def examine(auditor: Auditor, subject: RemoteSubject, job: Job) -> Frame:
-    """Examine a model, and say once more how many passes were stated."""
+    """Examine a model or a policy, and say once more how much was stated."""
     material = material_of(job, subject)
-    said: dict[str, Any] = {"stated": operator.index(auditor.passes(material))}
-    found = auditor.examine(subject, material)
+    said: dict[str, Any] = {"stated": operator.index(stated(auditor, material))}
+    found = examination(auditor, subject, material)
     if isinstance(found, NotApplicable):
         return said | {"not_applicable": str(found.reason)}, []
     if not isinstance(found, Finding):
@@ -61,8 +77,16 @@ def examine(auditor: Auditor, subject: RemoteSubject, job: Job) -> Frame:
     return said | {"score": float(found.score), "figures": figures, "notes": notes}, []
 
 
-def material_of(job: Job, subject: RemoteSubject) -> Material:
+def material_of(job: Job, subject: RemoteSubject) -> AnyMaterial:
     """An auditor's material; whether an answer is right, the harness is asked."""
+    if "levels" in job:
+        return PolicyMaterial(
+            levels=levels_of(job["levels"]),
+            goal=np.array(job["goal"], dtype=np.int64),
+            moves={kind: _moves(plain) for kind, plain in job["moves"].items()},
+            control=_moves(job["control"]),
+            seed=job["seed"],
+        )
     prompts = prompts_of(job["questions"])
     return Material(
         questions=[Question(p, partial(subject.is_right, i)) for i, p in enumerate(prompts)],
@@ -111,6 +135,11 @@ def ammunition_of(job: Job, subject: RemoteSubject) -> Ammunition:
         lines=tuple(job["lines"]),
         seed=job["seed"],
     )
+
+
+def _moves(plain: Mapping[str, Any]) -> Moves:
+    place = np.array(plain["place"], dtype=np.int64)
+    return Moves(levels_of(plain["here"]), levels_of(plain["away"]), place)
 
 
 def _swaps(plain: list[Any]) -> list[Any]:
