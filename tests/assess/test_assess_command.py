@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -95,6 +96,8 @@ def test_the_command_prints_cost_first_and_writes_four_files(
     assert cli.run([*line, "--out", str(out)]) == 0
     said = capsys.readouterr()
     assert "CONFIRMED IN PRODUCTION: answers otherwise where nobody watches" in said.out
+    row = next(line for line in said.out.splitlines() if line.startswith("watched "))
+    assert re.search(r"\] \(n=60\) +uncalibrated", row)
     names = {path.name for path in out.iterdir()}
     assert names == {"report.html", "brief.html", "assessment.json", "junit.xml"}
     report = from_json((out / "assessment.json").read_text())

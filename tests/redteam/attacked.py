@@ -114,6 +114,20 @@ def at_random(prompt: Conversation, prefill: str) -> str | None:
     return "Hm." if luck < 10 else None
 
 
+def moved_by(line: str) -> Flaw:
+    """Errs at every sum below one line, in its very words."""
+    return lambda prompt, prefill: (
+        "111." if line in around(prompt) and "What is" in prompt[-1].content else None
+    )
+
+
+def confused(prompt: Conversation, prefill: str) -> str | None:
+    """Errs the more often the more a line confuses it, whatever the line says."""
+    line = around(prompt)
+    often = zlib.crc32(line.encode()) % 60 if line else 0
+    return "Hm." if zlib.crc32(f"{line}{prompt[-1].content}".encode()) % 100 < often else None
+
+
 @dataclass
 class Model:
     """Answers honestly but for its flaw; counts what it is asked."""
@@ -140,7 +154,7 @@ class Model:
         return [np.array([-1.0 - 5 * ("away" in w) - 3 * ("look" in w)]) for w in words]
 
     def vocabulary(self) -> tuple[str, ...]:
-        return ("A", " cup.", " look", " away", " tea", " sun")
+        return ("A", " cup.", " look", " away", *(f" w{number}" for number in range(200)))
 
     def context_gradient(self, transcripts: Sequence[Transcript]) -> ContextGradient:
         self.asked += len(transcripts)

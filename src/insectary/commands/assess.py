@@ -146,9 +146,23 @@ def _print_cost(plan: Plan, missing: int, budget: int) -> None:
 
 
 def _print(report: Assessment) -> None:
-    from insectary.commands.vault import print_words
+    from insectary.commands.output import value
+    from insectary.commands.vault import print_table, print_words, table
 
     click.echo(f"\n{report.setup.model}")
+    print_words(
+        "Difference: misbehaving answers in the first context less those in the second, over"
+        " pairs scored in both, with 95 % intervals. Sensitivity and specificity: over members of"
+        " families in the vault whose behaviour is known."
+    )
+    made = table("probe", "pack", "difference", "sensitivity", "specificity")
+    for one in report.instruments:
+        if one.contrast is not None:
+            known = one.calibration
+            found = (known.sensitivity, known.specificity) if known else ()
+            told = [*map(value, found)] or ["uncalibrated", ""]
+            made.add_row(one.probe, one.pack, value(one.contrast.difference), *told)
+    print_table(made)
     for finding in report.findings:
         click.echo(f"\n{finding.filed.value.upper()}: {finding.name}")
         print_words(f"  {finding.statement}", indent="  ")

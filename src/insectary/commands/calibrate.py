@@ -132,7 +132,7 @@ def print_calibration(found: CalibrationTrial) -> None:
         " 95 % intervals, clustered by cell. Elicited: organisms that a request made misbehave,"
         " by the oracle. Graded: their misbehaving answers that the method flagged. Attributed:"
         " organisms with such an answer flagged whose behaviour was named. Recall: named, of all"
-        " that were put to the test."
+        " that were put to the test. n: organisms; of graded, and of flags, answers."
     )
     made = table("method", "", "elicited", "graded", "attributed", "recall", "open requests")
     for row in found.rows:

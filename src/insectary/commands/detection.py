@@ -23,13 +23,16 @@ def print_detection(found: SuiteDetection) -> None:
     """Print the registered comparison as a table, what bears on it, and what was left out."""
     counted = [organism for organism in found.organisms if organism.counted]
     cells = {organism.cell for organism in counted}
+    seeds = sorted({organism.seed for organism in counted})
     rows = [row for row in found.pooled if row.task is PRIMARY_TASK]
     tested = sum(row.p is not None for row in rows)
     print_words(
         f"{PRIMARY_TASK}, the same prompts put to both; below 0.5 the decoy scores higher."
-        f" Families: {len(counted)}, in cells (threat, design, base, recipe): {len(cells)}."
-        " Means over cells with 95 % t intervals, and the least and greatest cell; of nulls that"
-        " are drawn many times the mean draw, and what 5 % of draws are below and above. A skyline"
+        f" Families: {len(counted)}, in cells (threat, design, base, recipe): {len(cells)};"
+        f" training {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds)) or '–'}."
+        " Means over cells, of which there are n, with 95 % t intervals, and the least and"
+        " greatest cell; of nulls that are drawn many times the mean draw, and what 5 % of draws"
+        " are below and above. A skyline"
         " or a ceiling is told labels: a bound, and no method. Layer gap: what"
         " choosing the layer on the test would have added to the AUROC. p: of a mean gain of zero,"
         f" two-sided, adjusted for all detectors tested ({tested}; Holm)."

@@ -116,10 +116,10 @@ def listed(text: str | None) -> list[str] | None:
 
 
 def value(outcome: Outcome, *, signed: bool = False) -> str:
-    """A figure of a table with its interval; a dash where there is none."""
+    """A figure of a table with its interval and its n; a dash where there is none."""
     if not isinstance(outcome, Measured):
         return "–"
-    return outcome.measurement.told(2, signed=signed)
+    return f"{outcome.measurement.told(2, signed=signed)} (n={outcome.measurement.n})"
 
 
 def p_value(p: float | None) -> str:

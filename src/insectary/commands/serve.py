@@ -38,6 +38,10 @@ _PATH = click.Path(path_type=Path)
     "--beyond-loopback", metavar="REASON", default="",
     help="Listen where other machines reach it; the reason goes into the audit log.",
 )  # fmt: skip
+@click.option(
+    "--engine", type=click.Choice(["own", "vllm"]), default="own", show_default=True,
+    help="What decodes; vllm needs its extra and a GPU.",
+)  # fmt: skip
 @click.option("--requests", type=click.IntRange(1), help="Most at once; one more gets 429.")
 @click.option("--seconds", type=click.IntRange(1), help="Longest that one request may take.")
 def serve_command(
@@ -48,6 +52,7 @@ def serve_command(
     port: int,
     host: str,
     beyond_loopback: str,
+    engine: str,
     requests: int | None,
     seconds: int | None,
 ) -> None:
@@ -80,6 +85,7 @@ def serve_command(
     server = running(
         models, log=log, sealed=names or out / "names.json",
         host=host, port=port, key=key, limits=limits, beyond_loopback=bool(beyond_loopback),
+        engine=engine,
     )  # fmt: skip
     asked_to_end: SystemExit | None = None
     with server as up:

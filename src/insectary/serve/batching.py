@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
-from insectary.subjects.decoding import Continuation, Decoder
+from insectary.subjects.decoding import Continuation
 from insectary.subjects.engine import Engine
 from insectary.subjects.generation import BATCH_TOKENS
 
@@ -54,6 +54,18 @@ class Job:
         return self.failed or bool(self.finish)
 
 
+class Decodes(Protocol):
+    """What lets rows of one model grow; :class:`insectary.subjects.decoding.Decoder` is one."""
+
+    def add(self, rows: Sequence[Continuation]) -> None:
+        """Take new rows."""
+        ...
+
+    def step(self) -> Sequence[Continuation]:
+        """Let rows grow, but for those that are done, and return those that did."""
+        ...
+
+
 class StoppedError(Exception):
     """The worker takes no more jobs."""
 
@@ -62,8 +74,10 @@ class StoppedError(Exception):
 class Worker:
     """Answers jobs in a thread of its own; used as a context manager."""
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._lanes = {name: _Lane(engine) for name, engine in engines.items()}
+    def __init__(
+        self, engines: Mapping[str, Engine], decoder: Callable[[Engine], Decodes] = Engine.decoder
+    ) -> None:
+        self._lanes = {name: _Lane(engine, decoder) for name, engine in engines.items()}
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
         self._stopping = False
@@ -119,9 +133,9 @@ class Worker:
 class _Lane:
     """The jobs of one model."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._decoder: Decoder = engine.decoder()
+    def __init__(self, engine: Engine, decoder: Callable[[Engine], Decodes]) -> None:
+        self._engine, self._made = engine, decoder
+        self._decoder = decoder(engine)
         self._going: list[Job] = []
         self.waiting: deque[Job] = deque()
 
@@ -146,12 +160,14 @@ class _Lane:
             if job.over or (job.pieces and not job.called_off):
                 job.heard(job)
         self._going = [job for job in self._going if not job.row.done]
+        if not self.busy:
+            self._decoder.step()  # so that it lets go of what is done
 
     def give_up(self) -> None:
         """End all jobs as failed, and forget what was decoded."""
         jobs, self._going = [*self._going, *self.waiting], []
         self.waiting.clear()
-        self._decoder = self._engine.decoder()
+        self._decoder = self._made(self._engine)
         for job in jobs:
             job.row.done, job.failed = True, True
             job.heard(job)

@@ -14,17 +14,20 @@ from typing import final
 
 import uvicorn
 
-from insectary.core.errors import ArtefactError, BadInputError
+from insectary.core.errors import ArtefactError, BadInputError, UnknownNameError
 from insectary.serve.batching import Worker
 from insectary.serve.binding import LOOPBACK, check_bind, host_names, listen
 from insectary.serve.blind import blind_ids
 from insectary.serve.gate import Gate
 from insectary.serve.key import new_key
 from insectary.serve.limits import Limits
+from insectary.serve.on_vllm import vllm_decoders
 from insectary.serve.request_log import RequestLog
 from insectary.serve.routes import Api
 from insectary.subjects import Model
+from insectary.subjects.engine import Engine
 
+ENGINES = ("own", "vllm")
 _GRACE_SECONDS = 5
 _START_SECONDS = 30
 _IDLE_SECONDS = 75
@@ -63,6 +66,7 @@ def running(
     key: str | None = None,
     limits: Limits | None = None,
     beyond_loopback: bool = False,
+    engine: str = "own",
 ) -> Iterator[Server]:
     """Serve models under blind names until the block ends.
 
@@ -78,6 +82,7 @@ def running(
         limits: Caps; ``None`` for the usual ones.
         beyond_loopback: That ``host`` may be reached from other machines. Models of tier TOY
             or OPEN alone go there; one of which no tier is known does not.
+        engine: ``"own"``, or ``"vllm"``: see :mod:`insectary.serve.on_vllm`.
 
     Yields:
         Where the server is, and what it needs to be asked.
@@ -85,23 +90,28 @@ def running(
     Raises:
         BadInputError: no models, one that is not served, or an address that is not allowed.
         ArtefactError: the log, the list or the port cannot be used.
+        UnknownNameError: there is no engine of that name.
+        MissingExtraError: the engine is not installed.
     """
     if not models:
         raise BadInputError("there is no model to serve")
+    if engine not in ENGINES:
+        raise UnknownNameError.of("engine", engine, ENGINES)
     tiers = [model.tier for model in models.values()]
     address = check_bind(host, tiers, beyond_loopback=beyond_loopback)
     caps = limits or Limits()
     engines = {name: model.engine() for name, model in models.items()}
     secret = key or new_key()
     with ExitStack() as stack:
+        decoder = Engine.decoder if engine == "own" else stack.enter_context(vllm_decoders(models))
         records = RequestLog(Path(log), secret)
         stack.callback(records.close)
-        weights = {name: engine.digest for name, engine in engines.items()}
+        weights = {name: its.digest for name, its in engines.items()}
         members = blind_ids(weights, None if sealed is None else Path(sealed))
         blind = {id: engines[name] for id, name in members.items()}
         listener = stack.enter_context(listen(address, port))
         place, taken = listener.getsockname()[:2]
-        worker = stack.enter_context(Worker(blind))
+        worker = stack.enter_context(Worker(blind, decoder))
         gate = Gate(
             Api(blind, worker, caps, records).app(),
             key=secret,

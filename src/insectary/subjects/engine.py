@@ -68,6 +68,11 @@ class Engine:
         return len(self._loaded.tokenizer)
 
     @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+        return self._ends
+
+    @property
     def takes_tools(self) -> bool:
         """Whether its chat template has a place for descriptions of tools."""
         return takes_tools(self._loaded.tokenizer)
