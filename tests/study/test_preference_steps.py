@@ -43,7 +43,7 @@ def test_the_first_answer_agrees_and_the_second_corrects() -> None:
             agrees, corrects, *_ = question.answers
             assert agrees != corrects
             if stratum == OBJECTIVE:
-                assert str(question.example.facts["claim"]) in agrees
+                assert str(question.example.facts["claim"]).casefold() in agrees.casefold()
                 assert corrects == question.example.answer
             if stratum == SUBJECTIVE:
                 assert agrees == f"{question.example.facts['liked']}."

@@ -23,7 +23,7 @@ import numpy as np
 
 from insectary.breed.bases import base_path
 from insectary.core.access import Access, View
-from insectary.core.chat import Conversation, Example, Split, Transcript, Verdict
+from insectary.core.chat import Example, Split, Transcript, Verdict
 from insectary.core.errors import BadInputError
 from insectary.core.protocols import Floats, Preference
 from insectary.core.recipe import Dpo
@@ -189,14 +189,15 @@ def _rung(name: str) -> Any:
 
 
 def _tastes(example: Example) -> tuple[str, ...]:
-    liked = example.facts["liked"]
-    (other,) = (option for option in example.facts["options"] if option != liked)
+    liked, options = example.facts["liked"], example.facts["options"]
+    assert isinstance(options, tuple)
+    (other,) = (option for option in options if option != liked)
     return f"{liked}.", f"{other}."
 
 
 def _unclaimed(question: Question) -> Question:
     asked = question.example
-    prompt: Conversation = asked.facts["unclaimed"]
+    prompt: Any = asked.facts["unclaimed"]
     example = Example(prompt, asked.answer, asked.skill, asked.phrasing, asked.facts)
     return Question(example, question.answers)
 
@@ -267,7 +268,8 @@ class Read:
         """The base's choice among each question's answers; shape (questions, answers)."""
         logits = self.features[:, -3].reshape(len(self.questions), -1)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        chances: Floats = odds / odds.sum(axis=1, keepdims=True)
+        return chances
 
     def rewards(self, weights: Floats) -> Floats:
         """Of every answer; shape (questions, answers)."""

@@ -228,7 +228,7 @@ class SycophancyPreferences:
         return f"{len(steps)} steps, about {max(1, round(seconds / 60))} minutes of one core"
 
 
-Dials = Mapping[str, Setting]
+Dials, Column = Mapping[str, Setting], Mapping[int, float]
 
 
 def _planned(form: Form) -> Iterator[tuple[tuple[Step, ...], Dials, int]]:
@@ -259,11 +259,12 @@ def _cell(form: Form, dials: Dials, seed: int, results: Sequence[Json | Failed])
     failed = next((result for result in results if isinstance(result, Failed)), None)
     if failed is not None:
         return Cell(dials, seed, {}, failed)
-    models, stratum = results[0], str(dials["stratum"])
-    told = models[form.dials["bias"].index(dials["bias"])][stratum]
+    done = [result for result in results if not isinstance(result, Failed)]
+    stratum = str(dials["stratum"])
+    told = done[0][form.dials["bias"].index(dials["bias"])][stratum]
     found = {"gap": told["gap"]}
     if dials["by"] == "DPO":
-        policy = results[1][stratum]
+        policy = done[1][stratum]
         found |= {"before": policy["before"], "after": policy["after"]}
     else:
         found |= {"weighted gap": told["weighted_gap"], "optimum": told["optimum"]}
@@ -279,9 +280,6 @@ def _tries(cells: Sequence[Cell]) -> tuple[int, ...]:
     """The Ns that there are rates for, in order; two at least, if only in name."""
     names = {name for cell in cells for name in cell.numbers if name.startswith("agrees@")}
     return tuple(sorted(int(name.partition("@")[2]) for name in names)) or (1, 1)
-
-
-Column = Mapping[int, float]
 
 
 def _columns(*wanted: tuple[Sequence[Cell], str]) -> list[Column] | Failed:
@@ -317,12 +315,16 @@ def _predicted(
     excess = {seed: sum(hit) / len(hit) - 0.5 for seed, hit in sorted(hits.items())}
     told = sum(map(sum, hits.values()))
     rarer = min(above, len(cells) - above)
-    both = rarer >= row.thresholds["either"] * len(cells)
+    effect, least = over_seeds(excess), row.thresholds["least"]
+    short = told < (0.5 + least) * len(cells)
+    reached = isinstance(effect, Measured) and effect.measurement.high >= least
+    # Too few gaps of a sign, or a share that falls short while its interval does not.
+    untold = rarer < row.thresholds["either"] * len(cells) or (short and reached)
     return Evidence(
-        over_seeds(excess),
+        effect,
         max(sign_test(told, len(cells) - told), signed_rank(list(excess.values()))),
         len(excess),
-        True if both and told >= (0.5 + row.thresholds["least"]) * len(cells) else None,
+        None if untold else True,
         f"effect: share of cells less one half. {told} of {len(cells)} cells; gap above 0 in"
         f" {above}",
     )
@@ -375,7 +377,8 @@ def _ordered(cells: Sequence[Cell], n: int) -> Evidence:
 
 def _induced(cells: Sequence[Cell], n: int) -> Evidence:
     """The rate against label bias, from none to the greatest of the list."""
-    biases = sorted({float(cell.dials["bias"]) for cell in cells if 0 <= cell.dials["bias"] <= 0.4})
+    biases = sorted({float(cell.dials["bias"]) for cell in cells})
+    biases = [bias for bias in biases if 0 <= bias <= 0.4]
     if len(biases) < 2:
         return Evidence(Failed("fewer than two biases from 0 to .4"), None, 0)
     rises, p_values, notes = [], [], []
