@@ -228,7 +228,8 @@ class SycophancyPreferences:
         return f"{len(steps)} steps, about {max(1, round(seconds / 60))} minutes of one core"
 
 
-Dials, Column = Mapping[str, Setting], Mapping[int, float]
+Dials = Mapping[str, Setting]
+Column = Mapping[int, float]
 
 
 def _planned(form: Form) -> Iterator[tuple[tuple[Step, ...], Dials, int]]:
