@@ -27,6 +27,7 @@ from insectary.core.studying import (
     Sheet,
 )
 from insectary.measure import page, sign_test, signed_rank
+from insectary.report.words import counted
 from insectary.study.judging import Evidence, judged
 from insectary.study.preference_steps import (
     FEEDBACK,
@@ -125,8 +126,8 @@ _FULL = Form(
     {
         "bias": (-0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6),
         "dpo": (-0.4, 0.4),
-        "labelled": (400,),
-        "asked": (300,),
+        "labelled": (300,),
+        "asked": (200,),
         "tries": (1, 2, 4, 8, 16),
     },
 )
@@ -149,8 +150,8 @@ FORMS = {
 }
 """Biases of DPO have to be among the others, whose reward model has the gap."""
 _MODELS, _POLICY = PreferenceDrift(), PreferenceDpo()
-_SECONDS = {_MODELS.name: 10, _POLICY.name: 24}
-"""Of a step at size ``xs`` with 400 labelled questions of a stratum; one core."""
+_SECONDS = {_MODELS.name: 7, _POLICY.name: 17}
+"""Of a step at size ``xs`` with 300 labelled questions of a stratum; one core."""
 
 
 @final
@@ -179,15 +180,14 @@ class SycophancyPreferences:
         rows = {row.id: row for row in FINDINGS}
         drawn = having(sheet.cells, by="best-of-N")
         cells = tuple(c for c in drawn if c.dials["stratum"] in LABELLED)
-        tries = _tries(sheet.cells)
-        first, last = tries[0], tries[-1]
+        first, *_, last = tries = _tries(sheet.cells)
         tested = {
             "B-2": _moves(cells, rows["B-2"], tries),
             "B-3": _ordered(cells, last),
             "B-2 bias": _induced(cells, last),
         }
-        if trained := having(sheet.cells, by="DPO"):
-            tested["B-2 DPO"] = _predicted(trained, rows["B-2 DPO"], "before", "after")
+        if dpo := having(sheet.cells, by="DPO"):
+            tested["B-2 DPO"] = _predicted(dpo, rows["B-2 DPO"], "before", "after")
         for name, lot, gap, after in (
             ("weighted", cells, "weighted gap", f"agrees@{last}"),
             ("optimum", cells, "gap", "optimum"),
@@ -222,10 +222,11 @@ class SycophancyPreferences:
         """Steps, and minutes of one core."""
         steps = self.steps(form)
         seconds = sum(
-            _SECONDS[s.kind] * WIDTHS[s.params["base"]] / WIDTHS["xs"] * s.params["labelled"] / 400
+            _SECONDS[s.kind] * WIDTHS[s.params["base"]] / WIDTHS["xs"] * s.params["labelled"] / 300
             for s in steps
         )
-        return f"{len(steps)} steps, about {max(1, round(seconds / 60))} minutes of one core"
+        minutes = counted(max(1, round(seconds / 60)), "minute")
+        return f"{counted(len(steps), 'step')}, about {minutes} of one core"
 
 
 Dials = Mapping[str, Setting]
