@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from insectary.core.outcome import Failed, Measured
 from insectary.core.step import Json, Step
 from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
 from insectary.study.preference_steps import FEEDBACK, LABELLED, OBJECTIVE
+from insectary.study.stored import read_stored
 from insectary.study.sycophancy_preferences import FINDINGS, FORMS, SycophancyPreferences
 
 STUDY, FULL = SycophancyPreferences(), FORMS["full"]
@@ -194,3 +196,19 @@ def test_what_decides_says_its_figures_and_the_picture_draws_them() -> None:
     assert top.name == "subjective, label bias 0.6"
     assert top.points[0].value < top.points[-1].value
     assert STUDY.plot(replace(sheet(), cells=())).curves == ()
+
+
+def test_the_verdicts_on_record_are_those_that_the_docs_tell() -> None:
+    root = Path(__file__).parents[2]
+    (path,) = (root / "runs" / "studies").glob("sycophancy_preferences*.json")
+    docs = (root / "docs" / "studies.md").read_text(encoding="utf-8")
+    rows = {row.id: row for row in FINDINGS}
+    for judgement in read_stored(path).judgements:
+        name = f"**{judgement.finding}**"
+        if not rows[judgement.finding].confirmatory:
+            name = f"*{judgement.finding.removeprefix('B-2 ').capitalize()}* (exploratory)"
+        if isinstance(judgement.effect, Measured):
+            assert judgement.effect.measurement.told() in docs, judgement.finding
+            assert f"{name} *{judgement.verdict}*" in docs
+        else:
+            assert f"{name} is not run" in docs
