@@ -119,18 +119,6 @@ FINDINGS = (
     ),
 )  # fmt: skip
 
-_FULL = Form(
-    "full",
-    tuple(range(8)),
-    ("xs",),
-    {
-        "bias": (-0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6),
-        "dpo": (-0.4, 0.4),
-        "labelled": (300,),
-        "asked": (200,),
-        "tries": (1, 2, 4, 8, 16),
-    },
-)
 FORMS = {
     "quick": Form(
         "quick",
@@ -144,9 +132,18 @@ FORMS = {
             "tries": (1, 4, 16),
         },
     ),
-    # Without DPO: the same steps, so that the full one goes on from there.
-    "part": replace(_FULL, name="part", dials={**_FULL.dials, "dpo": ()}),
-    "full": _FULL,
+    "full": Form(
+        "full",
+        tuple(range(8)),
+        ("xs",),
+        {
+            "bias": (-0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6),
+            "dpo": (-0.4, 0.4),
+            "labelled": (300,),
+            "asked": (200,),
+            "tries": (1, 2, 4, 8, 16),
+        },
+    ),
 }
 """Biases of DPO have to be among the others, whose reward model has the gap."""
 _MODELS, _POLICY = PreferenceDrift(), PreferenceDpo()
