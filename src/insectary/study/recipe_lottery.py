@@ -7,7 +7,8 @@ better the rankings of two families agree that share the recipe than those of tw
 Source: Model Organism Lottery 2026, arXiv 2607.01033.
 
 Only families of one design, on one base, are compared, and only those whose organisms misbehave
-about as often under trained cues. Both signs count: nothing here expects the recipe to matter.
+about as often under trained cues. Both answers count, and there is no third: the difference is
+half the squared distance between the recipes' mean rankings, and falls below 0 by chance alone.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _row(of: str, *, confirmatory: bool) -> Finding:
             " families of one recipe, less that between families of different recipes, mean over"
             " designs: above 0 (recipes permuted within designs, p < .01), in two designs or more"
             " with two recipes of five seeds or more each; trained-cue rates of a design within 5"
-            " points, others left out; reversed where it lies below 0"
+            " points, others left out"
         ),
         thresholds={
             "p": 0.01, "least": 0.2, "rates_within": 0.05, "designs": 2, "recipes": 2, "seeds": 5,
@@ -295,8 +296,9 @@ def _lottery(cells: Sequence[Cell], row: Finding, of: str) -> Evidence:
 def _pseudo_values(blocks: Sequence[_Block], of: str) -> dict[int, float]:
     """Of each seed what the jackknife makes of leaving out its families, in all designs.
 
-    A family is in many pairs, so that pairs are no observations; seeds are. Source: Tukey 1958,
-    Annals of Mathematical Statistics 29.
+    A family is in many pairs, so that pairs are no observations; seeds are. Their mean is free
+    of what two recipes agree in because they share a seed, which no pair of one recipe does.
+    Source: Tukey 1958, Annals of Mathematical Statistics 29.
     """
 
     def mean(left: Sequence[_Block]) -> float:
