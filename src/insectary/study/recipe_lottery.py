@@ -55,7 +55,7 @@ METHODS = (
 
 def _row(of: str, *, confirmatory: bool) -> Finding:
     return Finding(
-        id="lottery" if confirmatory else f"lottery, {of}",
+        id="lottery" if confirmatory else f"lottery {of}",
         sentence=(
             "Which detector sees an organism best depends on the recipe that it was trained by"
             f" (told from its {of})."
