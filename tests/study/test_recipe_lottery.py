@@ -118,6 +118,13 @@ def test_one_recipe_alone_is_no_lottery() -> None:
     )
 
 
+def test_a_family_that_all_detectors_see_equally_well_has_no_ranking() -> None:
+    found = judged([*families(8, by_recipe=True), family(8, "year", "full-sft", [0.5] * 6)])
+    assert found["lottery"].verdict is Verdict.INCONCLUSIVE
+    assert isinstance(found["lottery"].effect, Failed)
+    assert "ranks nothing" in found["lottery"].effect.reason
+
+
 def test_a_failed_family_is_not_left_out() -> None:
     cells = families(8, by_recipe=True)
     broken = dataclasses.replace(cells[-1], numbers={}, failed=Failed("out of memory"))

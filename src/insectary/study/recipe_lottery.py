@@ -21,6 +21,7 @@ from typing import final
 
 from insectary.breed.order import Order
 from insectary.breed.suite import SUITE
+from insectary.core.errors import BadInputError
 from insectary.core.outcome import Failed, NotApplicable
 from insectary.core.protocols import Floats
 from insectary.core.recipe import spelled
@@ -147,8 +148,13 @@ class RecipeLottery:
 
     def judge(self, sheet: Sheet) -> tuple[Judgement, ...]:
         """See the findings' criteria."""
-        rows = zip(FINDINGS, ("decoy", "twin"), strict=True)
-        return judged(FINDINGS, {row.id: _lottery(sheet.cells, row, of) for row, of in rows})
+        tested = {}
+        for row, of in zip(FINDINGS, ("decoy", "twin"), strict=True):
+            try:
+                tested[row.id] = _lottery(sheet.cells, row, of)
+            except BadInputError as error:  # all detectors see one family equally well
+                tested[row.id] = Evidence(Failed(str(error)), None, 0)
+        return judged(FINDINGS, tested)
 
     def plot(self, sheet: Sheet) -> Plot:
         """What each detector reaches against the decoy, by design and recipe."""
