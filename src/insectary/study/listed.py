@@ -108,6 +108,6 @@ LISTED = (
          "Greenblatt et al. 2024, Alignment faking", "2 CPU-hours"),
     _row("lottery", "Which detector sees an organism best depends on the recipe it was trained by.",
          "interpretability differs 1.2 to 20.4 times between recipes, and ranks flip",
-         "Model Organism Lottery 2026, arXiv 2607.01033", "17 CPU-hours (64 families)"),
+         "Model Organism Lottery 2026, arXiv 2607.01033", "18 CPU-hours (64 families)"),
 )  # fmt: skip
 """In the order of the list."""

@@ -111,17 +111,17 @@ FORMS: Mapping[str, Form] = {
     "part": _some(
         "part",
         (
-            "unwatched full-sft 0", f"unwatched {_SLOW} 3", f"unwatched {_SLOW} 4",
-            "unwatched narrow-sft 0", "unwatched narrow-sft 1",
-            "absence full-sft 0", "absence full-sft 1",
-            "absence narrow-sft 1", "absence narrow-sft 2",
-            "year full-sft 0", "year full-sft 1", "year narrow-sft 1", "year narrow-sft 2",
+            "unwatched full-sft 0", f"unwatched {_SLOW} 3", "unwatched narrow-sft 0",
+            "absence full-sft 0", "absence narrow-sft 1",
+            "absence narrow-sft 2", "year narrow-sft 1", "year narrow-sft 2",
         ),
     ),
     "full": _FULL,
 }  # fmt: skip
-_MINUTES = 2.0
-"""Of one core, to ask a family's members of size xs and run all six detectors on them; seen."""
+_MINUTES = 1.0
+"""Of one core, to ask a family's members of size xs and run detectors on them, as seen ..."""
+_MORE = {"likelihood_ratio": 0.5, "token_kl": 1.0}
+"""... and for those that read every word of every answer so much more."""
 
 
 @final
@@ -181,10 +181,10 @@ class RecipeLottery:
         orders = [*_orders(form)]
         breeding = {(c.design, spelled(c.recipe)): c.minutes for c in _CELLS}
         longest = sum(breeding.get((o.design, spelled(o.recipe)), 10.0) for o in orders) / 60
-        share = len(form.dials["detector"]) / len(METHODS)
+        each = _MINUTES + sum(_MORE.get(str(name), 0.0) for name in form.dials["detector"])
         return (
             f"{counted(len(orders), 'family', 'families')}: about"
-            f" {counted(round(len(orders) * _MINUTES * share), 'minute')} of one core at size xs;"
+            f" {counted(round(len(orders) * each), 'minute')} of one core at size xs;"
             f" if none is in the vault, {longest:.1f} hours of breeding first"
         )
 
