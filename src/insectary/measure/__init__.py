@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from insectary.measure.agreement import (
+    Agreement,
+    agreement,
+    label_permutation,
+    rank_correlations,
+)
 from insectary.measure.bootstrap import auroc_clustered, cluster_bootstrap, paired_difference
 from insectary.measure.calibration import (
     Logistic,
@@ -42,10 +48,12 @@ from insectary.measure.recovered import difference
 from insectary.measure.seeds import jonckheere, page, seed_mean, signed_rank
 
 __all__ = [
+    "Agreement",
     "Equivalence",
     "Halving",
     "Logistic",
     "Pooled",
+    "agreement",
     "auroc",
     "auroc_clustered",
     "average_precision",
@@ -59,6 +67,7 @@ __all__ = [
     "halving",
     "holm",
     "jonckheere",
+    "label_permutation",
     "log_losses",
     "macro_tost",
     "non_inferior",
@@ -67,6 +76,7 @@ __all__ = [
     "pooled",
     "ppv",
     "ppv_measurement",
+    "rank_correlations",
     "rate",
     "roc_curve",
     "rule_of_three",

@@ -58,7 +58,7 @@ def signed_rank(differences: ArrayLike) -> float:
         raise BadInputError(f"differences: {found.size} seeds, more than {_MOST_SEEDS}")
     found = found[found != 0]
     # Doubled, so that the mean rank of a tie is a whole number too.
-    ranks = (2 * _mid_ranks(np.abs(found))).astype(np.int64)
+    ranks = (2 * mid_ranks(np.abs(found))).astype(np.int64)
     ways = np.zeros(int(ranks.sum()) + 1)
     ways[0] = 1.0
     for rank in ranks:  # half of the ways leave this rank out, half put it on the plus side
@@ -113,7 +113,7 @@ def page(rows: ArrayLike) -> float:
     total = 0
     ways = np.ones(1)
     for row in table:
-        ranks = (2 * _mid_ranks(row)).astype(np.int64)
+        ranks = (2 * mid_ranks(row)).astype(np.int64)
         total += int(ranks @ places)
         # Each row's own ranks are shuffled, so that ties count for what they are.
         sums = np.array(list(permutations(ranks.tolist()))) @ places
@@ -121,7 +121,7 @@ def page(rows: ArrayLike) -> float:
     return min(1.0, float(ways[total:].sum()))
 
 
-def _mid_ranks(values: Floats) -> Floats:
+def mid_ranks(values: Floats) -> Floats:
     """Ranks from 1 up; those that tie share their mean."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)

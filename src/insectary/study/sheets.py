@@ -14,6 +14,15 @@ def having(cells: Iterable[Cell], **dials: Setting) -> tuple[Cell, ...]:
     return tuple(c for c in cells if all(c.dials.get(k) == v for k, v in dials.items()))
 
 
+def failure(cells: Iterable[Cell]) -> Failed | None:
+    """Why the first cell failed that did: a mean over the others would be one of what was easy."""
+    for cell in cells:
+        if cell.failed is not None:
+            told = ", ".join(f"{name} {value}" for name, value in cell.dials.items())
+            return Failed(f"{told}, seed {cell.seed}: {cell.failed.reason}")
+    return None
+
+
 def seed_means(cells: Iterable[Cell], number: str) -> Mapping[int, float] | Failed:
     """Seed to the mean of a number over the seed's cells.
 
