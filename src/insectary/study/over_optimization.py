@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from insectary.core.errors import BadInputError
-from insectary.core.outcome import Failed
+from insectary.core.outcome import Failed, Measured
 from insectary.core.step import Json, Step
 from insectary.core.studying import (
     Basis,
@@ -210,11 +210,13 @@ def _over(cells: Sequence[Cell], row: Finding) -> Evidence:
     latest = float(np.quantile(gold[:, picked].mean(axis=2).argmax(axis=0), 0.975))
     gain = form_gain(mean)
     shaped = gain > row.thresholds["aic"] and bool((np.diff(proxy.mean(axis=1)) > 0).all())
+    fall = over_seeds(drop)
+    may = isinstance(fall, Measured) and fall.measurement.high >= row.thresholds["least"]
     return Evidence(
-        over_seeds(drop),
+        fall,
         signed_rank(list(drop.values())),
         len(drop),
-        holds=False if not shaped else True if latest < _DOUBLINGS else None,
+        holds=False if not shaped else None if may and latest == _DOUBLINGS else True,
         note=f"peak of the mean at best of {NS[int(mean.argmax())]:,}, 97.5 % point at best of"
         f" {2**latest:,.0f}; AIC {gain:.1f} better than a line's",
     )
