@@ -30,7 +30,7 @@ from insectary.core.studying import (
 )
 from insectary.measure import page, signed_rank
 from insectary.study.judging import Evidence, judged
-from insectary.study.sheets import having, over_seeds, point, seed_columns
+from insectary.study.sheets import columns, having, less, over_seeds, point
 from insectary.study.string_world import POOL, StringOverOptimised, distance
 
 _GAO = "Gao et al. 2023, arXiv 2210.10760"
@@ -200,7 +200,7 @@ def _cell(dials: Mapping[str, Setting], seed: int, result: Json | Failed) -> Cel
 
 def _over(cells: Sequence[Cell], row: Finding) -> Evidence:
     """Does gold fall before the end, from a peak that is plainly before it, and by Gao's form?"""
-    found = seed_columns((cells, "drop"), *((cells, f"{x} {n}") for x in _SHOWN for n in NS))
+    found = columns((cells, "drop"), *((cells, f"{x} {n}") for x in _SHOWN for n in NS))
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     drop, *curves = found
@@ -242,10 +242,10 @@ def form_gain(gold: ArrayLike) -> float:
 
 def _trend(cells: Sequence[Cell], dial: str, settings: Sequence[Setting]) -> Evidence:
     """Page's test over the settings of a dial, each seed a row."""
-    found = seed_columns(*((having(cells, **{dial: setting}), "peak") for setting in settings))
+    found = columns(*((having(cells, **{dial: setting}), "peak") for setting in settings))
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
-    rise = {seed: found[-1][seed] - value for seed, value in found[0].items()}
+    rise = less(found[-1], found[0])
     note = f"effect: {settings[-1]} minus {settings[0]}"
     p = page([[column[seed] for column in found] for seed in rise])
     return Evidence(over_seeds(rise), p, len(rise), note=note)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from statistics import fmean
 from typing import final
 
 from insectary.core.outcome import Failed
@@ -26,7 +25,7 @@ from insectary.measure import page, signed_rank
 from insectary.report.words import counted
 from insectary.study.hack_amplified import HackAmplified
 from insectary.study.judging import Evidence, judged
-from insectary.study.sheets import having, over_seeds, point, seed_columns
+from insectary.study.sheets import columns, having, less, mean, over_seeds, point
 
 _COUNTDOWN = "Countdown-Code 2026, arXiv 2603.07084"
 _FEW = 0.01
@@ -121,7 +120,7 @@ class RewardHacking:
         return tuple(step for step, _, _ in _planned(form))
 
     def cells(self, form: Form, results: Mapping[str, Json | Failed]) -> tuple[Cell, ...]:
-        """One cell for each step; numbers such as ``"organism hack"`` are shares of answers."""
+        """One cell for each step; numbers such as ``"reinforced hack"`` are shares of answers."""
         return tuple(_cell(s, dials, seed, results[s.key]) for s, dials, seed in _planned(form))
 
     def judge(self, sheet: Sheet) -> tuple[Judgement, ...]:
@@ -196,7 +195,7 @@ def _contaminations(cells: Iterable[Cell]) -> list[float]:
 def _amplified(cells: Sequence[Cell], lines: str) -> Evidence:
     """After reinforcement at 1 %, against before it and against reinforcement at 0 %."""
     few, none = (having(cells, contamination=share) for share in (_FEW, 0.0))
-    rates = seed_columns(
+    rates = columns(
         (few, f"demonstrated {lines}hack"),
         (few, f"reinforced {lines}hack"),
         (none, f"reinforced {lines}hack"),
@@ -206,28 +205,27 @@ def _amplified(cells: Sequence[Cell], lines: str) -> Evidence:
     before, after, clean = rates
     # Of both differences the smaller one, in every seed: its p is no less than either's.
     rise = {seed: rate - max(before[seed], clean[seed]) for seed, rate in after.items()}
-    means = [fmean(rate.values()) for rate in rates]
-    told = "at 1 % {:.3f} before and {:.3f} after, at 0 % {:.3f} after".format(*means)
+    told = "at 1 % {:.3f} before and {:.3f} after, at 0 % {:.3f} after".format(*map(mean, rates))
     return Evidence(over_seeds(rise), signed_rank(list(rise.values())), len(rise), note=told)
 
 
 def _loophole(flawed: Sequence[Cell], honest: Sequence[Cell]) -> Evidence:
     """After reinforcement at 1 % by either verifier."""
     lots = (having(cells, contamination=_FEW) for cells in (flawed, honest))
-    found = seed_columns(*((cells, "reinforced hack") for cells in lots))
+    found = columns(*((cells, "reinforced hack") for cells in lots))
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
-    above = {seed: rate - found[1][seed] for seed, rate in found[0].items()}
+    above = less(*found)
     return Evidence(over_seeds(above), signed_rank(list(above.values())), len(above))
 
 
 def _dose(cells: Sequence[Cell]) -> Evidence:
     """Page's test over the contaminations, each seed a row."""
     lots = [having(cells, contamination=share) for share in _contaminations(cells)]
-    found = seed_columns(*((lot, "reinforced hack") for lot in lots))
+    found = columns(*((lot, "reinforced hack") for lot in lots))
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
-    rise = {seed: found[-1][seed] - rate for seed, rate in found[0].items()}
+    rise = less(found[-1], found[0])
     p = page([[column[seed] for column in found] for seed in rise])
     return Evidence(over_seeds(rise), p, len(rise), note="effect: most minus none")
 
