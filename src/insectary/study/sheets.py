@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 from insectary.core.outcome import Failed, Measured, Outcome
 from insectary.core.studying import Cell, Point, Setting
 from insectary.measure import seed_mean
+
+Columns = list[Mapping[int, float]]
+"""Numbers by seed, all with the same seeds: one lot of cells each."""
 
 
 def having(cells: Iterable[Cell], **dials: Setting) -> tuple[Cell, ...]:
@@ -29,6 +33,37 @@ def seed_means(cells: Iterable[Cell], number: str) -> Mapping[int, float] | Fail
     if not found:
         return Failed(f"no cell in which {number!r} was to be measured")
     return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
+
+
+def columns(*wanted: tuple[Sequence[Cell], str]) -> Columns | Failed:
+    """A number of each lot of cells for each seed, or why one is missing."""
+    if not wanted:
+        return Failed("no cell of this row")
+    found: Columns = []
+    for cells, number in wanted:
+        values = seed_means(cells, number)
+        if isinstance(values, Failed):
+            return values
+        found.append(values)
+        if values.keys() != found[0].keys():
+            return Failed("not all cells of this row have the same seeds")
+    return found
+
+
+def mean(column: Mapping[int, float]) -> float:
+    """Over seeds."""
+    return fmean(column.values())
+
+
+def less(first: Mapping[int, float], second: Mapping[int, float]) -> dict[int, float]:
+    """The first less the second, seed by seed."""
+    return {seed: first[seed] - second[seed] for seed in first}
+
+
+def means_told(what: str, settings: Sequence[float], found: Columns) -> str:
+    """The mean at each setting of a dial, in words."""
+    pairs = zip(settings, found, strict=False)
+    return f"{what} " + ", ".join(f"{s:,}: {mean(column):.3f}" for s, column in pairs)
 
 
 def over_seeds(values: Mapping[int, float]) -> Outcome:
