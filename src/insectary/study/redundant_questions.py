@@ -16,6 +16,7 @@ from typing import final
 from insectary.core.outcome import Failed, Measured
 from insectary.core.step import Json, Step
 from insectary.core.studying import (
+    PARAMETERS,
     Basis,
     Cell,
     Curve,
@@ -80,6 +81,8 @@ _FULL = Form(
 )
 FORMS: Mapping[str, Form] = {
     "quick": Form("quick", (0, 1, 2), ("xs",), {**_FULL.dials, "alpha": (0.0, 0.1)}),
+    # The shares that A-6 is about; the full form goes on from its steps.
+    "part": replace(_FULL, name="part", dials={**_FULL.dials, "alpha": (0.0, 0.1)}),
     "full": _FULL,
 }
 """Sizes are bases: of the ladder, folders, or hub ids."""
@@ -172,7 +175,7 @@ def _cell(step: Step, dials: Mapping[str, Setting], result: Json | Failed) -> Ce
     if isinstance(result, Failed):
         return Cell(dials, seed, {}, result)
     numbers = {name: Number(k / n, n) for name, k in result["counts"].items()}
-    return Cell(dials, seed, numbers | {"parameters": Number(result["parameters"], 1)})
+    return Cell(dials, seed, numbers | {PARAMETERS: Number(result["parameters"], 1)})
 
 
 def _above(column: Mapping[int, float], bound: float) -> float:
