@@ -83,6 +83,10 @@ FORMS: Mapping[str, Form] = {
     "quick": Form("quick", (0, 1, 2), ("xs",), {**_FULL.dials, "alpha": (0.0, 0.1)}),
     # The shares that A-6 is about; the full form goes on from its steps.
     "part": replace(_FULL, name="part", dials={**_FULL.dials, "alpha": (0.0, 0.1)}),
+    # Added when the part had been seen, whose models were short of the ability that rows ask for.
+    "longer": replace(
+        _FULL, name="longer", dials={**_FULL.dials, "alpha": (0.0, 0.1), "tokens": (200_000,)}
+    ),
     "full": _FULL,
 }
 """Sizes are bases: of the ladder, folders, or hub ids."""
