@@ -29,6 +29,7 @@ from insectary.core.studying import (
     Sheet,
 )
 from insectary.measure import jonckheere, signed_rank
+from insectary.report.words import counted
 from insectary.study.exercise_models import SECOND, ExerciseModel
 from insectary.study.judging import Evidence, judged
 from insectary.study.sheets import columns, having, less, mean, means_told, over_seeds, point
@@ -90,7 +91,7 @@ FORMS: Mapping[str, Form] = {
     "full": _FULL,
 }
 """Sizes are bases: of the ladder, folders, or hub ids."""
-_SECONDS_A_TOKEN, _LOOK = 1.7e-4, 4.0
+_SECONDS_A_TOKEN, _LOOK = 1.3e-4, 1.5
 """Of one core at size ``s``, seen; the former grows with the parameters, and is half at ``xs``."""
 
 
@@ -154,7 +155,8 @@ class RedundantQuestions:
             return f"{told}; how long the bases take is not known"
         work = sum(max(0.5, (WIDTHS[size] / WIDTHS["s"]) ** 2) for size in form.sizes)
         one = work * float(tokens) * _SECONDS_A_TOKEN + len(form.sizes) * _LOOK
-        return f"{told}: about {len(form.seeds) * models * one / 60:.0f} minutes of one core"
+        minutes = max(1, round(len(form.seeds) * models * one / 60))
+        return f"{told}: about {counted(minutes, 'minute')} of one core"
 
 
 def _planned(form: Form) -> Iterator[tuple[Step, dict[str, Setting]]]:
