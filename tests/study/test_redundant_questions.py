@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from insectary.breed.bases import base_path
-from insectary.core.outcome import Failed, Measured
+from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.step import Json, Step
-from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
+from insectary.core.studying import TWO_SIZES, Form, Judgement, Provenance, Sheet, Verdict
 from insectary.study.exercise_models import KINDS, SECOND, ExerciseModel
 from insectary.study.ladder import climbed, sized_form
 from insectary.study.redundant_questions import FINDINGS, FORMS, RedundantQuestions
+from insectary.study.stored import read_stored
 from insectary.vault import Vault
 
 STUDY, FULL = RedundantQuestions(), FORMS["full"]
@@ -143,3 +144,20 @@ def test_a_folder_is_a_base_whose_weights_are_part_of_the_plan(tmp_path: Path) -
     config = folder / "generation_config.json"
     config.write_text(config.read_text() + "\n")
     assert STUDY.steps(form)[0].key != first.key
+
+
+def test_what_is_on_record_is_what_the_docs_tell() -> None:
+    root = Path(__file__).parents[2]
+    stored = read_stored(root / "runs" / "studies" / "redundant_questions.json")
+    docs = (root / "docs" / "studies.md").read_text(encoding="utf-8")
+    for row in stored.judgements:
+        assert row.verdict is Verdict.INCONCLUSIVE
+        assert isinstance(row.effect, Measured)
+        assert row.effect.measurement.told() in docs
+    ladder = read_stored(root / "runs" / "studies" / "redundant_questions.part-at-xs-s.json")
+    rows = climbed(STUDY, ladder.sheet)
+    assert [at.magnitude for at in rows[0].sizes] == [266_816, 922_752]
+    assert rows[0].trend == NotApplicable(TWO_SIZES)
+    for at in rows[0].sizes:
+        assert isinstance(at.judgement.effect, Measured)
+        assert at.judgement.effect.measurement.told() in docs
