@@ -255,7 +255,7 @@ def test_a_member_is_not_calibrated_on_its_own_family_and_tells_what_it_is(
     assert stranger.setup.without == "" and dict(stranger.setup.facts)["parameters"] == "5,000"
 
 
-def test_families_of_two_sizes_have_a_trend(
+def test_families_of_two_sizes_have_a_difference_and_no_trend(
     bred: list[Family], vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_family(family(*CELLS[0], 9, base="s"), vault)
@@ -274,7 +274,9 @@ def test_families_of_two_sizes_have_a_trend(
     script = Scripted(made)
     (found,) = (f for f in run(script, made, vault, tmp_path).findings if f.probe == "watched")
     assert [(size, n) for size, n, _ in found.trend.sizes] == [(1000, 4), (100_000, 1)]
-    assert isinstance(found.trend.slope, Measured) and found.trend.factor == pytest.approx(5)
+    assert found.trend.slope == NotApplicable("two sizes give a difference and no trend")
+    assert "2 sizes, of which no design has 3, so that there is no trend" in found.trend.statement
+    assert found.trend.factor == pytest.approx(5)
 
 
 def test_a_second_assessment_costs_nothing_and_a_small_budget_is_refused(

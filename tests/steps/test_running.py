@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import planted_steps
@@ -24,8 +25,10 @@ from insectary.steps import (
     plan_of,
     run,
     runner_of,
+    running,
 )
 from insectary.steps.keeping import DONE, keep, record_of
+from insectary.steps.running import in_words
 from insectary.vault import Vault
 
 Add = Callable[..., Step]
@@ -108,7 +111,22 @@ def test_an_interrupted_plan_goes_on_where_it_was(
     told: list[str] = []
     assert len(run(steps, vault, progress=told.append)) == 3
     assert sorted(begun(log)) == ["1", "2", "3"]
-    assert told[0] == "2 of 3 steps are done already" and len(told) == 2
+    assert told == ["2 of 3 steps are done already", "3 of 3 steps have ended"]
+
+
+def test_what_is_left_is_told_at_the_pace_so_far(
+    add: Add, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter((0.0, 50.0, 100.0, 150.0))
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    told: list[str] = []
+    run([add(1), add(2), add(3)], vault, progress=told.append)
+    assert told[1:] == [
+        "1 of 3 steps have ended; about 2 min left",
+        "2 of 3 steps have ended; about 50 s left",
+        "3 of 3 steps have ended",
+    ]
+    assert [in_words(s) for s in (89.0, 600.0, 36_000.0)] == ["89 s", "10 min", "10 h"]
 
 
 def test_a_step_done_twice_is_what_was_published_first(add: Add, vault: Vault) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,23 @@ def test_a_quick_run_leaves_the_full_one_alone(
     told = said(capsys, "toy", "--out", str(tmp_path))
     assert "inconclusive" in told  # two seeds cannot pass
     assert [path.name for path in tmp_path.glob("*.json")] == ["toy.quick.json"]
+
+
+def test_any_form_is_run_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forms = ToyStudy().forms
+    part = dataclasses.replace(forms["full"], name="part of it", seeds=(0, 1, 2))
+    monkeypatch.setattr(ToyStudy, "forms", {**forms, part.name: part})
+    told = said(capsys, "toy", "--form", "part of it", "--out", str(tmp_path))
+    assert "toy, part of it form: 6 steps" in told
+    assert re.search(r"5 of 6 steps have ended; about \d+ s left\n6 of 6 steps have ended\n", told)
+    assert [path.name for path in tmp_path.glob("*.json")] == ["toy.part-of-it.json"]
+    assert "unknown form of toy: 'half'. Known: quick, full" in said(
+        capsys, "toy", "--form", "half", code=2
+    )
+    assert "--full is --form full" in said(capsys, "toy", "--full", "--form", "quick", code=2)
+    assert "full form" in said(capsys, "toy", "--full", "--form", "full", "--dry-run")
 
 
 def test_an_edited_file_does_not_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from insectary.assess.items import Item
 from insectary.assess.measuring import measure
 from insectary.assess.probes import PROBES, Pack, Probe
 from insectary.assess.setup import command_of, setup_of
-from insectary.assess.transfer import trend
+from insectary.assess.transfer import check_named, ladder_of, trend
 from insectary.core.chat import Conversation
 from insectary.core.errors import (
     BadInputError,
@@ -29,6 +29,7 @@ from insectary.core.errors import (
     UnknownNameError,
 )
 from insectary.core.organism import Family
+from insectary.core.studying import Climbed
 from insectary.report.assessment_content import (
     Assessment,
     DetectorNote,
@@ -156,6 +157,7 @@ def assess(
     *,
     families: Sequence[str] | None = None,
     detector: DetectorNote | None = None,
+    ladders: Sequence[Climbed] = (),
     context_file: str = "",
     vault: Vault | None = None,
     progress: Progress = lambda _: None,
@@ -168,18 +170,22 @@ def assess(
         checklist: Behaviours to speak of; see :func:`insectary.assess.catalogue.catalogue`.
         families: Ids of those to calibrate on; all admitted ones of the vault by default.
         detector: What is known of the organisation's own detector.
+        ladders: Findings over sizes, which behaviours of the checklist name; see
+            :func:`insectary.study.ladder.read_ladder`.
         context_file: For the command that reproduces a finding.
         vault: Where organisms are; ``None`` opens the default one.
         progress: Told what is being done.
 
     Raises:
-        BadInputError: if the budget is too small, before the first call.
+        BadInputError: if the budget is too small, or no behaviour of the checklist names a
+            ladder's study, before the first call.
         UnansweredError: if the model answers nothing, after a few calls; or so little that no
             pair of any contrast could be scored.
         UnknownNameError: if there is no such family.
         NotAdmittedError: if one was not admitted.
     """
     vault = vault or Vault()
+    check_named(checklist, ladders)
     plan, known, without = _apart(plan, answers, _chosen(bred(vault), families))
     if without:
         progress(f"no probe is calibrated on {without}: the model is a member of it")
@@ -203,8 +209,8 @@ def assess(
         setup=setup,
         instruments=instruments,
         findings=(
-            *(_of_probe(p, instruments, checklist, tried, plan, command) for p in probes),
-            *_without_probe(checklist, known, plan),
+            *(_of_probe(p, instruments, checklist, tried, plan, command, ladders) for p in probes),
+            *_without_probe(checklist, known, plan, ladders),
         ),
         untested=(*plan.left_out, *_not_looked_for(checklist, known)),
         detector=detector,
@@ -288,6 +294,7 @@ def _of_probe(
     tried: Sequence[Tried],
     plan: Plan,
     command: str,
+    ladders: Sequence[Climbed],
 ) -> Finding:
     own = [i for i in instruments if i.probe == probe.name]
     mine = [t for t in tried if t.probe == probe.name]
@@ -304,7 +311,7 @@ def _of_probe(
         probe=probe.name,
         references=tuple(dict.fromkeys(ref for b in listed for ref in b.references)),
         organisms=organisms,
-        trend=trend(mine, plan.context.facts),
+        trend=trend(mine, plan.context.facts, ladder_of(listed, ladders)),
         reproduce=command,
     )
 
@@ -337,7 +344,10 @@ def _plural(title: str) -> str:
 
 
 def _without_probe(
-    checklist: Sequence[Behaviour], known: Sequence[Family], plan: Plan
+    checklist: Sequence[Behaviour],
+    known: Sequence[Family],
+    plan: Plan,
+    ladders: Sequence[Climbed],
 ) -> list[Finding]:
     """Behaviours that organisms here show and no probe looks for: analogies at most."""
     found = []
@@ -358,7 +368,7 @@ def _without_probe(
                 probe="",
                 references=behaviour.references,
                 organisms=organisms,
-                trend=trend((), plan.context.facts),
+                trend=trend((), plan.context.facts, ladder_of([behaviour], ladders)),
                 reproduce="",
             )
         )

@@ -19,7 +19,7 @@ from insectary.core import plugins
 from insectary.core.errors import BadInputError
 
 GROUP = "insectary.catalogues"
-_TEXTS = ("id", "name", "behaviour", "group", "probe", "without")
+_TEXTS = ("id", "name", "behaviour", "group", "probe", "without", "ladder")
 _LISTS = ("references", "organism")
 _NEEDED = ("id", "name", "behaviour", "group", "references")
 
@@ -34,6 +34,7 @@ class Behaviour:
         references: Where it was shown.
         organism: ``"threat/design"`` of each that instantiates it here; none yet is no fault.
         probe: Name of the probe that looks for it, if there is one.
+        ladder: ``"study/finding"`` that measures it over sizes, if one does.
         without: Why there is no organism or no probe, and what it would take.
     """
 
@@ -45,6 +46,7 @@ class Behaviour:
     organism: tuple[str, ...] = ()
     probe: str = ""
     without: str = ""
+    ladder: str = ""
 
 
 def catalogue(files: Sequence[Path] = ()) -> tuple[Behaviour, ...]:

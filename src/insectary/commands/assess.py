@@ -41,6 +41,13 @@ PROVIDER/NAME is
 @click.option(
     "--also", multiple=True, type=click.Path(path_type=Path), help="More behaviours (TOML)."
 )
+@click.option(
+    "--ladder",
+    "ladder_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A study over sizes, stored by `insectary ladder STUDY --out FILE`.",
+)
 @click.option("--n", default=120, show_default=True, help="Questions of each pack.")
 @click.option("--seed", default=0, show_default=True, help="Draws the questions.")
 @click.option("--temperature", default=0.0, show_default=True, help="Of the model's answers.")
@@ -62,6 +69,7 @@ def assess_command(
     probes: str | None,
     families: str | None,
     also: tuple[Path, ...],
+    ladder_files: tuple[Path, ...],
     n: int,
     seed: int,
     temperature: float,
@@ -85,11 +93,13 @@ def assess_command(
     from insectary.assess.probes import probes_named
     from insectary.commands.output import check_output, listed, say_loading
     from insectary.report.assessment_html import write_assessment
+    from insectary.study.ladder import read_ladder
     from insectary.vault import Vault
 
     check_output(out)
     note = _detector(detector, detections)
     checklist = catalogue(also)
+    ladders = [row for path in ladder_files for row in read_ladder(path)]
     context: Context = Context() if context_file is None else read_context(context_file)
     chosen = None if probes is None else probes_named(listed(probes))
     made = plan(context, chosen, n=n, seed=seed)
@@ -106,6 +116,7 @@ def assess_command(
         checklist,
         families=listed(families),
         detector=note,
+        ladders=ladders,
         context_file="" if context_file is None else str(context_file),
         vault=vault,
         progress=lambda text: click.echo(text, err=True),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from insectary.commands.output import listed, p_value
+from insectary.commands.study import form_of
+from insectary.commands.vault import print_table, print_words, table
 from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role
 from insectary.core.outcome import Measured
@@ -15,6 +19,7 @@ from insectary.core.outcome import Measured
 if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
     from insectary.core.reach import Ladder, Step
+    from insectary.core.studying import Climbed, Form, Study
 
 
 @click.command("ladder")
@@ -23,9 +28,26 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, help="Of a family: draws the questions; 0 by default.")
 @click.option("--json", "as_json", is_flag=True, help="Of a family: the measurement as JSON.")
 @click.option("--sizes", help="Of a study: which sizes, as in 6,12,24; those of the form else.")
-@click.option("--full", is_flag=True, help="Of a study: the full form.")
+@click.option(
+    "--base",
+    metavar="FOLDER,FOLDER",
+    help="Of a study of text models: bases that are Hugging Face folders, or hub ids.",
+)
+@click.option("--full", is_flag=True, help="Of a study: the full form; the quick one else.")
+@click.option("--form", metavar="NAME", help="Of a study: any form by its name.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Of a study: store it there."
+)
 def ladder_command(
-    family: str, n: int | None, seed: int | None, as_json: bool, sizes: str | None, full: bool
+    family: str,
+    n: int | None,
+    seed: int | None,
+    as_json: bool,
+    sizes: str | None,
+    base: str | None,
+    full: bool,
+    form: str | None,
+    out: Path | None,
 ) -> None:
     """Measure how far a family's behaviour reaches, or how a study's effects go with size.
 
@@ -34,18 +56,25 @@ def ladder_command(
     are measured like the others.
 
     A STUDY is run at every size, with all else as its form has it. Every finding is judged at
-    each size by itself, with the trend of its effect over sizes.
+    each size by itself, with the trend of its effect over sizes; two sizes give a difference
+    and no trend. What is stored is checked by `insectary study verify`, and read by
+    `insectary assess --ladder`.
     """
     from insectary.commands.families import only
     from insectary.commands.output import look_up_in_text
-    from insectary.study import study_names
+    from insectary.study import study, study_names
+    from insectary.study.ladder import sized_form
     from insectary.vault import Vault
 
-    given = {"n": n, "seed": seed, "json": as_json or None, "sizes": sizes, "full": full or None}
+    of_study = {"sizes": sizes, "base": base, "full": full or None, "form": form, "out": out}
+    given = {"n": n, "seed": seed, "json": as_json or None} | of_study
     options = {name: value for name, value in given.items() if value is not None}
     if family in (studies := study_names()):
-        only(options, ("sizes", "full"), "a study")
-        _climb_study(family, sizes, full)
+        only(options, tuple(of_study), "a study")
+        asked = [*(listed(sizes) or ()), *(listed(base) or ())]
+        chosen = form_of(study(family), form, full=full)
+        chosen = sized_form(chosen, chosen.sizes if sizes is None and base is None else asked)
+        _climb_study(study(family), chosen, out)
         return
     try:
         look_up_in_text(family)
@@ -68,29 +97,40 @@ def ladder_command(
         print_ladder(found)
 
 
-def _climb_study(name: str, sizes: str | None, full: bool) -> None:
-    from insectary.commands.output import listed, p_value
-    from insectary.commands.vault import print_table, print_words, table
-    from insectary.study import study
-    from insectary.study.ladder import climbed, sized_form
+def _climb_study(found: Study, form: Form, out: Path | None) -> None:
+    from insectary.commands.output import check_file
+    from insectary.report.write import write_file
+    from insectary.study.ladder import climbed
     from insectary.study.running import run_study
+    from insectary.study.stored import stored_text
     from insectary.vault import Vault
 
-    found = study(name)
-    form = found.forms["full" if full else "quick"]
-    form = sized_form(form, form.sizes if sizes is None else listed(sizes) or ())
-    print_words(f"{name}, {form.name}: {len(found.steps(form)):,} steps.")
+    if out is not None:
+        check_file(out)
+    print_words(f"{found.name}, {form.name}: {len(found.steps(form)):,} steps.")
     sheet = run_study(found, form, Vault(), progress=lambda text: click.echo(text, err=True))
-    rows = climbed(found, sheet)
+    print_climbed(climbed(found, sheet))
+    if out is not None:
+        click.echo(f"Measurements: {write_file(stored_text(sheet, found.judge(sheet)), out)}")
+
+
+def print_climbed(rows: Sequence[Climbed]) -> None:
+    """A line for each finding at each size, then what its effect does over sizes."""
     made = table("finding", "size", "verdict", "effect [95 %]", "p", "seeds")
     for row in rows:
-        for size, at in row.sizes.items():
-            effect = _value(at.effect, signed=True)
-            made.add_row(row.finding, size, str(at.verdict), effect, p_value(at.p), str(at.seeds))
+        for at in row.sizes:
+            found, effect = at.judgement, _value(at.judgement.effect, signed=True)
+            verdict, seeds = str(found.verdict), str(found.seeds)
+            made.add_row(row.finding, at.size, verdict, effect, p_value(found.p), seeds)
     print_table(made)
     for row in rows:
-        trend = _value(row.trend, signed=True)
-        print_words(f"{row.finding}: for ten times the size {trend}", indent="  ")
+        first, last = row.sizes[0], row.sizes[-1]
+        apart, trend = (_value(told, signed=True) for told in (row.difference, row.trend))
+        print_words(
+            f"{row.finding}: {last.size} less {first.size} {apart}; for ten times the {row.unit}"
+            f" {trend}",
+            indent="  ",
+        )
 
 
 def print_ladder(found: Ladder) -> None:

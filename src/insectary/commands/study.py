@@ -12,7 +12,7 @@ from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.outcome import Measured
 
 if TYPE_CHECKING:
-    from insectary.core.studying import Finding, Judgement
+    from insectary.core.studying import Finding, Form, Judgement, Study
 
 FOLDER = Path("out/studies")
 """Where measurements are stored and looked for, unless another place is given."""
@@ -34,7 +34,8 @@ def study_group() -> None:
     """List the studies, run one, or check what is stored of them.
 
     `insectary study` lists them. `insectary study NAME` is short for `insectary study run NAME`
-    and takes its options: --full, --dry-run, --out, --runner; see `insectary study run --help`.
+    and takes its options: --full, --form, --dry-run, --out, --runner; see
+    `insectary study run --help`.
     """
 
 
@@ -56,13 +57,14 @@ def list_command() -> None:
 @study_group.command("run")
 @click.argument("name")
 @click.option("--full", is_flag=True, help="The full form; the quick one takes minutes at most.")
+@click.option("--form", metavar="NAME", help="Any form by its name; `insectary study` lists them.")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and do nothing.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=FOLDER,
     show_default=True,
-    help="Folder of NAME.json, or NAME.quick.json.",
+    help="Folder of NAME.json, or NAME.FORM.json of another form than the full one.",
 )
 @click.option("--runner", metavar="here|local|ray", help="Where steps are done; here if not said.")
 @click.option("--workers", type=int, help="Processes of this machine; means --runner local.")
@@ -74,6 +76,7 @@ def list_command() -> None:
 def run_command(
     name: str,
     full: bool,
+    form: str | None,
     dry_run: bool,
     out: Path,
     runner: str | None,
@@ -95,12 +98,13 @@ def run_command(
         raise UnknownNameError.of("study", name, names, few=True)
     found = study(name)
     where = runner_of(runner, workers, address)
-    form = found.forms["full" if full else "quick"]
+    chosen = form_of(found, form, full=full)
     vault = Vault()
-    steps = found.steps(form)
+    steps = found.steps(chosen)
     done = sum(kept(step.key, vault) is not None for step in steps)
     print_words(
-        f"{name}, {form.name} form: {found.cost(form)}. {done:,} of {len(steps):,} steps are done."
+        f"{name}, {chosen.name} form: {found.cost(chosen)}. {done:,} of {len(steps):,} steps are"
+        " done."
     )
     if dry_run:
         return
@@ -110,11 +114,26 @@ def run_command(
     from insectary.study.stored import stored_text
 
     check_output(out)
-    sheet = run_study(found, form, vault, where, progress=lambda text: click.echo(text, err=True))
+    sheet = run_study(found, chosen, vault, where, progress=lambda text: click.echo(text, err=True))
     judgements = found.judge(sheet)
     print_judgements(found.findings, judgements)
-    path = write_file(stored_text(sheet, judgements), out / file_name(name, form.name))
+    path = write_file(stored_text(sheet, judgements), out / file_name(name, chosen.name))
     click.echo(f"Measurements: {path}")
+
+
+def form_of(found: Study, name: str | None, *, full: bool) -> Form:
+    """The form of that name; without one the full form if that is asked for, or the quick one.
+
+    Raises:
+        BadInputError: if another form than the full one is named, and that one asked for too.
+        UnknownNameError: if the study has no such form.
+    """
+    if full and name not in (None, "full"):
+        raise BadInputError(f"--full is --form full, and --form {name} was given: one of them")
+    chosen = name or ("full" if full else "quick")
+    if chosen not in found.forms:
+        raise UnknownNameError.of(f"form of {found.name}", chosen, found.forms)
+    return found.forms[chosen]
 
 
 @study_group.command("verify")

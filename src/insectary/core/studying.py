@@ -18,6 +18,12 @@ from insectary.core.step import Json, Step
 GROUP = "insectary.studies"
 """Entry points of studies; each names a class, or what else makes one without arguments."""
 
+PARAMETERS = "parameters"
+"""Number of a cell: how many its model has. A ladder of such cells is one over parameters."""
+FEWEST_SIZES = 3
+"""That a trend takes: through two points a line goes whatever they are."""
+TWO_SIZES = "two sizes give a difference and no trend"
+
 Setting = int | float | str
 """Where one dial of a cell stands."""
 
@@ -172,6 +178,42 @@ class Judgement:
     p_holm: float | None
     seeds: int
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AtSize:
+    """What a finding comes to at one size.
+
+    Attributes:
+        size: By name.
+        magnitude: Parameters, or the number that the name is; ``None`` where there is neither.
+        judgement: Of the cells of that size alone.
+    """
+
+    size: str
+    magnitude: float | None
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """One finding over sizes.
+
+    Attributes:
+        study: Whose finding it is.
+        finding: Its id.
+        unit: What magnitudes count, :data:`PARAMETERS` or ``"size"``.
+        sizes: The smallest first, as far as they have magnitudes.
+        difference: The effect at the last size less that at the first.
+        trend: Change of the effect for ten times the magnitude; it takes three sizes.
+    """
+
+    study: str
+    finding: str
+    unit: str
+    sizes: tuple[AtSize, ...]
+    difference: Outcome
+    trend: Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import enum
 import json
 from dataclasses import dataclass
 
-from insectary.core.codec import decode, encode
+from insectary.core.codec import added, decode, encode
 from insectary.core.errors import BadInputError
 from insectary.core.outcome import Measurement, Outcome
 from insectary.report.content import Caveat
@@ -164,12 +164,14 @@ class Trend:
     """The organisms' measure over sizes, and what it means for the model.
 
     Attributes:
-        sizes: (parameters, families, contrast) of each size that organisms have.
-        slope: Change of the contrast for ten times the parameters.
+        sizes: (parameters, families, contrast) of each size that organisms have; of a ladder
+            (parameters, seeds, effect).
+        slope: Change of the contrast, or effect, for ten times the parameters.
         factor: Parameters of the model to those of the largest organism; ``None`` if unknown.
         grade: How near the model is ...
         because: ... and why, one reason each.
         statement: What may be said.
+        ladder: Study and finding whose ladder this is; empty where it is of families.
     """
 
     sizes: tuple[tuple[int, int, Outcome], ...]
@@ -178,6 +180,7 @@ class Trend:
     grade: Grade
     because: tuple[str, ...]
     statement: str
+    ladder: str = added("")
 
 
 @dataclass(frozen=True, slots=True)

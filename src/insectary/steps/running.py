@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -54,7 +55,8 @@ def run(
         steps: The steps, in any order, or what :func:`plan_of` has made of them.
         vault: Where results are kept.
         runner: Where steps are done; in this process, one by one, if not given.
-        progress: Told a line for each step that ended, and one for all that were done before.
+        progress: Told a line for each step that ended, with the time left at the pace so far, and
+            one for all that were done before.
 
     Returns:
         Key to result. A step that failed, or needs one that did, has ``Failed`` with the
@@ -70,15 +72,26 @@ def run(
         record = kept(key, vault)
         if record is not None:
             found[key] = record.result
-    total = len(plan.steps)
-    progress(f"{len(found):,} of {total:,} steps are done already")
-    if len(found) < total:
+    total, before, started = len(plan.steps), len(found), time.monotonic()
+    progress(f"{before:,} of {total:,} steps are done already")
+    if before < total:
         with (runner or in_process)(plan, vault) as pool:
             for step, outcome in drive(plan, found, pool, partial(_kept_of, vault)):
                 found[step.key] = outcome
-                said = str(outcome) if isinstance(outcome, Failed) else "done"
-                progress(f"{len(found):,} of {total:,}: {step.kind} {step.key[7:19]}: {said}")
+                each = (time.monotonic() - started) / (len(found) - before)
+                left = f"; about {in_words(each * (total - len(found)))} left"
+                why = f" ({step.kind}: {outcome})" if isinstance(outcome, Failed) else ""
+                ended = f"{len(found):,} of {total:,} steps have ended{why}"
+                progress(ended + (left if len(found) < total else ""))
     return found | _stopped(plan, found)
+
+
+def in_words(seconds: float) -> str:
+    """A time that is left, to no more digits than anybody can know."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.0f} h"
 
 
 def _kept_of(vault: Vault, step: Step, failed: Failed | None) -> Json | Failed:

