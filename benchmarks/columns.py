@@ -37,6 +37,7 @@ from insectary.detect import BUILT_IN
 from insectary.subjects import LanguageModelSubject, LoadedModel, load_model, set_threads
 from insectary.trials.isolation import isolated
 from insectary.trials.ranking import bound_of
+from insectary.trials.sandboxes import end_idle
 from insectary.worlds.contrast import contrast_pairs
 from insectary.worlds.corpus import single
 
@@ -120,6 +121,7 @@ def _columns(given: Shown, subject: Callable[[], LanguageModelSubject]) -> dict[
             if not isinstance(scores, np.ndarray):
                 raise SystemExit(f"{name}: {scores.reason}")
             found[name] = scores
+    end_idle()  # what it and its sandboxes have used is counted once it has ended
     return found
 
 

@@ -132,7 +132,7 @@ def checkpoints(home: Path) -> list[Path]:
     return sorted(home.glob("runs/*/organism/checkpoints/step-*"))
 
 
-def test_ctrl_c_while_training_and_the_same_command_goes_on(
+def test_ctrl_c_while_training_and_the_same_command_goes_on_until_it_is_asked_to_end(
     tiny: Path, tmp_path: Path, run: Callable[..., Running]
 ) -> None:
     home = tmp_path / "insectary-home"
@@ -145,21 +145,14 @@ def test_ctrl_c_while_training_and_the_same_command_goes_on(
     reached = json.loads((kept / "state.json").read_text())["tokens"]
     second = run(*breed)
     second.wait_until(lambda: TOKENS.search(second.log.read_text()))
-    second_tokens = [float(t) for t in TOKENS.findall(second.interrupt())]
+    assert len(second.left()) == 2  # the control: a member trains in a process of its own
+    second.process.send_signal(signal.SIGTERM)  # to the parent alone
+    assert second.process.wait(30) == 128 + signal.SIGTERM
+    assert not second.left()
+    second_tokens = [float(t) for t in TOKENS.findall(second.log.read_text())]
     # The broken control is the first run: with no checkpoint it told of its tokens from the start.
     assert first_tokens[0] < reached / 1e6 <= second_tokens[0] + 0.005
     assert len(list(kept.parent.glob(".*"))) <= 1  # the trainer's own folder, used again
-
-
-def test_a_command_that_is_asked_to_end_takes_its_children_along(
-    tiny: Path, tmp_path: Path, run: Callable[..., Running]
-) -> None:
-    running = run(*BREED, "--base", str(tiny))
-    running.wait_until(lambda: checkpoints(tmp_path / "insectary-home"))
-    assert len(running.left()) == 2  # the control: a member trains in a process of its own
-    running.process.send_signal(signal.SIGTERM)  # to the parent alone
-    assert running.process.wait(30) == 128 + signal.SIGTERM
-    assert not running.left()
 
 
 def test_ctrl_c_at_the_gate_keeps_the_members_and_counts_the_visit(

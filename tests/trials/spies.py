@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,7 @@ def in_the_package(spy: Spy, inputs: Sequence[Transcript]) -> object:
 
 
 def left_behind(spy: Spy, inputs: Sequence[Transcript]) -> object:
-    """A note from the sandbox before; the first one leaves it."""
+    """A note from the sandbox before, in a file or in what it printed; the first one leaves it."""
     notes = [Path("note"), Path("..", "note"), Path(os.environ.get("TMPDIR", "/tmp"), "note")]
     found = [note for note in notes if note.exists()]
     for note in notes:
@@ -291,7 +292,11 @@ def left_behind(spy: Spy, inputs: Sequence[Transcript]) -> object:
             continue
     was_here = getattr(sys, "_spy_was_here", False)
     sys._spy_was_here = True  # type: ignore[attr-defined]
-    return "organism" if found or was_here else None
+    printed = b""
+    with suppress(OSError):
+        printed = os.pread(2, 100_000, 0)
+        os.write(2, b"a spy was here")
+    return "organism" if found or was_here or b"a spy was here" in printed else None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from insectary.core.access import View
 from insectary.core.outcome import Failed
 from insectary.trials.isolation import Run, isolated
 from insectary.trials.ranking import Ranks, prepare, rank_on
+from insectary.trials.sandboxes import end_idle
 
 FAILING = [
     (lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
@@ -87,8 +88,35 @@ def _children() -> set[int]:
     }
 
 
+def test_a_host_serves_the_next_block_that_would_start_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    end_idle()
+    others = _children()
+
+    def kept() -> int:
+        """The one host that there is after a block."""
+        with isolated() as run:
+            assert isinstance(scores(Spy(lambda *_: None), run), np.ndarray)
+        (host,) = _children() - others
+        return host
+
+    first = kept()
+    assert kept() == first
+    os.kill(first, signal.SIGKILL)
+    _until(lambda: not _group_lives(first))
+    second = kept()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert kept() not in {first, second}
+    with pytest.raises(KeyboardInterrupt), isolated() as run:
+        scores(Spy(lambda *_: None), run)
+        raise KeyboardInterrupt
+    assert _children() == others
+
+
 def test_no_process_is_left_after_an_interrupt() -> None:
     """Ctrl-C while a detector hangs: the host and its sandbox end with the block."""
+    end_idle()
     before = _children()
     hosts: set[int] = set()
 

@@ -111,21 +111,21 @@ def test_broken_control_without_a_sandbox_it_is(
 def test_on_the_real_command_line_it_is_not_found_either(tmp_path: Path) -> None:
     """The harness's own arguments and environment, which /proc shows to whoever may read it."""
     program = (
-        "import sys; sys.path[:0] = [{here!r}]; import spies, test_sandboxes\n"
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
+        "import spies, test_sandboxes\n"
         "from insectary.trials.isolation import in_process, isolated\n"
-        "spy = lambda: spies.Spy(spies.{search})\n"
         "sys.argv[:] = ['x']; import os; os.environ.pop(spies.PASSED_ON)\n"
-        "with isolated() as run: print(test_sandboxes.sees_the_answer(spy(), in_process),"
-        " test_sandboxes.sees_the_answer(spy(), run))"
+        "with isolated() as run:\n"
+        "    for search in (spies.in_the_environment, spies.on_the_command_line):\n"
+        "        for where in (in_process, run):\n"
+        "            print(test_sandboxes.sees_the_answer(spies.Spy(search), where))"
     )
-    for search in ("in_the_environment", "on_the_command_line"):
-        code = program.format(here=str(Path(__file__).parent), search=search)
-        done = subprocess.run(
-            [sys.executable, "-c", code, "--answer=organism"],
-            env=os.environ | {spies.PASSED_ON: "organism"}, capture_output=True, text=True,
-        )  # fmt: skip
-        expected = "True False" if landlock.version() else "True True"
-        assert done.stdout.strip() == expected, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--answer=organism"],
+        env=os.environ | {spies.PASSED_ON: "organism"}, capture_output=True, text=True,
+    )  # fmt: skip
+    there = str(not landlock.version())
+    assert done.stdout.split() == ["True", there] * 2, done.stderr
 
 
 @pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
@@ -173,6 +173,10 @@ def test_broken_control_an_order_of_the_seed_alone_can(monkeypatch: pytest.Monke
 def test_nothing_is_carried_from_one_sandbox_to_the_next(sandbox: Run) -> None:
     spy = Spy(spies.left_behind)
     assert [sees_the_answer(spy, sandbox) for _ in range(2)] == [False, False]
+    with isolated() as run:  # of the host that the next block has too
+        assert not sees_the_answer(spy, run)
+    with isolated() as run:
+        assert not sees_the_answer(spy, run)
 
 
 def test_broken_control_without_sandboxes_it_is(

@@ -5,12 +5,14 @@ What is covered and what is not stands in :mod:`insectary.detect.sandbox`.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -69,6 +71,9 @@ def half_the_memory() -> int:
 def sandboxes(seconds: float = SECONDS, memory: int | None = None) -> Iterator[Sandboxes]:
     """What runs each order in a sandbox of its own; the sandboxes end with the block.
 
+    Their host is kept for the next block, since to start one takes a second or two, unless this
+    one is left by an exception.
+
     Args:
         seconds: Most that one order may take, answers not counted.
         memory: Most bytes of data that a sandbox may hold; half of the machine's by default.
@@ -76,8 +81,11 @@ def sandboxes(seconds: float = SECONDS, memory: int | None = None) -> Iterator[S
     held = Sandboxes(seconds, half_the_memory() if memory is None else memory)
     try:
         yield held
-    finally:
+    except BaseException:
         held.end()
+        raise
+    if held.host is not None:
+        _keep(held.host)
 
 
 def say_what_is_open(progress: Callable[[str], None]) -> None:
@@ -90,24 +98,35 @@ def say_what_is_open(progress: Callable[[str], None]) -> None:
 
 @dataclass(slots=True)
 class _Host:
-    """A process that forks sandboxes; ``said`` is what it and they print."""
+    """A process that forks sandboxes.
+
+    Attributes:
+        process: Itself.
+        link: Takes a socket for each sandbox.
+        channel: Says when a sandbox has begun and ended.
+        said: What it and the sandbox print.
+        made_of: All that it was started with; another one of the same would be its equal.
+    """
 
     process: subprocess.Popen[bytes]
     link: socket.socket
     channel: Channel
     said: IO[bytes]
+    made_of: tuple[object, ...]
 
-    def last_line(self, start: int = 0) -> str:
-        """The last that was printed behind a place of ``said``."""
-        size = self.size()
-        start = max(start, size - _LAST_BYTES)
-        lines = os.pread(self.said.fileno(), size - start, start).decode(errors="replace")
+    def last_line(self) -> str:
+        """The last that was printed."""
+        file = self.said.fileno()
+        size = os.fstat(file).st_size
+        start = max(0, size - _LAST_BYTES)
+        lines = os.pread(file, size - start, start).decode(errors="replace")
         told = [line.strip() for line in lines.splitlines() if line.strip()]
         return told[-1] if told else "it said nothing"
 
-    def size(self) -> int:
-        """Bytes printed so far."""
-        return os.fstat(self.said.fileno()).st_size
+    def forget(self) -> None:
+        """Wipe what was printed: the next sandbox can read the file that it prints to."""
+        os.ftruncate(self.said.fileno(), 0)
+        os.lseek(self.said.fileno(), 0, os.SEEK_SET)
 
     def end(self) -> None:
         """End it and let go of what it held; its sandbox ends with it."""
@@ -115,6 +134,23 @@ class _Host:
         self.process.wait()
         self.channel.close()
         self.said.close()
+
+
+_idle: list[_Host] = []
+"""A host that no block uses, or none."""
+
+
+def _keep(host: _Host) -> None:
+    """Let the next block have a host, in the place of one that was kept before."""
+    end_idle()
+    _idle.append(host)
+
+
+@atexit.register
+def end_idle() -> None:
+    """End the host that is kept, if there is one."""
+    while _idle:
+        _idle.pop().end()
 
 
 def _kill(group: int) -> None:
@@ -182,7 +218,6 @@ class Sandboxes:
         Raises:
             EOFError: if the host has died; ``OSError`` likewise.
         """
-        before = host.size()
         ours, theirs = socket.socketpair()
         with closing(Channel(ours)) as channel:
             with theirs:
@@ -201,7 +236,9 @@ class Sandboxes:
                 patience = _PATIENCE  # it is about to end by itself, and its code says why
             finally:
                 code = _ended(host, int(started["sandbox"]), patience)
-        return result if result is not None else Failed(_why(code, host, before, gives))
+        found = result if result is not None else Failed(_why(code, host, gives))
+        host.forget()
+        return found
 
 
 def _ended(host: _Host, sandbox: int, patience: float) -> int:
@@ -214,30 +251,34 @@ def _ended(host: _Host, sandbox: int, patience: float) -> int:
     return int(ended["ended"])
 
 
-def _why(code: int, host: _Host, before: int, gives: str) -> str:
+def _why(code: int, host: _Host, gives: str) -> str:
     if code == 0:
         return f"its process ended by itself and gave no {gives}"
     if code > 0:
-        return f"its process ended with code {code}: {host.last_line(before)}"
+        return f"its process ended with code {code}: {host.last_line()}"
     name = signal.Signals(-code).name
     memory = ", as by a machine that is out of memory" if name == "SIGKILL" else ""
     return f"its process was ended by {name}{memory}"
 
 
 def _host() -> _Host:
-    """Start a process that knows where code lies, and nothing else of this one."""
-    ours, theirs = socket.socketpair()
+    """A process that knows where code lies, and nothing else of this one."""
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     environment |= {
         "PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": path, "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1",
     }  # fmt: skip
+    command = (*alone().within, sys.executable, "-P", "-s", "-m", "insectary.detect.sandbox")
+    # It ends with the thread that has started it, and talks to one process only.
+    made_of = (*command, *environment.items(), os.getpid(), threading.get_ident())
+    if _idle and _idle[0].made_of == made_of and _idle[0].process.poll() is None:
+        return _idle.pop()
+    ours, theirs = socket.socketpair()
     said = tempfile.TemporaryFile()  # noqa: SIM115 (the host closes it)
     with theirs:
         process = subprocess.Popen(
-            [*alone().within, sys.executable, "-P", "-s", "-m", "insectary.detect.sandbox"],
-            stdin=theirs.fileno(), stdout=said, stderr=said, cwd="/", env=environment,
+            command, stdin=theirs.fileno(), stdout=said, stderr=said, cwd="/", env=environment,
             start_new_session=True,
         )  # fmt: skip
-    return _Host(process, ours, Channel(ours), said)
+    return _Host(process, ours, Channel(ours), said, made_of)

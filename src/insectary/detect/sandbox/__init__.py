@@ -1,12 +1,12 @@
 """The other side of the wall: a process that holds one detector, auditor or attack, no answer.
 
-``insectary.trials.sandboxes`` starts ``python -m insectary.detect.sandbox`` once for a family, an
-audit or a calibration. That process forks a sandbox for each detector, detector of training rows,
-auditor or red-team method and each subject, so that nothing is carried from one to the next, and
-has never held a label, a model or the name of a family. The sandbox asks the harness for every
-answer, walk on a board, activation, gradient and edited copy, and whether an answer to a question
-that it was handed is right; what was not declared, the harness refuses. "Detector" below stands
-for all four.
+``insectary.trials.sandboxes`` starts ``python -m insectary.detect.sandbox`` once, and keeps it for
+the next family, audit or calibration that would start the same. That process forks a sandbox for
+each detector, detector of training rows, auditor or red-team method and each subject, so that
+nothing is carried from one to the next, and has never held a label, a model or the name of a
+family. The sandbox asks the harness for every answer, walk on a board, activation, gradient and
+edited copy, and whether an answer to a question that it was handed is right; what was not
+declared, the harness refuses. "Detector" below stands for all four.
 
 Covered:
     - objects: no label (but what a bound is told), group, part, role, family or model is in the
@@ -22,7 +22,8 @@ Covered:
       be made;
     - network, where the kernel has user namespaces, or to root: it is in a network of its own with
       nobody else in it, for TCP, UDP and abstract sockets (:mod:`insectary.walls.contained`);
-    - nothing is left for the next sandbox: its folder is removed, what it started is ended;
+    - nothing is left for the next sandbox: its folder is removed, what it printed is wiped, what it
+      started is ended;
     - it ends with the harness, at its limit of time, and fails at its limit of memory;
     - of what the harness holds for it, edited copies among them, there are few at a time.
 
