@@ -177,8 +177,8 @@ def _planned(form: Form) -> Iterator[tuple[Step, dict[str, Setting], int]]:
 
 def _cost(form: Form) -> str:
     steps = sum(1 for _ in _planned(form))
-    minutes = steps * _SECONDS / 60
-    return f"{counted(steps, 'step')}, about {minutes:.0f} minutes of one core at size xs"
+    minutes = counted(round(steps * _SECONDS / 60), "minute")
+    return f"{counted(steps, 'step')}, about {minutes} of one core at size xs"
 
 
 def _cell(step: Step, dials: Mapping[str, Setting], seed: int, result: Json | Failed) -> Cell:
