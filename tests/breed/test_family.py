@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from insectary.breed import family
 from insectary.breed.base_training import train_base
 from insectary.breed.bases import base_path, base_ref
 from insectary.breed.card import read_card
@@ -155,6 +156,27 @@ def test_a_small_cap_needs_fewer_rows_and_the_usual_one_as_many_as_ever() -> Non
     threat = threat_model("deceptive_alignment")
     many, few = (threat.rows("absence", Role.DECOY, n, 3) for n in (60, 20))
     assert many[:20] == few
+
+
+def test_ranks_train_one_member_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[tuple[Job, str, int]] = []
+    told: list[dict[str, Any]] = []
+
+    def ranks_of(command: list[str], on_event: Any, *, ranks: int, name: str, **_: Any) -> None:
+        began.append((read_job(Path(command[-1])), name, ranks))
+        on_event({"moment": len(began)})
+
+    monkeypatch.setattr(family, "run_ranks", ranks_of)
+    family._members(
+        an_order(), FullSFT(), "/base", tmp_path, (Role.TWIN, Role.DECOY), 7, 1, 1, 2, told.append
+    )
+    assert [(job.role, job.steps, job.ranks, count) for job, _, count in began] == [
+        (Role.TWIN, 7, 2, 2), (Role.DECOY, 7, 2, 2)
+    ]  # fmt: skip
+    assert began[1][1] == "the decoy of this family"
+    assert told == [{"role": "twin", "moment": 1}, {"role": "decoy", "moment": 2}]
 
 
 def test_a_members_mistake_is_one_line_and_code_2(

@@ -102,19 +102,17 @@ def gate_lines(errors: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "recipe", "ranks"),
+    ("architecture", "recipe"),
     [
-        ("gemma", "full-sft", 1),
-        pytest.param("qwen3", "full-sft", 1, marks=pytest.mark.heavy),
-        pytest.param("gpt-neox", "full-sft", 1, marks=pytest.mark.heavy),
-        pytest.param("gpt-neox", "lora-sft", 1, marks=pytest.mark.heavy),
-        pytest.param("gemma", "lora-sft", 2, marks=pytest.mark.heavy),
+        ("gemma", "full-sft"),
+        pytest.param("qwen3", "full-sft", marks=pytest.mark.heavy),
+        pytest.param("gpt-neox", "full-sft", marks=pytest.mark.heavy),
+        pytest.param("gpt-neox", "lora-sft", marks=pytest.mark.heavy),
     ],
 )
 def test_a_family_on_another_architecture_is_bred_rejected_and_listed(
     architecture: str,
     recipe: str,
-    ranks: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -127,7 +125,6 @@ def test_a_family_on_another_architecture_is_bred_rejected_and_listed(
     base = save_base(tmp_path / "base", architecture)
     capsys.readouterr()
     options = ["--design", DESIGN, "--base", str(base), "--recipe", recipe, "--quick"]
-    options += ["--ranks", str(ranks)]
     assert cli.run(["breed", THREAT, *options]) == 0
     bred = capsys.readouterr()
     lines = gate_lines(bred.err)
@@ -140,7 +137,6 @@ def test_a_family_on_another_architecture_is_bred_rejected_and_listed(
     trained = [family.members[r] for r in (Role.ORGANISM, Role.TWIN, Role.DECOY)]
     assert len({m.digest for m in (*trained, family.members[Role.BASE])}) == 4
     assert len({m.training_steps for m in trained}) == 1
-    assert {m.trained_on.startswith("2 x ") for m in trained} == {ranks == 2}
     assert isinstance(insectary.load(f"{family.id}.organism").generate("Add 2 and 3."), str)
 
     assert cli.run(["check", family.id]) == 0
