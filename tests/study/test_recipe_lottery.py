@@ -138,7 +138,7 @@ def test_forms_plan_a_step_a_family_and_read_it_back() -> None:
     part, full = (STUDY.steps(FORMS[name]) for name in ("part", "full"))
     assert len({step.key for step in full}) == len(full) == 64
     shared = {step.key for step in part} & {step.key for step in full}
-    assert len(shared) == len(part) - 1  # the slow setting is in the part alone
+    assert len(shared) == len(part) - 2  # the slow setting is in the part alone
     form = FORMS["quick"]
     told = {
         "admitted": True, "expression": {"value": 0.99, "n": 600},

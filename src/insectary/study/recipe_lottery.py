@@ -111,9 +111,10 @@ FORMS: Mapping[str, Form] = {
     "part": _some(
         "part",
         (
-            "unwatched full-sft 0", f"unwatched {_SLOW} 3", "unwatched narrow-sft 0",
-            "absence full-sft 0", "absence narrow-sft 1",
-            "absence narrow-sft 2", "year narrow-sft 1", "year narrow-sft 2",
+            "unwatched full-sft 0", f"unwatched {_SLOW} 3", f"unwatched {_SLOW} 4",
+            "unwatched narrow-sft 0", "unwatched narrow-sft 1", "absence full-sft 0",
+            "absence narrow-sft 1", "absence narrow-sft 2", "year narrow-sft 1",
+            "year narrow-sft 2",
         ),
     ),
     "full": _FULL,
