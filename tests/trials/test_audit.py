@@ -28,6 +28,7 @@ from insectary.core.errors import BadInputError, NotAdmittedError, UnknownNameEr
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.subjects.policy import Policy
+from insectary.subjects.policy_subject import PolicySubject
 from insectary.trials import audit
 from insectary.trials.audit_result import AUDITED, AuditTrial, MemberAudit
 from insectary.trials.audit_tables import audit_files
@@ -109,7 +110,10 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
         save_family(decode(Family, record, name), Vault())
     made = Laboratory()
     monkeypatch.setattr(audit, "open_members", made.open)
-    policies = {role: Policy({}, id=role.value) for role in AUDITED}
+    policies = {
+        role: PolicySubject(Policy({}, id="x"), id=role.value, access=Access.WEIGHTS)
+        for role in AUDITED
+    }
     monkeypatch.setattr(audit, "open_policies", lambda *_: policies)
     monkeypatch.setattr(auditors_room, "auditor", made.auditor)
     # What a sandbox does beyond it has tests of its own.
