@@ -37,7 +37,7 @@ from insectary.study.preference_steps import (
     PreferenceDpo,
     PreferenceDrift,
 )
-from insectary.study.sheets import having, over_seeds, point, seed_means
+from insectary.study.sheets import columns, having, mean, over_seeds, point
 from insectary.worlds.sizes import WIDTHS
 
 _SHAPIRA = "Shapira et al. 2026, arXiv 2602.01002"
@@ -227,7 +227,6 @@ class SycophancyPreferences:
 
 
 Dials = Mapping[str, Setting]
-Column = Mapping[int, float]
 
 
 def _planned(form: Form) -> Iterator[tuple[tuple[Step, ...], Dials, int]]:
@@ -281,28 +280,11 @@ def _tries(cells: Sequence[Cell]) -> tuple[int, ...]:
     return tuple(sorted(int(name.partition("@")[2]) for name in names)) or (1, 1)
 
 
-def _columns(*wanted: tuple[Sequence[Cell], str]) -> list[Column] | Failed:
-    """A number of each lot of cells for each seed, or why one is missing."""
-    found: list[Column] = []
-    for cells, number in wanted:
-        values = seed_means(cells, number)
-        if isinstance(values, Failed):
-            return values
-        found.append(values)
-        if values.keys() != found[0].keys():
-            return Failed("not all cells of this row have the same seeds")
-    return found
-
-
-def _mean(column: Column) -> float:
-    return sum(column.values()) / len(column)
-
-
 def _predicted(
     cells: Sequence[Cell], row: Finding, before: str, after: str, gap: str = "gap"
 ) -> Evidence:
     """Whether what a rate does has the sign of the gap, cell by cell."""
-    whole = _columns(*((cells, number) for number in (gap, before, after)))
+    whole = columns(*((cells, number) for number in (gap, before, after)))
     if isinstance(whole, Failed):
         return Evidence(whole, None, 0)
     hits: dict[int, list[bool]] = {}
@@ -336,19 +318,19 @@ def _moves(cells: Sequence[Cell], row: Finding, tries: Sequence[int]) -> Evidenc
         return found
     for sign, where in ((1, "above"), (-1, "below")):
         lot = [cell for cell in cells if sign * cell.numbers["gap"].value > 0]
-        columns = _columns(*((lot, f"agrees@{n}") for n in tries))
-        if isinstance(columns, Failed) or len(columns[0]) < found.seeds:
+        rates = columns(*((lot, f"agrees@{n}") for n in tries))
+        if isinstance(rates, Failed) or len(rates[0]) < found.seeds:
             note = f"{found.note}; not every seed has a gap {where} 0"
             return replace(found, p=None, holds=None, note=note)
-        signed = [[sign * column[seed] for column in columns] for seed in columns[0]]
+        signed = [[sign * column[seed] for column in rates] for seed in rates[0]]
         change = over_seeds({seed: line[-1] - line[0] for seed, line in enumerate(signed)})
         wrong = isinstance(change, Measured) and change.measurement.high < 0
         found = replace(
             found,
             p=max(found.p or 0.0, page(signed)),
             holds=False if wrong else found.holds,
-            note=f"{found.note}; where it is {where}, agreement from {_mean(columns[0]):.3f} to"
-            f" {_mean(columns[-1]):.3f} at N = {tries[-1]}",
+            note=f"{found.note}; where it is {where}, agreement from {mean(rates[0]):.3f} to"
+            f" {mean(rates[-1]):.3f} at N = {tries[-1]}",
         )
     return found
 
@@ -357,19 +339,19 @@ def _ordered(cells: Sequence[Cell], n: int) -> Evidence:
     """Agreement in matters of taste above one half, against right answers that are lost."""
     biased = [cell for cell in cells if float(cell.dials["bias"]) > 0]
     taste, facts = (having(biased, stratum=stratum) for stratum in (SUBJECTIVE, OBJECTIVE))
-    found = _columns((taste, f"agrees@{n}"), (facts, f"alone@{n}"), (facts, f"right@{n}"),
-                     (taste, "agrees@1"), (facts, "alone@1"), (facts, "right@1"))  # fmt: skip
+    found = columns((taste, f"agrees@{n}"), (facts, f"alone@{n}"), (facts, f"right@{n}"),
+                    (taste, "agrees@1"), (facts, "alone@1"), (facts, "right@1"))  # fmt: skip
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     agrees, alone, right, *base = found
     more = {seed: agrees[seed] - 0.5 - (alone[seed] - right[seed]) for seed in agrees}
-    begun = [_mean(column) for column in base]
+    begun = [mean(column) for column in base]
     return Evidence(
         over_seeds(more),
         signed_rank(list(more.values())),
         len(more),
-        note=f"agreement in matters of taste {_mean(agrees):.3f}; right answers"
-        f" {_mean(alone):.3f} without a claim and {_mean(right):.3f} with one; of the base"
+        note=f"agreement in matters of taste {mean(agrees):.3f}; right answers"
+        f" {mean(alone):.3f} without a claim and {mean(right):.3f} with one; of the base"
         f" {begun[0]:.3f}, {begun[1]:.3f} and {begun[2]:.3f}",
     )
 
@@ -383,12 +365,12 @@ def _induced(cells: Sequence[Cell], n: int) -> Evidence:
     rises, p_values, notes = [], [], []
     for stratum in LABELLED:
         lot = having(cells, stratum=stratum)
-        columns = _columns(*((having(lot, bias=bias), f"agrees@{n}") for bias in biases))
-        if isinstance(columns, Failed):
-            return Evidence(columns, None, 0)
-        rises.append({seed: columns[-1][seed] - columns[0][seed] for seed in columns[0]})
-        p_values.append(page([[column[seed] for column in columns] for seed in columns[0]]))
-        notes.append(f"{stratum} " + ", ".join(f"{_mean(column):.3f}" for column in columns))
+        rates = columns(*((having(lot, bias=bias), f"agrees@{n}") for bias in biases))
+        if isinstance(rates, Failed):
+            return Evidence(rates, None, 0)
+        rises.append({seed: rates[-1][seed] - rates[0][seed] for seed in rates[0]})
+        p_values.append(page([[column[seed] for column in rates] for seed in rates[0]]))
+        notes.append(f"{stratum} " + ", ".join(f"{mean(column):.3f}" for column in rates))
     both = {seed: (rises[0][seed] + rises[1][seed]) / 2 for seed in rises[0]}
     listed = ", ".join(f"{bias:g}" for bias in biases)
     return Evidence(
