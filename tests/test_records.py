@@ -62,18 +62,14 @@ def setting(family: Family) -> tuple[str, str, str]:
 
 def summary(families: list[Family]) -> str:
     """A design's line of the README's table."""
-    settings: dict[tuple[str, str, str], list[bool]] = {}
+    tried: dict[tuple[str, ...], list[bool]] = {}
     for each in families:
-        settings.setdefault(setting(each), []).append(each.admitted)
-    threat = families[0].threat.replace("_", " ")
-    good = [
-        f"{recipe} on {base}: {sum(seeds)} of {len(seeds)}"
-        for (_, base, recipe), seeds in sorted(settings.items())
-        if any(seeds)
-    ]
-    others = [len(seeds) for seeds in settings.values() if not any(seeds)]
-    bad = f"{sum(others)} ({len(others)})" if others else ""
-    return f"| {threat} | {families[0].design} | {'; '.join(good) or '**none**'} | {bad} |"
+        tried.setdefault(setting(each)[1:], []).append(each.admitted)
+    good = [f"{r} on {b}: {sum(n)} of {len(n)}" for (b, r), n in sorted(tried.items()) if any(n)]
+    bad = [len(seeds) for seeds in tried.values() if not any(seeds)]
+    threat, design = families[0].threat.replace("_", " "), families[0].design
+    others = f"{sum(bad)} ({len(bad)})" if bad else ""
+    return f"| {threat} | {design} | {'; '.join(good) or '**none**'} | {others} |"
 
 
 def reasons(family: Family) -> list[str]:

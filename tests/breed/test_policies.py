@@ -102,8 +102,8 @@ def test_what_asks_questions_says_what_there_is_for_a_family_on_the_grid(
     assert cli.run(arguments.format(family.id).split()) == 2
     out, error = capsys.readouterr()
     assert error.startswith(f"error: {family.id} is a family on the grid: ")
-    named = "`insectary check`, `families`, `report suite`, `trial mitigate` and `trial audit`, and"
-    assert f"{named} in Python" in error
+    named = "`insectary check`, `families`, `report suite`, `detect`, `trial detect`, `trial"
+    assert f"{named} mitigate` and `trial audit`, and in Python" in error
     assert error.endswith(f" insectary.load('{family.id}.organism').play(levels)\n")
     assert (out, error.count("\n"), list(tmp_path.iterdir())) == ("", 1, [])
     with pytest.raises(BadInputError, match="is a family on the grid"):

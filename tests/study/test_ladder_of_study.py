@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pytest
 from toy_study import ToyStudy, toy_sheet
 
 from insectary import cli
-from insectary.core.errors import BadInputError
+from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.outcome import Failed, Measured, NotApplicable
 from insectary.core.step import Json, Step
 from insectary.core.studying import Cell, Form, Number, Sheet, Verdict
-from insectary.study.ladder import climbed, read_ladder, sized_form
+from insectary.study.ladder import asked_sizes, climbed, read_ladder, sized_form
 
 
 def sheet(**rises: float) -> Sheet:
@@ -83,23 +84,36 @@ def test_names_without_a_magnitude_have_no_trend() -> None:
 def test_a_form_at_other_sizes_says_so() -> None:
     form = sized_form(ToyStudy().forms["full"], ["1", "2"])
     assert (form.name, form.sizes) == ("full at 1, 2", ("1", "2"))
-    for sizes in ([], ["1", "1"]):
-        with pytest.raises(BadInputError, match="each once"):
+    for sizes in ([], ["1"], ["1", "1"]):
+        with pytest.raises(BadInputError, match="two sizes or more, each named once"):
             sized_form(form, sizes)
+
+
+def test_bases_of_their_own_are_for_studies_of_text_models() -> None:
+    form = ToyStudy().forms["full"]
+    assert asked_sizes("toy", form, [], []) == ["only"]
+    with pytest.raises(BadInputError, match="toy is none"):
+        asked_sizes("toy", form, ["10"], ["folder"])
+    text = dataclasses.replace(form, sizes=("xs", "s"))
+    assert asked_sizes("toy", text, ["xs"], ["folder"]) == ["xs", "folder"]
+    with pytest.raises(UnknownNameError, match=r"'XS'.*xs, s, m, l, xl"):
+        asked_sizes("toy", text, ["XS"], [])
 
 
 @pytest.mark.usefixtures("toy_installed")
 def test_the_command_tells_families_and_studies_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["ladder", "toy", "--full"]) == 0
-    assert "toy, full at only: 16 steps." in capsys.readouterr().out
-    assert cli.run(["ladder", "toy", "--form", "quick"]) == 0
-    assert "toy, quick at only: 4 steps." in capsys.readouterr().out
+    assert cli.run(["ladder", "toy", "--full", "--sizes", "1,2"]) == 0
+    assert "toy, full at 1, 2: 16 steps." in capsys.readouterr().out
+    assert cli.run(["ladder", "toy", "--form", "quick", "--sizes", "1,2"]) == 0
+    assert "toy, quick at 1, 2: 4 steps." in capsys.readouterr().out
+    assert cli.run(["ladder", "toy"]) == 2
+    assert "two sizes or more" in capsys.readouterr().err
     assert cli.run(["ladder", "toy", "--form", "half"]) == 2
     assert "unknown form of toy: 'half'" in capsys.readouterr().err
     assert cli.run(["ladder", "toy", "--n", "5"]) == 2
     assert "--n does not apply to a study" in capsys.readouterr().err
     assert cli.run(["ladder", "toys", "--sizes", "xs"]) == 2
-    assert "unknown family or study: 'toys'. Known: toy, " in capsys.readouterr().err
+    assert re.search(r"family or study: 'toys'\. Nearest of \d+: toy, ", capsys.readouterr().err)
 
 
 @pytest.mark.usefixtures("toy_installed")
@@ -110,7 +124,7 @@ def test_sizes_that_a_study_refuses_are_told_in_one_line(
         raise BadInputError(f"no world has size {form.sizes[0]!r}: give even numbers")
 
     monkeypatch.setattr(ToyStudy, "steps", refuse)
-    assert cli.run(["ladder", "toy", "--sizes", "odd"]) == 2
+    assert cli.run(["ladder", "toy", "--sizes", "odd,even"]) == 2
     told = capsys.readouterr()
     assert told.err == "error: no world has size 'odd': give even numbers\n"
     assert told.out == ""
@@ -131,7 +145,7 @@ def test_a_ladder_is_stored_and_read_by_its_cells(
     cells = ToyStudy.cells
     monkeypatch.setattr(ToyStudy, "cells", sized)
     path = tmp_path / "toy.json"
-    words = ["ladder", "toy", "--full", "--sizes", "10", "--base", "20", "--out", str(path)]
+    words = ["ladder", "toy", "--full", "--sizes", "10,20", "--out", str(path)]
     assert cli.run(words) == 0
     told = capsys.readouterr().out
     assert "T-1: 20 less 10 +0.000" in told and "two sizes give a difference and no trend" in told
@@ -142,8 +156,8 @@ def test_a_ladder_is_stored_and_read_by_its_cells(
     path.write_text(path.read_text().replace('"value":0.2}', '"value":0.1}'))
     with pytest.raises(BadInputError, match="does not hold: the file was edited"):
         read_ladder(path)
-    assert cli.run(["ladder", "toy", "--sizes", "10", "--out", str(path)]) == 0
+    assert cli.run(["study", "toy", "--full", "--out", str(tmp_path / "one")]) == 0
     with pytest.raises(BadInputError, match="is of one size"):
-        read_ladder(path)
-    assert cli.run(["ladder", "toy", "--sizes", "10", "--out", str(tmp_path)]) == 2
+        read_ladder(tmp_path / "one" / "toy.json")
+    assert cli.run(["ladder", "toy", "--sizes", "10,20", "--out", str(tmp_path)]) == 2
     assert cli.run(["ladder", "some-family", "--out", str(path)]) == 2

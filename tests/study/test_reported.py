@@ -89,7 +89,7 @@ def test_a_row_that_the_stored_form_lacks_is_listed_as_not_run() -> None:
     assert {"E-2 safety_dpo", "E-2 safety_grpo"} <= {row.id for row in report.not_run}
     assert "E-2 safety_dpo" not in {row.finding.id for row in study.rows}
     page = render_studies(report)
-    assert "The full form goes on from these steps" in page
+    assert 'the full form (<span class="mono">--full</span>) goes on from its steps' in page
     assert sum(report.tally().values()) + 1 == len(study.rows)  # E-1 is exploratory
 
 

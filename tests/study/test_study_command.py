@@ -56,7 +56,7 @@ def test_a_study_is_run_once_stored_and_verified(
     monkeypatch.setattr(ToyRate, "__call__", refuse)
     assert "16 of 16 steps are done." in said(capsys, "toy", "--full", "--out", str(tmp_path))
     assert path.read_bytes() == first
-    assert said(capsys, "verify", str(path)) == f"{path}: all 1 verdicts hold\n"
+    assert said(capsys, "verify", str(path)) == f"{path}: holds, 1 verdict\n"
 
 
 def test_a_quick_run_leaves_the_full_one_alone(
@@ -129,8 +129,8 @@ def test_a_file_that_cannot_be_read_hides_no_other(
     assert f"error: {cut} holds no measurements of a study" in told
     assert f"error: {foreign} is of no study that is installed: unknown study: 'toi'" in told
     assert f"{edited}: DOES NOT HOLD" in told
-    assert f"{whole}: all 1 verdicts hold" in told
-    assert f"{whole}: all 1" in said(capsys, "verify", *files[2:], code=1)
+    assert f"{whole}: holds, 1 verdict" in told
+    assert f"{whole}: holds" in said(capsys, "verify", *files[2:], code=1)
 
 
 def test_where_steps_are_done_is_said_by_name(

@@ -340,7 +340,7 @@ def test_the_command_prints_the_comparison_and_writes_every_row(
     assert said.exit_code == 0, said.output
     assert "random_direction" in said.output and "null" in said.output
     assert "adjusted for all detectors tested (1; Holm)" in said.output
-    assert "Families: 3, in cells (threat, design, base, recipe): 2." in said.output
+    assert "Families: 3, in cells (threat, design, base, recipe): 2; training seed" in said.output
     assert f"left out: {REJECTED}: not admitted" in said.output
     rows = list(csv.DictReader(io.StringIO((out / "tables" / "organisms.csv").read_text())))
     assert {r["family"] for r in rows} == {*ABSENCE, UNWATCHED}

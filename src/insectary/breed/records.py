@@ -128,7 +128,7 @@ def in_text(family: Family) -> Family:
         raise BadInputError(
             f"{family.id} is a family on the grid: its members are policies, which play levels and"
             " answer no question. For these there are `insectary check`, `families`, `report"
-            " suite`, `trial mitigate` and `trial audit`, and in Python"
+            " suite`, `detect`, `trial detect`, `trial mitigate` and `trial audit`, and in Python"
             f" insectary.load('{family.id}.organism').play(levels)"
         )
     return family

@@ -259,8 +259,13 @@ def _breed_family(
     # What is wrong with the order is said before anything is loaded.
     order = order_of(threat, design, **settings)
     check_recipe(threat_model(threat), order)
-    check_ranks(ranks, order.recipe)
     say_loading()
+    check_ranks(ranks, order.recipe)
+    if ranks > 1:
+        import torch
+
+        if not torch.cuda.is_available():
+            click.echo(f"No GPU: {ranks} processes share the cores for each member.", err=True)
     with live_progress() as progress:
         family = breed_family(
             threat, design, quick=quick, ranks=ranks,

@@ -63,7 +63,7 @@ def ladder_command(
     from insectary.commands.families import only
     from insectary.commands.output import look_up_in_text
     from insectary.study import study, study_names
-    from insectary.study.ladder import sized_form
+    from insectary.study.ladder import asked_sizes, sized_form
     from insectary.vault import Vault
 
     of_study = {"sizes": sizes, "base": base, "full": full or None, "form": form, "out": out}
@@ -71,9 +71,9 @@ def ladder_command(
     options = {name: value for name, value in given.items() if value is not None}
     if family in (studies := study_names()):
         only(options, tuple(of_study), "a study")
-        asked = [*(listed(sizes) or ()), *(listed(base) or ())]
         chosen = form_of(study(family), form, full=full)
-        chosen = sized_form(chosen, chosen.sizes if sizes is None and base is None else asked)
+        asked = asked_sizes(family, chosen, listed(sizes) or (), listed(base) or ())
+        chosen = sized_form(chosen, asked)
         _climb_study(study(family), chosen, out)
         return
     try:

@@ -69,6 +69,7 @@ def _report_studies(folder: Path, records: Path) -> None:
     from insectary.report.studies_content import findings_table
     from insectary.report.studies_html import render_studies
     from insectary.report.write import write_files
+    from insectary.study import study
     from insectary.study.reported import studies_report
 
     stored = stored_in(
@@ -78,9 +79,13 @@ def _report_studies(folder: Path, records: Path) -> None:
     if not shown:
         raise BadInputError(f"no file of {records} can be shown, so no page was written")
     report = studies_report(shown)
-    for study in report.studies:
-        for problem in study.problems:
-            click.echo(f"note: {study.name}: {problem}", err=True)
+    for file in shown:
+        if file.sheet.form not in study(file.sheet.study).forms:
+            told = f"{file.sheet.study}, {file.sheet.form}, is a ladder and not on the page"
+            click.echo(f"note: {told}: `insectary assess --ladder` reads it", err=True)
+    for each in report.studies:
+        for problem in each.problems:
+            click.echo(f"note: {each.name}: {problem}", err=True)
     files = {"tables/findings.csv": findings_table(report).csv}
     click.echo(write_files(files | {"studies.html": render_studies(report)}, folder))
     if left_out := len(stored) - len(shown):

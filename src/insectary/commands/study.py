@@ -117,6 +117,8 @@ def run_command(
     sheet = run_study(found, chosen, vault, where, progress=lambda text: click.echo(text, err=True))
     judgements = found.judge(sheet)
     print_judgements(found.findings, judgements)
+    if chosen.name == "quick":
+        click.echo("The quick form shows how it goes; verdicts are the full form's (--full).")
     path = write_file(stored_text(sheet, judgements), out / file_name(name, chosen.name))
     click.echo(f"Measurements: {path}")
 
@@ -143,14 +145,17 @@ def verify_command(context: click.Context, files: tuple[Path, ...]) -> None:
     """Make the verdicts of stored measurements anew; exit code 1 if one does not hold.
 
     Told are: a file that was edited, a threshold that was moved in the file or in code, and a
-    verdict that the cells do not give. Without FILES, all of out/studies are checked. A file
-    that cannot be read is named, the others are checked, and the exit code is 2.
+    verdict that the cells do not give. Of a folder all files are checked; without FILES those of
+    out/studies. A file that cannot be read is named, the others are checked, and the exit code
+    is 2.
     """
     from insectary.commands.vault import print_words
+    from insectary.report.words import counted
     from insectary.study.stored import problems, read_stored, study_of
 
     code = 0
-    for path in files or stored_in(FOLDER):
+    named = [file for each in files for file in (stored_in(each) if each.is_dir() else [each])]
+    for path in named if files else stored_in(FOLDER):
         try:
             stored = read_stored(path)
             found = problems(stored, study_of(stored, path))
@@ -159,8 +164,8 @@ def verify_command(context: click.Context, files: tuple[Path, ...]) -> None:
             code = 2
             continue
         code = max(code, int(bool(found)))
-        rows = len(stored.judgements)
-        click.echo(f"{path}: " + ("DOES NOT HOLD" if found else f"all {rows} verdicts hold"))
+        rows = counted(len(stored.judgements), "verdict")
+        click.echo(f"{path}: " + ("DOES NOT HOLD" if found else f"holds, {rows}"))
         for line in found:
             print_words(f"  {line}", indent="    ")
     context.exit(code)
@@ -200,8 +205,9 @@ def print_judgements(findings: Sequence[Finding], judgements: Sequence[Judgement
         made.add_row(finding.id, _kind(finding), *cells)
     print_table(made)
     for finding, row in zip(findings, judgements, strict=True):
+        why = "" if isinstance(row.effect, Measured) else f" No effect: {row.effect}."
         note = f" ({row.note})" if row.note else ""
-        print_words(f"{finding.id}: {finding.sentence}{note}", indent="  ")
+        print_words(f"{finding.id}: {finding.sentence}{note}{why}", indent="  ")
 
 
 def _kind(finding: Finding) -> str:

@@ -67,6 +67,8 @@ def _vllm() -> Any:
     """The package, asked to tell nobody that it is used."""
     import torch
 
+    if not torch.cuda.is_available():
+        raise BadInputError("vLLM needs a GPU, and there is none here: serve without --engine vllm")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     try:
         vllm = importlib.import_module("vllm")
@@ -75,8 +77,6 @@ def _vllm() -> Any:
             f"vLLM is not installed ({error}): `pip install 'insectary[vllm]'`, or serve without"
             " --engine vllm"
         ) from error
-    if not torch.cuda.is_available():
-        raise BadInputError("vLLM needs a GPU, and there is none here: serve without --engine vllm")
     return vllm
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from insectary.core.errors import BadInputError
+from insectary.core.errors import BadInputError, UnknownNameError
 from insectary.core.outcome import Measured, Measurement, NotApplicable, Outcome
 from insectary.core.studying import (
     FEWEST_SIZES,
@@ -27,6 +27,7 @@ from insectary.core.studying import (
 from insectary.measure.trend import slope
 from insectary.study.sheets import having
 from insectary.study.stored import problems, read_stored, study_of
+from insectary.worlds.sizes import WIDTHS
 
 _FEW = "fewer than two sizes have an effect"
 
@@ -35,11 +36,28 @@ def sized_form(form: Form, sizes: Sequence[str]) -> Form:
     """A form at other sizes; its name says so, as do the measurements made by it.
 
     Raises:
-        BadInputError: if a size is named twice, or none is.
+        BadInputError: if fewer than two sizes are named, or one twice.
     """
-    if not sizes or len(set(sizes)) < len(sizes):
-        raise BadInputError(f"sizes have to be named, and each once: {', '.join(sizes) or 'none'}")
+    if len(sizes) < 2 or len(set(sizes)) < len(sizes):
+        named = ", ".join(sizes) or "none"
+        raise BadInputError(f"a ladder has two sizes or more, each named once, not: {named}")
     return replace(form, name=f"{form.name} at {', '.join(sizes)}", sizes=tuple(sizes))
+
+
+def asked_sizes(study: str, form: Form, sizes: Sequence[str], bases: Sequence[str]) -> list[str]:
+    """Sizes that were named, and bases beside them if the study is of text models.
+
+    Raises:
+        BadInputError: if it is not, and a base was named.
+        UnknownNameError: if it is, and a size is none of the shipped ladder's.
+    """
+    of_text = set(form.sizes) <= set(WIDTHS)
+    if bases and not of_text:
+        raise BadInputError(f"--base is for studies of text models, and {study} is none")
+    for size in sizes if of_text else ():
+        if size not in WIDTHS:
+            raise UnknownNameError.of("size (folders and hub ids go by --base)", size, WIDTHS)
+    return [*sizes, *bases] or list(form.sizes)
 
 
 def climbed(study: Study, sheet: Sheet) -> tuple[Climbed, ...]:
