@@ -36,20 +36,19 @@ def sized_form(form: Form, sizes: Sequence[str]) -> Form:
     """A form at other sizes; its name says so, as do the measurements made by it.
 
     Raises:
-        BadInputError: if fewer than two sizes are named, or one twice.
+        BadInputError: if a size is named twice, or none is.
     """
-    if len(sizes) < 2 or len(set(sizes)) < len(sizes):
-        named = ", ".join(sizes) or "none"
-        raise BadInputError(f"a ladder has two sizes or more, each named once, not: {named}")
+    if not sizes or len(set(sizes)) < len(sizes):
+        raise BadInputError(f"sizes have to be named, and each once: {', '.join(sizes) or 'none'}")
     return replace(form, name=f"{form.name} at {', '.join(sizes)}", sizes=tuple(sizes))
 
 
 def asked_sizes(study: str, form: Form, sizes: Sequence[str], bases: Sequence[str]) -> list[str]:
-    """Sizes that were named, and bases beside them if the study is of text models.
+    """The sizes of a ladder: what was named, bases if the study is of text models, or the form's.
 
     Raises:
-        BadInputError: if it is not, and a base was named.
-        UnknownNameError: if it is, and a size is none of the shipped ladder's.
+        BadInputError: if they are fewer than two, or a base is named and the study not of text.
+        UnknownNameError: if it is of text, and a size none of the project's own.
     """
     of_text = set(form.sizes) <= set(WIDTHS)
     if bases and not of_text:
@@ -57,7 +56,12 @@ def asked_sizes(study: str, form: Form, sizes: Sequence[str], bases: Sequence[st
     for size in sizes if of_text else ():
         if size not in WIDTHS:
             raise UnknownNameError.of("size (folders and hub ids go by --base)", size, WIDTHS)
-    return [*sizes, *bases] or list(form.sizes)
+    found = [*sizes, *bases] or list(form.sizes)
+    if len(found) < 2:
+        raise BadInputError(
+            f"a ladder has two sizes or more, not {found[0]!r} alone: name them by --sizes"
+        )
+    return found
 
 
 def climbed(study: Study, sheet: Sheet) -> tuple[Climbed, ...]:
