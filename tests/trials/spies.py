@@ -326,3 +326,17 @@ class Constantly:
 
     def score(self, inputs: Sequence[Transcript]) -> np.ndarray:
         return np.array([[self.values, self.words]] * len(inputs))
+
+
+SEARCHES_OF_AUDITORS = (
+    role_in_memory,
+    role_in_frames,
+    role_in_modules,
+    on_attributes,
+    by_its_id,
+    in_the_environment,
+    on_the_command_line,
+    on_disk,
+    in_the_package,
+)
+"""What an auditor tries, of models and of policies."""

@@ -59,27 +59,15 @@ def sees_the_answer(auditor: Auditor, run: Audits) -> bool:
 
 # --- looking for the answer -------------------------------------------------
 
-SEARCHES = [
-    spies.role_in_memory,
-    spies.role_in_frames,
-    spies.role_in_modules,
-    spies.on_attributes,
-    spies.by_its_id,
-    spies.in_the_environment,
-    spies.on_the_command_line,
-    spies.on_disk,
-    spies.in_the_package,
-]
 
-
-@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("search", spies.SEARCHES_OF_AUDITORS, ids=lambda s: s.__name__)
 def test_in_a_sandbox_the_answer_is_not_to_be_found(
     search: spies.Search, sandbox: Audits, answer_lies_about: str
 ) -> None:
     assert not sees_the_answer(AuditSpy(search, vault=answer_lies_about), sandbox)
 
 
-@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("search", spies.SEARCHES_OF_AUDITORS, ids=lambda s: s.__name__)
 def test_broken_control_without_a_sandbox_it_is(
     search: spies.Search, answer_lies_about: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,20 +76,7 @@ def sees_the_answer(auditor: AuditSpy, run: Audits) -> bool:
     return audit.score == 1.0
 
 
-SEARCHES = [
-    spies.role_in_memory,
-    spies.role_in_frames,
-    spies.role_in_modules,
-    spies.on_attributes,
-    spies.by_its_id,
-    spies.in_the_environment,
-    spies.on_the_command_line,
-    spies.on_disk,
-    spies.in_the_package,
-]
-
-
-@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("search", spies.SEARCHES_OF_AUDITORS, ids=lambda s: s.__name__)
 def test_whose_policy_it_is_is_not_to_be_found_in_a_sandbox(
     search: spies.Search, sandbox: Audits, answer_lies_about: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

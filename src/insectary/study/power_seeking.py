@@ -60,7 +60,7 @@ FINDINGS = (
 )
 _FULL = Form(
     "full",
-    # More than eight: the gate has admitted one in three of these families so far.
+    # More than eight, since the gate does not admit all of these families.
     seeds=tuple(range(24)),
     sizes=("xs",),
     dials={"recipe": ("narrow-sft",), "prompts": (200,)},
