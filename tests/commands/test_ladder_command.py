@@ -122,6 +122,10 @@ def test_policies_and_designs_without_rungs_say_so(capsys: pytest.CaptureFixture
             ["power-seeking-permissions-xs-full-sft-0", "--full"],
             "--full does not apply to a family",
         ),
+        (
+            ["power-seeking-permissions-xs-full-sft-0", "--dry-run"],
+            "leave it out (it is for `insectary ladder STUDY`)",
+        ),
         (["power-seeking-permissions-xs-full-sft-0", "--n", "5"], "a whole number of at least 20"),
         (["power-seeking-permissions-xs-full-sft-0", "--seed", "-1"], "the seed must be"),
     ],

@@ -103,10 +103,19 @@ def test_bases_of_their_own_are_for_studies_of_text_models() -> None:
 
 @pytest.mark.usefixtures("toy_installed")
 def test_the_command_tells_families_and_studies_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["ladder", "toy", "--full", "--sizes", "1,2"]) == 0
-    assert "toy, full at 1, 2: 16 steps." in capsys.readouterr().out
-    assert cli.run(["ladder", "toy", "--form", "quick", "--sizes", "1,2"]) == 0
-    assert "toy, quick at 1, 2: 4 steps." in capsys.readouterr().out
+    whole = ["ladder", "toy", "--full", "--sizes", "1,2"]
+    assert cli.run([*whole, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "toy, form full at 1, 2: " in told
+    assert told.endswith("0 of 16 steps are done.\n")
+    assert cli.run([*whole, "--runner", "here"]) == 0
+    assert "2 less 1 " in capsys.readouterr().out
+    assert cli.run([*whole, "--dry-run"]) == 0
+    assert "16 of 16 steps are done." in capsys.readouterr().out
+    assert cli.run(["ladder", "toy", "--form", "quick", "--sizes", "1,2", "--dry-run"]) == 0
+    assert "of 4 steps are done" in capsys.readouterr().out
+    assert cli.run([*whole, "--workers", "2", "--runner", "here"]) == 2
+    assert "--workers goes with --runner local" in capsys.readouterr().err
     assert cli.run(["ladder", "toy"]) == 2
     assert "two sizes or more" in capsys.readouterr().err
     assert cli.run(["ladder", "toy", "--form", "half"]) == 2

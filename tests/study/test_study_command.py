@@ -34,7 +34,7 @@ def test_a_dry_run_says_the_cost_and_does_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     told = said(capsys, "toy", "--full", "--dry-run")
-    assert told == "toy, full form: 16 steps, no time at all. 0 of 16 steps are done.\n"
+    assert told == "toy, form full: 16 steps, no time at all. 0 of 16 steps are done.\n"
     assert not (tmp_path / "out").exists()
     assert not Vault().entries()
 
@@ -74,7 +74,7 @@ def test_any_form_is_run_by_its_name(
     part = dataclasses.replace(forms["full"], name="part of it", seeds=(0, 1, 2))
     monkeypatch.setattr(ToyStudy, "forms", {**forms, part.name: part})
     told = said(capsys, "toy", "--form", "part of it", "--out", str(tmp_path))
-    assert "toy, part of it form: 6 steps" in told
+    assert "toy, form part of it: 6 steps" in told
     assert re.search(r"5 of 6 steps have ended; about \d+ s left\n6 of 6 steps have ended\n", told)
     assert [path.name for path in tmp_path.glob("*.json")] == ["toy.part-of-it.json"]
     assert "unknown form of toy: 'half'. Known: quick, full" in said(

@@ -42,10 +42,6 @@ _GOES_WITH = {
     "data": "`insectary breed THREAT`",
     "out": "--data",
     "records": "`insectary report suite` and `report studies`",
-    "sizes": "`insectary ladder STUDY`",
-    "full": "`insectary ladder STUDY`",
-    "n": "`insectary ladder FAMILY`",
-    "json": "`insectary ladder FAMILY`",
 }
 
 
@@ -230,14 +226,16 @@ def breed_command(context: click.Context, /, threat: str, **options: Any) -> Non
         _breed_family(threat, **given)
 
 
-def only(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
-    """Refuse an option of another form of the command."""
+def only(
+    given: Mapping[str, Any], known: Sequence[str], what: str, other: str | None = None
+) -> None:
+    """Refuse an option of another form of the command, which is named if there is one alone."""
     for name in given:
         if name not in known:
             option = "threat" if name == "of_threat" else name.replace("_", "-")
             raise BadInputError(
                 f"--{option} does not apply to {what}: leave it out"
-                f" (it is for {_GOES_WITH.get(name, 'one family of a threat')})"
+                f" (it is for {other or _GOES_WITH.get(name, 'one family of a threat')})"
             )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.commands.output import listed, p_value
-from insectary.commands.study import form_of
+from insectary.commands.study import form_of, print_price, runner_options
 from insectary.commands.vault import print_table, print_words, table
 from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from insectary.core.outcome import Outcome
     from insectary.core.reach import Ladder, Step
     from insectary.core.studying import Climbed, Form, Study
+    from insectary.steps import Runner
 
 
 @click.command("ladder")
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Of a study: store it there."
 )
+@click.option("--dry-run", is_flag=True, help="Of a study: say what it would cost, do nothing.")
+@runner_options
 def ladder_command(
     family: str,
     n: int | None,
@@ -48,6 +51,10 @@ def ladder_command(
     full: bool,
     form: str | None,
     out: Path | None,
+    dry_run: bool,
+    runner: str | None,
+    workers: int | None,
+    address: str | None,
 ) -> None:
     """Measure how far a family's behaviour reaches, or how a study's effects go with size.
 
@@ -62,26 +69,30 @@ def ladder_command(
     """
     from insectary.commands.families import only
     from insectary.commands.output import look_up_in_text
+    from insectary.steps import runner_of
     from insectary.study import study, study_names
     from insectary.study.ladder import asked_sizes, sized_form
     from insectary.vault import Vault
 
-    of_study = {"sizes": sizes, "base": base, "full": full or None, "form": form, "out": out}
+    of_study = {
+        "sizes": sizes, "base": base, "full": full or None, "form": form, "out": out,
+        "dry-run": dry_run or None, "runner": runner, "workers": workers, "address": address,
+    }  # fmt: skip
     given = {"n": n, "seed": seed, "json": as_json or None} | of_study
     options = {name: value for name, value in given.items() if value is not None}
     if family in (studies := study_names()):
-        only(options, tuple(of_study), "a study")
+        only(options, tuple(of_study), "a study", "`insectary ladder FAMILY`")
         chosen = form_of(study(family), form, full=full)
         asked = asked_sizes(family, chosen, listed(sizes) or (), listed(base) or ())
-        chosen = sized_form(chosen, asked)
-        _climb_study(study(family), chosen, out)
+        where = runner_of(runner, workers, address)
+        _climb_study(study(family), sized_form(chosen, asked), out, where, dry_run=dry_run)
         return
     try:
         look_up_in_text(family)
     except UnknownNameError as error:
         known = [*(entry.id for entry in Vault().entries("family")), *studies]
         raise UnknownNameError.of("family or study", family, known, few=True) from error
-    only(options, ("n", "seed", "json"), "a family")
+    only(options, ("n", "seed", "json"), "a family", "`insectary ladder STUDY`")
     from insectary.api import ladder
     from insectary.core.codec import encode
 
@@ -97,7 +108,9 @@ def ladder_command(
         print_ladder(found)
 
 
-def _climb_study(found: Study, form: Form, out: Path | None) -> None:
+def _climb_study(
+    found: Study, form: Form, out: Path | None, where: Runner, *, dry_run: bool
+) -> None:
     from insectary.commands.output import check_file
     from insectary.report.write import write_file
     from insectary.study.ladder import climbed
@@ -107,8 +120,11 @@ def _climb_study(found: Study, form: Form, out: Path | None) -> None:
 
     if out is not None:
         check_file(out)
-    print_words(f"{found.name}, {form.name}: {len(found.steps(form)):,} steps.")
-    sheet = run_study(found, form, Vault(), progress=lambda text: click.echo(text, err=True))
+    vault = Vault()
+    print_price(found, form, vault)
+    if dry_run:
+        return
+    sheet = run_study(found, form, vault, where, progress=lambda text: click.echo(text, err=True))
     print_climbed(climbed(found, sheet))
     if out is not None:
         click.echo(f"Measurements: {write_file(stored_text(sheet, found.judge(sheet)), out)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,27 @@ from insectary.core.outcome import Measured
 
 if TYPE_CHECKING:
     from insectary.core.studying import Finding, Form, Judgement, Study
+    from insectary.vault import Vault
 
 FOLDER = Path("out/studies")
 """Where measurements are stored and looked for, unless another place is given."""
+
+
+def runner_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the steps of a study are done."""
+    for option in (
+        click.option(
+            "--address",
+            metavar="HOST:PORT|auto",
+            help="A cluster's head, or auto for this machine's cluster; means --runner ray.",
+        ),
+        click.option("--workers", type=int, help="Processes of this machine, as --runner local."),
+        click.option(
+            "--runner", metavar="here|local|ray", help="Where steps are done; here if not said."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 class _RunsWhatIsNoCommand(click.Group):
@@ -66,13 +84,7 @@ def list_command() -> None:
     show_default=True,
     help="Folder of NAME.json, or NAME.FORM.json of another form than the full one.",
 )
-@click.option("--runner", metavar="here|local|ray", help="Where steps are done; here if not said.")
-@click.option("--workers", type=int, help="Processes of this machine; means --runner local.")
-@click.option(
-    "--address",
-    metavar="HOST:PORT|auto",
-    help="A cluster's head, or auto for this machine's cluster; means --runner ray.",
-)
+@runner_options
 def run_command(
     name: str,
     full: bool,
@@ -89,8 +101,7 @@ def run_command(
     run that was broken off goes on, and one that is finished computes nothing.
     """
     from insectary.commands.output import check_output
-    from insectary.commands.vault import print_words
-    from insectary.steps import kept, runner_of
+    from insectary.steps import runner_of
     from insectary.study import study, study_names
     from insectary.vault import Vault
 
@@ -100,12 +111,7 @@ def run_command(
     where = runner_of(runner, workers, address)
     chosen = form_of(found, form, full=full)
     vault = Vault()
-    steps = found.steps(chosen)
-    done = sum(kept(step.key, vault) is not None for step in steps)
-    print_words(
-        f"{name}, {chosen.name} form: {found.cost(chosen)}. {done:,} of {len(steps):,} steps are"
-        " done."
-    )
+    print_price(found, chosen, vault)
     if dry_run:
         return
     from insectary.report.write import write_file
@@ -121,6 +127,19 @@ def run_command(
         click.echo("The quick form shows how it goes; verdicts are the full form's (--full).")
     path = write_file(stored_text(sheet, judgements), out / file_name(name, chosen.name))
     click.echo(f"Measurements: {path}")
+
+
+def print_price(found: Study, form: Form, vault: Vault) -> None:
+    """What a form costs, and how much of it is done."""
+    from insectary.commands.vault import print_words
+    from insectary.steps import kept
+
+    steps = found.steps(form)
+    done = sum(kept(step.key, vault) is not None for step in steps)
+    print_words(
+        f"{found.name}, form {form.name}: {found.cost(form)}. {done:,} of {len(steps):,} steps are"
+        " done."
+    )
 
 
 def form_of(found: Study, name: str | None, *, full: bool) -> Form:
