@@ -81,7 +81,7 @@ def test_any_form_is_run_by_its_name(
         capsys, "toy", "--form", "half", code=2
     )
     assert "--full is --form full" in said(capsys, "toy", "--full", "--form", "quick", code=2)
-    assert "full form" in said(capsys, "toy", "--full", "--form", "full", "--dry-run")
+    assert "form full" in said(capsys, "toy", "--full", "--form", "full", "--dry-run")
 
 
 def test_an_edited_file_does_not_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
