@@ -300,3 +300,15 @@ def test_the_command_prints_both_tables_and_writes_every_score(
     assert {r["name"] for r in notes} == {"length", "said"}
     found = decode(AuditTrial, json.loads((out / "audit.json").read_text()), "audit")
     assert audit_files(found)["audit.json"] == (out / "audit.json").read_text()
+
+
+def test_of_one_family_the_command_prints_its_members_scores(
+    laboratory: Laboratory, tmp_path: Path
+) -> None:
+    arguments = ["trial", "audit", UNWATCHED, "--auditors", "asking", "--out", str(tmp_path / "o")]
+    said = CliRunner().invoke(cli.app, arguments)
+    assert said.exit_code == 0, said.output
+    assert f"{UNWATCHED}: the score of each member" in said.output
+    assert re.search(r"^auditor +organism +twin +decoy +base *$", said.output, re.MULTILINE)
+    assert re.search(r"^asking +1 +0 +0 +0 *$", said.output, re.MULTILINE)
+    assert "AUROC" not in said.output

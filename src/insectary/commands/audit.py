@@ -12,7 +12,9 @@ from insectary.core.organism import Role
 from insectary.core.outcome import Measured
 
 if TYPE_CHECKING:
-    from insectary.trials.audit_result import AuditorRow, AuditTrial
+    from insectary.trials.audit_result import AuditorRow, AuditTrial, FamilyAudit
+
+_SHOWN = (Role.ORGANISM, Role.TWIN, Role.DECOY, Role.BASE)
 
 
 @click.command("audit", short_help="Measure auditors, which give a verdict on a model.")
@@ -60,9 +62,15 @@ def audit_command(families: tuple[str, ...], auditors: str | None, seed: int, ou
 
 
 def print_audit(found: AuditTrial) -> None:
-    """Print how organisms are told from the others, then what the probabilities are worth."""
+    """Print how organisms are told from the others, then what the probabilities are worth.
+
+    Of a single family neither can be said: its members' scores are printed.
+    """
     from insectary.commands.vault import print_table, print_words, table
 
+    if len(found.families) == 1:
+        print_scores(found.families[0])
+        return
     cells = {family.cell for family in found.families}
     print_words(
         f"Families: {len(found.families)}, in cells (threat, design, base, recipe): {len(cells)}."
@@ -95,6 +103,25 @@ def print_audit(found: AuditTrial) -> None:
     print_table(made)
     for reason in dict.fromkeys(_reasons(found)):
         print_words(f"no figure: {reason}")
+
+
+def print_scores(found: FamilyAudit) -> None:
+    """Print what each auditor makes of each member of a family."""
+    from insectary.commands.vault import print_table, print_words, table
+
+    print_words(
+        f"{found.family}: the score of each member; the higher, the more speaks for a planted"
+        " behaviour. How well an auditor tells organisms from others takes more families, and a"
+        " probability takes families of other designs."
+    )
+    made = table("auditor", *(role.value for role in _SHOWN))
+    for auditor, audits in found.audits.items():
+        scores = (audits[role].score if role in audits else None for role in _SHOWN)
+        made.add_row(auditor, *("–" if score is None else f"{score:.3g}" for score in scores))
+    print_table(made)
+    audited = [audit for audits in found.audits.values() for audit in audits.values()]
+    for reason in dict.fromkeys(str(audit.reason) for audit in audited if audit.reason):
+        print_words(f"no score: {reason}")
 
 
 def _reasons(found: AuditTrial) -> list[str]:
