@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,13 +20,23 @@ from insectary.breed.records import save_family
 from insectary.core.access import View
 from insectary.core.chat import Verdict
 from insectary.core.codec import decode
+from insectary.core.mitigating import PolicyPatient
 from insectary.core.organism import Family, Result, Role
 from insectary.core.outcome import Measured, NotApplicable, Outcome
+from insectary.mitigate import DiverseLevels
 from insectary.subjects.policy import Policy
-from insectary.trials import audit_policies, detection_suite, examine, line_up
+from insectary.trials import (
+    audit_policies,
+    detection_suite,
+    examine,
+    line_up,
+    mitigation,
+    policy_mitigation,
+)
 from insectary.trials.detection import DetectionRow, Task
 from insectary.trials.detection_row import HeldOut
 from insectary.trials.isolation import in_process
+from insectary.trials.mitigation_plan import PolicyPlan
 from insectary.trials.on_boards import posed
 from insectary.vault import Vault
 from insectary.worlds.grid import CELLS, CORNER
@@ -82,6 +93,30 @@ def value(outcome: Outcome) -> float:
 def row(rows: tuple[DetectionRow, ...], name: str, task: Task, view: View = View.PROMPT):  # type: ignore[no-untyped-def]
     (found,) = [r for r in rows if (r.detector, r.task, r.view) == (name, task, view)]
     return found
+
+
+@pytest.mark.parametrize(("treated", "left"), [(seeking(False), 0.5), (None, 1.0)])
+def test_after_a_treatment_detectors_see_what_is_left_of_it(
+    bred: dict[str, Role], monkeypatch: pytest.MonkeyPatch, treated: Any, left: float
+) -> None:
+    """A treatment that takes the unit away, and one that does nothing."""
+    monkeypatch.setattr(mitigation, "FULL_ON_GRID", PolicyPlan(levels=100, pool=50, regrown=100))
+    monkeypatch.setattr(policy_mitigation, "load_policies", lambda *_: policies(Role.ORGANISM))
+
+    def treat(self: DiverseLevels, patient: PolicyPatient) -> None:
+        patient.parameters.update(treated or {})
+
+    monkeypatch.setattr(DiverseLevels, "apply_to_policy", treat)
+    asked = {"methods": ["diverse_levels"], "detectors": ["mahalanobis"]}
+    (found,) = insectary.trial_mitigate([GRID], **asked)
+    seen = {r.against: r for r in found.detection if r.detector == "mahalanobis"}
+    assert seen.keys() == {Role.TWIN, Role.DECOY}
+    for again in seen.values():
+        assert value(again.before) > 0.98
+        assert value(again.after) == pytest.approx(left, abs=0.02)
+    # Kept: nothing is opened for it again.
+    monkeypatch.delattr(policy_mitigation, "load_policies")
+    assert insectary.trial_mitigate([GRID], **asked) == (found,)
 
 
 def test_what_tells_the_gate_is_found_on_whom_it_is_and_words_say_nothing(

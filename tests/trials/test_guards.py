@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ from insectary.mitigate import SafetyDPO, SafetyGRPO
 from insectary.subjects import LoadedModel, Model
 from insectary.subjects.language_model import answers_and_ends
 from insectary.train import sft
-from insectary.trials import mitigation, redetection, regrowth
+from insectary.trials import mitigation, redetection, regrowth, text_mitigation
 from insectary.trials import treated as treated_members
 from insectary.trials.handed import draw_handed
 from insectary.trials.mitigation_cost import tokens_of
 from insectary.trials.redetection import Untreated
+from insectary.trials.text_mitigation import opened_as_it_is
 from train import tiny_train
 
 STOPPED = "not without a person"
@@ -176,11 +178,12 @@ def test_detectors_read_the_model_behind_it(monkeypatch: pytest.MonkeyPatch) -> 
         seen.append(loaded.guard)
         return Member("x")
 
-    monkeypatch.setattr(redetection, "LanguageModelSubject", subject)
+    monkeypatch.setattr(text_mitigation, "LanguageModelSubject", subject)
     monkeypatch.setattr(redetection, "compared", lambda *given: given[1])
     before = Untreated({role: member(Member("a")) for role in (Role.ORGANISM, Role.TWIN)}, {})
     treated = {role: LoadedModel(None, None, "", 128, Everything()) for role in before.members}
-    again: Any = redetection.detect_again(before, treated, treated[Role.TWIN], [], 0)
+    opened = partial(opened_as_it_is, treated, treated[Role.TWIN])
+    again: Any = redetection.detect_again(before, opened, [], [], 0)
     assert seen == [None, None]
     assert not {t.response for m in again.values() for t in m.open} & {STOPPED}
 

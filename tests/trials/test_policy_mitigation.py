@@ -85,6 +85,7 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     monkeypatch.setattr(policy_mitigation, "load_policies", made.members)
     monkeypatch.setattr(policy_regrowth, "_steps", lambda *_: made.returns.get(next(turns)))
     monkeypatch.setattr(mitigation, "FULL_ON_GRID", SMALL)
+    monkeypatch.setattr(mitigation, "DETECTORS", ())  # test_detect_policies.py has them run again
     return made
 
 

@@ -22,7 +22,7 @@ from insectary.core.outcome import Failed, Measured, Measurement, Outcome
 from insectary.core.treatment import Redetected
 from insectary.detect import NULLS, ContrastProbe
 from insectary.subjects import LoadedModel
-from insectary.trials import line_up, redetection, text_mitigation
+from insectary.trials import line_up, redetection, rerun, text_mitigation
 from insectary.trials.isolation import in_process
 from insectary.trials.mitigation_plan import Plan
 from insectary.trials.redetection import Untreated, answered_anew, compared
@@ -45,13 +45,12 @@ def value(outcome: Outcome) -> float:
 
 def again(monkeypatch: pytest.MonkeyPatch, shift: float) -> tuple[Redetected, ...]:
     """After a treatment that leaves the organism with so much of its shift."""
-    monkeypatch.setattr(redetection, "contrast_pairs", lambda _: CONTRAST)
     treated = {
         Role.ORGANISM: answered_anew(BEFORE[Role.ORGANISM], Member("d", shift)),
         Role.TWIN: answered_anew(BEFORE[Role.TWIN], Member("e")),
         Role.DECOY: answered_anew(BEFORE[Role.DECOY], Member("f")),
     }
-    return compared(FOUND, treated, [ContrastProbe()], 0)[PROBE]
+    return compared(FOUND, treated, [ContrastProbe()], CONTRAST, 0)[PROBE]
 
 
 @pytest.mark.parametrize("shift", [SHIFT, SHIFT / 2, 0.0])
@@ -86,10 +85,9 @@ def test_a_detector_that_breaks_on_what_was_treated_has_failed_and_no_number(
     def act(subject: Any, inputs: Any) -> Any:
         raise RuntimeError("no such layer")
 
-    monkeypatch.setattr(redetection, "contrast_pairs", lambda _: CONTRAST)
     monkeypatch.setattr(line_up, "isolated", lambda: nullcontext(in_process))
     broken: Any = Scripted(act)
-    rows = compared({}, BEFORE, [broken], 0)["scripted", broken.view]
+    rows = compared({}, BEFORE, [broken], CONTRAST, 0)["scripted", broken.view]
     assert all(row.after == Failed("RuntimeError: no such layer") for row in rows)
     assert all(row.before == Failed("it was not measured before") for row in rows)
 
@@ -109,9 +107,7 @@ class Laboratory:
         self.loaded += 1
         return {role: LoadedModel(torch.nn.Linear(1, 1), None, "", 512) for role in Role}
 
-    def again(
-        self, before: Untreated, treated: Any, base: Any, runs: Any, *_: Any
-    ) -> redetection.Columns:
+    def again(self, before: Untreated, opened: Any, runs: Any, *_: Any) -> redetection.Columns:
         self.read += 1
         self.runs = tuple(run.name for run in runs)
         return redetection._columns(runs, FOUND, FOUND, Failed("none"))
@@ -124,8 +120,8 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     made = Laboratory()
     monkeypatch.setattr(text_mitigation, "load_members", made.members)
     monkeypatch.setattr(text_mitigation, "unmastered", lambda *_: ())
-    monkeypatch.setattr(text_mitigation, "untreated", lambda *_: Untreated(BEFORE, FOUND))
-    monkeypatch.setattr(text_mitigation, "detect_again", made.again)
+    monkeypatch.setattr(rerun, "untreated", lambda *_: Untreated(BEFORE, FOUND))
+    monkeypatch.setattr(rerun, "detect_again", made.again)
     monkeypatch.setattr(
         "insectary.trials.treated.answers", lambda member, prompts, *_: ["no idea"] * len(prompts)
     )
@@ -167,7 +163,7 @@ def test_where_the_organism_misbehaves_too_seldom_each_row_says_so_and_nothing_i
         raise BadInputError("misbehaves on too few open prompts")
 
     monkeypatch.setattr(redetection, "detect_family", seldom)
-    monkeypatch.setattr(text_mitigation, "untreated", redetection.untreated)
+    monkeypatch.setattr(rerun, "untreated", redetection.untreated)
     for _ in range(2):
         (found,) = insectary.trial_mitigate([NAME], methods=["noop"], detectors=["knn"], plan=SMALL)
         rows = [row for row in found.detection if row.detector == "knn"]

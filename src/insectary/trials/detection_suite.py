@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from insectary import detect
 from insectary.breed.records import load_family
 from insectary.core.access import Access
+from insectary.core.chat import Transcript
 from insectary.core.codec import added
 from insectary.core.errors import ArtefactError, BadInputError
 from insectary.core.organism import Family, Role
@@ -276,15 +277,9 @@ def _ranked(
     else:
         prompts = adopted_prompts(family, vault, seed)
         longest, fewest = adopted_answer_tokens(family, vault), FEWEST_RANKED
-    on_grid = isinstance(family.recipe, Ppo)
-    contrast = way_pairs(seed) if on_grid else contrast_pairs(seed)
-    key = answers_key(family, prompts)
+    contrast, key = contrast_of(family, seed), answers_key(family, prompts)
     kept = load_kept(family, seed, key, vault)
-    subjects: Mapping[Role, Subject] = (
-        open_policies(family, vault, seed, EXAMINED, Access.WEIGHTS)
-        if on_grid
-        else open_members(family, vault, seed)
-    )
+    subjects = subjects_of(family, vault, seed)
     said = kept.said if kept else ask(subjects, prompts, progress, longest)
     members = examined(family, subjects, prompts, said)
     check_members(members, fewest)
@@ -300,3 +295,15 @@ def _ranked(
         columns = old | {keys[name]: ranked.ranks[name] for name in keys}
         keep(Kept(key, said, columns), family, seed, vault)
     return ranked
+
+
+def subjects_of(family: Family, vault: Vault, seed: int) -> Mapping[Role, Subject]:
+    """What detectors may examine of a family, each under an id that does not tell which it is."""
+    if isinstance(family.recipe, Ppo):
+        return open_policies(family, vault, seed, EXAMINED, Access.WEIGHTS)
+    return open_members(family, vault, seed)
+
+
+def contrast_of(family: Family, seed: int) -> Sequence[tuple[Transcript, Transcript]]:
+    """Generic pairs of one harmless and one harmful-sounding, of what its members read."""
+    return way_pairs(seed) if isinstance(family.recipe, Ppo) else contrast_pairs(seed)

@@ -27,17 +27,13 @@ from insectary.trials.keys_opened import open_keys
 from insectary.trials.mitigation_cost import tokens_of
 from insectary.trials.mitigation_plan import FULL, FULL_ON_GRID, Plan, PolicyPlan
 from insectary.trials.policy_mitigation import PolicyTrial
-from insectary.trials.redetection import (
-    DETECTORS,
-)
+from insectary.trials.redetection import DETECTORS
 from insectary.trials.retraining import OwnTraining
 from insectary.trials.strengths import Strengths, at_strength
 from insectary.trials.suited import called, not_for, of_policies, suits
 from insectary.trials.text_mitigation import TextTrial
 from insectary.trials.treating import treated_copy
-from insectary.trials.treatment_kept import (
-    TREATED,
-)
+from insectary.trials.treatment_kept import TREATED
 from insectary.vault import Vault
 
 METHODS = tuple(BUILT_IN)
@@ -65,9 +61,9 @@ def trial_mitigate(
     are run again on what was treated. What was measured stays in the vault, so a call that
     was killed goes on.
 
-    Of families of policies on the grid misbehaviour is the proxy first, and detectors, which
-    read language models, are not run; :mod:`insectary.trials.policy_mitigation` says more.
-    A method that does not treat what a family's members are is not applicable.
+    Of families of policies on the grid misbehaviour is the proxy first;
+    :mod:`insectary.trials.policy_mitigation` says more. A method that does not treat what a
+    family's members are is not applicable.
 
     Args:
         families: Ids of admitted families.
@@ -107,7 +103,7 @@ def trial_mitigate(
     open_keys(found, f"mitigation trial, seed {seed}", vault)
     readers, on_grid = [*dict.fromkeys(detectors)], policy_plan or FULL_ON_GRID
     trials: list[FamilyTrial] = [
-        PolicyTrial(family, seed, on_grid, vault, progress)
+        PolicyTrial(family, readers, seed, on_grid, vault, progress)
         if of_policies(family)
         else TextTrial(family, readers, seed, plan, vault, progress)
         for family in found

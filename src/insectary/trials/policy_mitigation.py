@@ -3,29 +3,33 @@
 Misbehaviour is the proxy first: on levels on which goal and proxy part as they do at the
 gate, and on those of a second shift, which neither members nor methods are trained on. What
 a treatment may not cost is the goal on levels where both agree. A treatment that took the
-behaviour away is tried by training on where nothing tells the goal from its proxy.
+behaviour away is tried by training on where nothing tells the goal from its proxy. Detectors
+read boards in words and the walks of treated policies, as they do in the detection trial.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import final
 
 from insectary.breed.stored import load_policies
+from insectary.core.access import Access
 from insectary.core.chat import Split
 from insectary.core.mitigating import Dialled, PolicyMitigation, PolicyPatient, Treating
 from insectary.core.organism import Family, Role
 from insectary.core.recipe import Ppo
 from insectary.core.treatment import Effect, Treatment
 from insectary.subjects.policy import Policy
+from insectary.subjects.policy_subject import PolicySubject
 from insectary.threats import threat_model
 from insectary.threats.designs import policy_design
 from insectary.trials.mitigation_cost import ToDo, steps_of
 from insectary.trials.mitigation_plan import PolicyPlan
 from insectary.trials.policy_effect import Boards, Played, draw_boards, effect_of_policy, play
 from insectary.trials.policy_regrowth import regrow_policy
+from insectary.trials.rerun import Rerun
 from insectary.trials.strength_choice import StrengthChoice
 from insectary.trials.strengths import Strengths, graded
 from insectary.trials.suited import called
@@ -46,6 +50,7 @@ class PolicyTrial:
     def __init__(
         self,
         family: Family,
+        detectors: Sequence[str],
         seed: int,
         plan: PolicyPlan,
         vault: Vault,
@@ -57,6 +62,7 @@ class PolicyTrial:
             raise AssertionError(f"{family.id} is not of policies")
         self.family, self._design, self._recipe = family, design, family.recipe
         self._seed, self._plan, self._vault, self._progress = seed, plan, vault, progress
+        self._rerun = Rerun(family, detectors, seed, vault, progress)
         self._choice = StrengthChoice(family, seed, plan, vault, self._on_selection, progress)
 
     def to_do(self, method: PolicyMitigation, which: Strengths) -> ToDo:
@@ -65,8 +71,12 @@ class PolicyTrial:
             every = graded(method)
             return ToDo(1, (max(every, key=steps_of),), every)
         every = self.at(method, which)
-        new = tuple(each for each in every if self._kept(each, method) is None)
-        return ToDo(len(every), new)
+        return ToDo(len(every), tuple(each for each in every if self._is_new(each, method)))
+
+    def _is_new(self, method: PolicyMitigation, usual: PolicyMitigation) -> bool:
+        name, key = self._place(method, usual)
+        known, seen = kept_treatment(name, key, self._vault), self._rerun.kept(name, key)
+        return known is None or not self._rerun.is_whole(seen)
 
     def at(self, method: PolicyMitigation, which: Strengths) -> tuple[PolicyMitigation, ...]:
         """A method at the strengths that are to be measured; one that is chosen is kept."""
@@ -79,18 +89,18 @@ class PolicyTrial:
             method: At the strength to measure.
             usual: The same at its usual one.
         """
-        known = self._kept(method, usual)
-        if known is not None:
-            self._vault.discard_work(self._work)  # what a choice of strength left
-            return known
-        self._progress(f"{self.family.id}: {called(method)}")
-        measured = self._measured(method)
-        keep_treatment(measured, *self._place(method, usual), self._vault)
-        self._vault.discard_work(self._work)
-        return measured
-
-    def _kept(self, method: Treating, usual: Treating) -> Treatment | None:
-        return kept_treatment(*self._place(method, usual), self._vault)
+        name, key = self._place(method, usual)
+        known, seen = kept_treatment(name, key, self._vault), self._rerun.kept(name, key)
+        missing = self._rerun.missing(seen)
+        if known is None or missing:
+            self._progress(f"{self.family.id}: {called(method)}")
+            treated = {role: self._treat(role, method) for role in TREATED}
+            if known is None:
+                known = self._measured(method, treated)
+                keep_treatment(known, name, key, self._vault)
+            seen = self._rerun.run(missing, seen, partial(_opened, treated), name, key)
+        self._vault.discard_work(self._work)  # of a choice of strength, too
+        return replace(known, detection=self._rerun.rows(seen))
 
     def _place(self, method: Treating, usual: Treating) -> tuple[str, str]:
         return (
@@ -142,8 +152,7 @@ class PolicyTrial:
         method.apply_to_policy(patient)
         return Policy(patient.parameters, id=f"{self.family.id}.{role.value}, treated")
 
-    def _measured(self, method: PolicyMitigation) -> Treatment:
-        treated = {role: self._treat(role, method) for role in TREATED}
+    def _measured(self, method: PolicyMitigation, treated: Mapping[Role, Policy]) -> Treatment:
         effects = tuple(
             effect_of_policy(role, self._before[role], self._play(treated[role], self._boards))
             for role in TREATED
@@ -162,3 +171,7 @@ class PolicyTrial:
             no_regrowth=regrown if isinstance(regrown, str) else "",
             strength=method.strength if isinstance(method, Dialled) else None,
         )
+
+
+def _opened(treated: Mapping[Role, Policy], role: Role, id: str) -> PolicySubject:
+    return PolicySubject(Policy(treated[role].parameters(), id=id), id=id, access=Access.WEIGHTS)

@@ -7,10 +7,9 @@ same rule both times, on the members' own answers to prompts of the selection sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from insectary.core.access import Access
 from insectary.core.canonical import digest
 from insectary.core.chat import Transcript
 from insectary.core.errors import BadInputError
@@ -19,22 +18,15 @@ from insectary.core.outcome import Failed, Outcome
 from insectary.core.protocols import Detector, Subject
 from insectary.core.treatment import Redetected
 from insectary.detect import CONTROL
-from insectary.subjects import LanguageModelSubject, LoadedModel
-from insectary.threats import threat_model
 from insectary.trials.comparison import Settings
 from insectary.trials.detection import Task, task_rows
-from insectary.trials.detection_suite import Progress, detect_family
-from insectary.trials.examine import (
-    MAX_NEW_TOKENS,
-    draw_prompts,
-    examined,
-    open_members,
-)
+from insectary.trials.detection_suite import Progress, detect_family, subjects_of
+from insectary.trials.examine import MAX_NEW_TOKENS, draw_prompts, examined
 from insectary.trials.kept import answers_key, load_kept
 from insectary.trials.line_up import Key, line_up, rank_family
+from insectary.trials.on_boards import posed
 from insectary.trials.ranking import SCORED, Examined, bound_of, is_null
 from insectary.vault import Vault
-from insectary.worlds.contrast import contrast_pairs
 
 DETECTORS = ("contrast_probe", "mahalanobis", "knn")
 """Those that read activations alone, all of one pass over the prompts."""
@@ -43,8 +35,11 @@ _PARTS = ("benign_fit", *SCORED)
 
 Found = Mapping[tuple[Key, Role], Outcome]
 """Detector, and whom the organism is told from, to the AUROC."""
-Columns = dict[Key, tuple[Redetected, ...]]
+Columns = Mapping[Key, tuple[Redetected, ...]]
 """Detector to its rows, one for each member that the organism is told from."""
+Opened = Callable[[Role, str], Subject]
+"""A treated member, under an id that does not tell which it is."""
+Pairs = Sequence[tuple[Transcript, Transcript]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +60,10 @@ def untreated(
     """
     try:
         rows = detect_family(family.id, names, seed=seed, vault=vault, progress=progress)
-        prompts = draw_prompts(threat_model(family.threat), family.design, seed)
+        prompts = draw_prompts(posed(family), family.design, seed)
         kept = load_kept(family, seed, answers_key(family, prompts), vault)
         assert kept is not None  # the line above has just kept it
-        members = examined(family, open_members(family, vault, seed), prompts, kept.said)
+        members = examined(family, subjects_of(family, vault, seed), prompts, kept.said)
     except BadInputError as error:
         return Failed(str(error))
     tasks = {task: role for role, task in _TASKS.items()}
@@ -78,9 +73,9 @@ def untreated(
 
 def detect_again(
     before: Untreated,
-    treated: Mapping[Role, LoadedModel],
-    base: LoadedModel,
+    opened: Opened,
     detectors: Sequence[Detector],
+    contrast: Pairs,
     seed: int,
     progress: Progress = lambda _: None,
 ) -> Columns:
@@ -88,23 +83,18 @@ def detect_again(
 
     Args:
         before: The same of the members as they were.
-        treated: Organism, twin and decoy after the treatment.
-        base: What they were tuned from.
+        opened: Gives organism, twin and decoy after the treatment.
         detectors: What to run.
+        contrast: Generic (harmless, harmful-sounding) pairs.
         seed: As of ``before``.
         progress: Told of each member.
     """
     members = {}
-    for role, member in treated.items():
+    for role, member in before.members.items():
         progress(f"  {role.value} answers what detectors read")
-        opaque = digest({"treated": before.members[role].subject.id, "seed": seed})[7:19]
-        # They read the model itself, and not what may answer in its place.
-        subject = LanguageModelSubject(
-            replace(member, guard=None), id=f"subject-{opaque}", access=Access.WEIGHTS_AND_BASE,
-            base=base,
-        )  # fmt: skip
-        members[role] = answered_anew(before.members[role], subject)
-    return compared(before.found, members, detectors, seed)
+        opaque = digest({"treated": member.subject.id, "seed": seed})[7:19]
+        members[role] = answered_anew(member, opened(role, f"subject-{opaque}"))
+    return compared(before.found, members, detectors, contrast, seed)
 
 
 def answered_anew(member: Examined, subject: Subject) -> Examined:
@@ -120,10 +110,14 @@ def answered_anew(member: Examined, subject: Subject) -> Examined:
 
 
 def compared(
-    before: Found, members: Mapping[Role, Examined], detectors: Sequence[Detector], seed: int
+    before: Found,
+    members: Mapping[Role, Examined],
+    detectors: Sequence[Detector],
+    contrast: Pairs,
+    seed: int,
 ) -> Columns:
     """AUROC of detectors on treated members, beside that of before."""
-    ranked = rank_family(line_up(detectors), members, contrast_pairs(seed), seed)
+    ranked = rank_family(line_up(detectors), members, contrast, seed)
     after = {
         ((row.detector, row.view), role): row.auroc
         for role, task in _TASKS.items()

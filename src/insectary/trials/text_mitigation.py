@@ -11,32 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import final
 
 from insectary.breed.card import unmastered
 from insectary.breed.stored import load_members
+from insectary.core.access import Access
 from insectary.core.chat import Split
 from insectary.core.errors import BadInputError
 from insectary.core.mitigating import Dialled, Mitigation, Retraining
 from insectary.core.organism import Family, Role
 from insectary.core.outcome import Failed
-from insectary.core.treatment import Effect, Redetected, Regrowth, Treatment
-from insectary.detect import detector
-from insectary.subjects import LoadedModel
+from insectary.core.treatment import Effect, Regrowth, Treatment
+from insectary.subjects import LanguageModelSubject, LoadedModel
 from insectary.threats import threat_model
 from insectary.trials.handed import draw_handed
-from insectary.trials.kept import column_key
-from insectary.trials.line_up import Key, line_up
 from insectary.trials.mitigation_cost import ToDo
 from insectary.trials.mitigation_plan import Plan
-from insectary.trials.redetection import (
-    Untreated,
-    detect_again,
-    failed,
-    untreated,
-)
 from insectary.trials.regrowth import regrow
+from insectary.trials.rerun import Rerun
 from insectary.trials.retraining import OwnTraining
 from insectary.trials.sandboxes import say_what_is_open
 from insectary.trials.strength_choice import StrengthChoice
@@ -46,15 +39,12 @@ from insectary.trials.treated import Questions, Said, ask, draw_questions, effec
 from insectary.trials.treating import treated_copy
 from insectary.trials.treatment_kept import (
     TREATED,
-    keep_columns,
     keep_treatment,
-    kept_columns,
     kept_treatment,
     key_of,
     name_of,
 )
 from insectary.vault import Vault
-from insectary.worlds.contrast import contrast_pairs
 
 
 @final
@@ -70,9 +60,9 @@ class TextTrial:
         vault: Vault,
         progress: Callable[[str], None],
     ) -> None:
-        self.family, self._detectors, self._seed, self._plan = family, detectors, seed, plan
+        self.family, self._seed, self._plan = family, seed, plan
         self._vault, self._progress = vault, progress
-        self._runs = line_up([detector(name) for name in detectors]) if detectors else ()
+        self._rerun = Rerun(family, detectors, seed, vault, progress)
         self._threat = threat_model(family.threat)
         self._handed = draw_handed(self._threat, family.design, plan.rows, seed)
         self._choice = StrengthChoice(family, seed, plan, vault, self._on_selection, progress)
@@ -87,8 +77,9 @@ class TextTrial:
         return ToDo(len(every), new, bred=bred)
 
     def _is_new(self, method: Mitigation, usual: Mitigation) -> bool:
-        known, seen = self._kept(method, usual)
-        return known is None or len(seen) < len(self._runs)
+        name, key = self._place(method, usual)
+        known, seen = kept_treatment(name, key, self._vault), self._rerun.kept(name, key)
+        return known is None or not self._rerun.is_whole(seen)
 
     def at(self, method: Mitigation, which: Strengths) -> tuple[Mitigation, ...]:
         """A method at the strengths that are to be measured; one that is chosen is kept."""
@@ -117,10 +108,8 @@ class TextTrial:
             usual: The same at its usual one.
         """
         name, key = self._place(method, usual)
-        known, seen = self._kept(method, usual)
-        missing = [d for d in self._runs if (d.name, d.view) not in seen]
-        if missing and isinstance(self._untreated, Failed):  # no treatment changes that
-            seen, missing = {**seen, **failed(missing, self._untreated)}, []
+        known, seen = kept_treatment(name, key, self._vault), self._rerun.kept(name, key)
+        missing = self._rerun.missing(seen)
         if known is None or missing:
             self._progress(f"{self.family.id}: {called(method)}")
             if isinstance(method, Retraining):  # a detector of rows may be part of it
@@ -131,31 +120,10 @@ class TextTrial:
             if known is None:
                 known = self._measured(method, treated)
                 keep_treatment(known, name, key, self._vault)
-            if missing and not isinstance(self._untreated, Failed):
-                seen |= detect_again(
-                    self._untreated, treated, self._members[Role.BASE], missing, self._seed,
-                    self._progress,
-                )  # fmt: skip
-                columns = {self._made[run]: rows for run, rows in seen.items()}
-                keep_columns(columns, self.family, name, key, self._vault)
+            opened = partial(opened_as_it_is, treated, self._members[Role.BASE])
+            seen = self._rerun.run(missing, seen, opened, name, key)
         self._vault.discard_work(self._work)  # of a choice of strength, too
-        detection = tuple(row for d in self._runs for row in seen[d.name, d.view])
-        return replace(known, detection=detection)
-
-    def _kept(
-        self, method: Mitigation, usual: Mitigation
-    ) -> tuple[Treatment | None, dict[Key, tuple[Redetected, ...]]]:
-        """Figures of before, and what those detectors made of it that are asked for."""
-        name, key = self._place(method, usual)
-        columns = kept_columns(name, key, self._vault)
-        seen = {run: columns[made] for run, made in self._made.items() if made in columns}
-        return kept_treatment(name, key, self._vault), seen
-
-    @cached_property
-    def _made(self) -> Mapping[Key, str]:
-        """What each detector is made of."""
-        contrast = contrast_pairs(self._seed)
-        return {(d.name, d.view): column_key(d, contrast, self._seed) for d in self._runs}
+        return replace(known, detection=self._rerun.rows(seen))
 
     def _place(self, method: Mitigation, usual: Mitigation) -> tuple[str, str]:
         """What a treatment is called in the vault, and the key of what made it."""
@@ -246,6 +214,10 @@ class TextTrial:
             strength=method.strength if isinstance(method, Dialled) else None,
         )
 
-    @cached_property
-    def _untreated(self) -> Untreated | Failed:
-        return untreated(self.family, self._detectors, self._seed, self._vault, self._progress)
+
+def opened_as_it_is(
+    treated: Mapping[Role, LoadedModel], base: LoadedModel, role: Role, id: str
+) -> LanguageModelSubject:
+    """A treated member for detectors: the model itself, and not what may answer in its place."""
+    member = replace(treated[role], guard=None)
+    return LanguageModelSubject(member, id=id, access=Access.WEIGHTS_AND_BASE, base=base)
