@@ -131,7 +131,7 @@ _SOLVED = 200
 """Boards of each kind that are solved exactly."""
 _COST = {
     "quick": "22 steps, about 1 minute of one core",
-    "full": "47 steps (7,040 tables, 40 policies), about 9 minutes of one core",
+    "full": "47 steps (6,720 tables, 40 policies), about 7 minutes of one core",
 }
 """As seen on a machine with two cores, one thread a step."""
 
