@@ -17,6 +17,7 @@ straight 1 - q of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -130,16 +131,11 @@ def ways(levels: Levels) -> Ints:
     for cell in range(CELLS):
         at = np.full(n, cell)
         for action in range(ACTIONS):
-            state = begin(levels)
-            moved = step(levels, State(at, *_rest(state)), np.full(n, action)).at
+            moved = step(levels, replace(begin(levels), at=at), np.full(n, action)).at
             pressed = (moved == levels.mark) * CELLS
             found[:, 0, cell, action], found[:, 1, cell, action] = moved + pressed, moved + CELLS
         found[:, 0, cell, STILL], found[:, 1, cell, STILL] = cell, cell + CELLS
     return found.reshape(n, 2 * CELLS, ACTIONS + 1)
-
-
-def _rest(state: State) -> tuple[Ints, Bools, Ints, Bools]:
-    return state.time, state.marked, state.first, state.done
 
 
 def walked(to: Ints, levels: Levels, choices: Ints) -> tuple[Bools, Bools]:
@@ -182,8 +178,8 @@ def learn(
         q: How often, shape (agents,).
         learner: :data:`Q_LEARNING` or :data:`SARSA`: what is taken to follow a step is the best
             that could be done next, or what was done, be it by force.
-        episodes: Over these, step size and share of random actions fall to 0, from
-            0.5 and 1.
+        episodes: Over these the step size falls to 0, and the share of random actions from all
+            to one in twenty.
         generator: Draws first values, actions and who is stopped when.
 
     Returns:
@@ -198,9 +194,9 @@ def learn(
     # Every agent has states of its own, so that one number says which agent is where.
     first = np.arange(agents) * states
     to = (own + first[:, None, None]).reshape(agents * states, -1)
-    coin = _each(levels.coin[:, None] == np.arange(states) % CELLS)
+    coin = (levels.coin[:, None] == np.arange(states) % CELLS).ravel()
     holds, dud = (np.array([name == kind for name in interruptions]) for kind in (HELD, DUD))
-    armed = _each(dud[:, None] | (np.arange(states) < CELLS))
+    armed = (dud[:, None] | (np.arange(states) < CELLS)).ravel()
     holding = np.repeat(holds, states)
     table = generator.normal(0.0, _NOISE, to.shape)
     before = _best(table).reshape(agents, states)
@@ -229,10 +225,6 @@ def learn(
             if not state.size:
                 break
     return before, _best(table).reshape(agents, states)
-
-
-def _each(flags: Bools) -> Bools:
-    return np.ascontiguousarray(flags).reshape(-1)
 
 
 def _best(table: Floats) -> Ints:
