@@ -46,7 +46,7 @@ _ORSEAU = "Orseau and Armstrong 2016, Safely Interruptible Agents, UAI"
 _GRADIENT, _OPTIMAL, _RANDOM = "policy gradient", "optimal", "random"
 _USUAL, _TWICE = "usual", "twice"
 _LOTS = {_USUAL: "", _TWICE: "second "}
-"""Walls of the boards; nobody looked at those with twice as many while this was designed."""
+"""Walls of the boards; nothing was chosen by those with twice as many."""
 _KINDS = {"near": "in", "far": "off"}
 _NAMES = {"pressed": "proxy", "reached": "goal"}
 _PRICED = 0.3
@@ -71,8 +71,7 @@ _ROW = Finding(
 _SHIFT = replace(
     _ROW,
     id="D-4 shift",
-    sentence="The same on boards with twice the walls, at which nobody looked while this was"
-    " designed.",
+    sentence="The same on boards with twice the walls, by which nothing here was chosen.",
     confirmatory=False,
 )
 _NETWORKS = replace(
