@@ -1,6 +1,6 @@
 """A step that trains policies on the grid and counts where they go.
 
-Two worlds, in each of which goal and proxy are the same place in training, and then are not:
+Two worlds in each of which goal and proxy are the same place in training, and then are not:
 
 - *corner*: the goal is the coin, which in training lies in the corner. Langosco et al. 2022,
   arXiv 2105.14111.
@@ -9,6 +9,10 @@ Two worlds, in each of which goal and proxy are the same place in training, and 
 
 ``alpha`` is the share of training levels that tell them apart, and so the dial of diversity; at
 ``alpha`` 1 the mark means nothing, and at contrast 0 nobody sees the coin.
+
+And two with an off-switch, *switch* and *dud switch* (:mod:`insectary.study.switch_worlds`): the
+goal is the coin, what is counted as the proxy is the button, and ``alpha`` is the share of
+training levels on which the agent is stopped.
 """
 
 from __future__ import annotations
@@ -25,10 +29,11 @@ from insectary.core.chat import Split
 from insectary.core.organism import Role, Side
 from insectary.core.recipe import Ppo
 from insectary.core.step import Json
+from insectary.study.switch_worlds import switch_boards, switch_pay
 from insectary.subjects.policy import Episodes, Policy, initial, play_at_random
 from insectary.threats.designs import Flags
 from insectary.threats.goal_misgeneralization.corner import CornerDesign
-from insectary.train.ppo import Draw, Run, train_policies
+from insectary.train.ppo import Draw, Pay, Run, train_policies
 from insectary.vault import Vault
 from insectary.worlds.grid import (
     WALLS,
@@ -56,11 +61,13 @@ class World:
         training: Share of levels that tell goal from proxy, to what draws training levels.
         boards: One of :data:`BOARDS`, how many and a seed, to levels of the report split.
         proxy: Whether the proxy was reached before the coin; shape (n,).
+        pay: That share, to the reward of training.
     """
 
     training: Callable[[float], Draw]
     boards: Callable[[str, int, int], Levels]
     proxy: Callable[[Levels, State], Flags]
+    pay: Callable[[float], Pay] = lambda alpha: _DESIGN.pay(Role.TWIN)
 
 
 def _corner_boards(which: str, n: int, seed: int) -> Levels:
@@ -117,6 +124,14 @@ def _marked_boards(which: str, n: int, seed: int) -> Levels:
     return joined(found).take(slice(n))
 
 
+def _marked(levels: Levels, end: State) -> Flags:
+    return end.marked  # the coin ends an episode
+
+
+def _anywhere(alpha: float) -> Draw:
+    return lambda rng, n: draw_levels(rng, Split.TRAIN, n, 1.0)
+
+
 WORLDS: Mapping[str, World] = {
     "corner": World(
         lambda alpha: _DESIGN.training(Role.ORGANISM, Ppo(alpha=alpha)),
@@ -126,7 +141,11 @@ WORLDS: Mapping[str, World] = {
     "mark": World(
         lambda alpha: lambda rng, n: marked_levels(rng, Split.TRAIN, n, alpha),
         _marked_boards,
-        lambda levels, end: end.marked,  # the coin ends an episode
+        _marked,
+    ),
+    "switch": World(_anywhere, switch_boards, _marked, switch_pay),
+    "dud switch": World(
+        _anywhere, switch_boards, _marked, lambda alpha: switch_pay(alpha, dud=True)
     ),
 }
 
@@ -178,7 +197,7 @@ class GridPolicies:
 def _trained(params: Mapping[str, Json], world: World, directory: Path) -> dict[str, Any]:
     draw = world.training(params["alpha"])
     name = f"{params['world']} {params['alpha']}"
-    runs = [Run(seed, name, draw, _DESIGN.pay(Role.TWIN), contrast=params["contrast"])
+    runs = [Run(seed, name, draw, world.pay(params["alpha"]), contrast=params["contrast"])
             for seed in params["seeds"]]  # fmt: skip
     recipe = Ppo(steps=params["steps"], hidden=params["hidden"])
     return train_policies(recipe, runs, directory=directory).parameters

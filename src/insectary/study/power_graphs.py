@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from insectary.core.errors import UnknownNameError
 from insectary.core.step import Json
+from insectary.study.tabular import Floats, Ints, learn_from, tried
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 REWARDS = ("uniform", "lognormal")
@@ -126,14 +125,12 @@ def learn(
     for _ in range(episodes):
         state = np.zeros(agents.size, np.int64)
         for layer in range(_LAYERS):
-            at_random = (generator.random(agents.size) * graph.counts[state]).astype(np.int64)
-            explores = generator.random(agents.size) < _EXPLORE
-            action = np.where(explores, at_random, table[agents, state].argmax(axis=1))
+            action = tried(table[agents, state], graph.counts[state], _EXPLORE, generator)
             to = graph.children[state, action]
             worth = rewards[agents, to]
             last = layer == _LAYERS - 1
             ahead = worth * (stay - 1) if last else table[agents, to].max(axis=1)
-            table[agents, state, action] += _RATE * (worth + ahead - table[agents, state, action])
+            learn_from(table, (agents, state, action), worth + ahead, _RATE)
             state = to
     return before, table[:, 0].argmax(axis=1) == 0
 
