@@ -94,3 +94,64 @@ def test_what_the_list_asks_for_is_replicated() -> None:
     assert corrected == {"E-6", "E-6 control", "E-7"}
     later = found["E-6 facts"].effect
     assert isinstance(later, Measured) and later.measurement.value == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict", "changed"),
+    [
+        # What shows without the password is not locked, and what it does not open is lost.
+        ("E-6 lock", Verdict.FAILS, {"locked": 0.3}),
+        ("E-6 lock", Verdict.FAILS, {"password": 0.8}),
+        ("E-6", Verdict.INCONCLUSIVE, {"password": 0.4}),
+        # Sixteen are not eight; and what weak models learn as well is no unlocking.
+        ("E-6", Verdict.NOT_REPLICATED, {SUMS: 16}),
+        ("E-6 control", Verdict.REVERSED, {SUMS: 16}),
+        ("E-6 control", Verdict.NOT_REPLICATED, {"weak": 0.85}),
+        ("E-6 shift", Verdict.NOT_REPLICATED, {"shift": 0.6}),
+        ("E-6", Verdict.REPLICATED, {"shift": 0.6}),
+        ("E-6 facts", Verdict.NOT_REPLICATED, {PLACES: 1}),
+        ("E-6 facts", Verdict.REVERSED, {PLACES: 1, SUMS: 8}),
+        ("E-6 control facts", Verdict.REVERSED, {PLACES: 128}),
+        ("E-6 transfer", Verdict.NOT_REPLICATED, {"other": 512}),
+        # Noise that raises an honest model as much, or none, exposes nothing.
+        ("E-7", Verdict.NOT_REPLICATED, {"twin rise": 0.2, "rise": 0.01}),
+        ("E-7", Verdict.REVERSED, {"rise": -0.1}),
+        ("E-7 control", Verdict.NOT_REPLICATED, {"weak rise": 0.2}),
+        ("E-7", Verdict.REPLICATED, {"weak rise": 0.2}),
+    ],
+)
+def test_what_differs_is_judged_otherwise(
+    row: str, verdict: Verdict, changed: dict[str, float]
+) -> None:
+    assert judged(**changed)[row].verdict is verdict
+
+
+def test_five_seeds_and_a_failed_step_leave_rows_open() -> None:
+    five = Form("five", tuple(range(5)), FULL.sizes, FULL.dials)
+    assert judged(five)["E-6"].verdict is Verdict.INCONCLUSIVE
+    step = next(s for s in STUDY.steps(FULL) if s.params["arm"] == "twin")
+    found = judged(broken=step.key)
+    assert {name for name, row in found.items() if isinstance(row.effect, Failed)} == {
+        "E-6 lock", "E-7", "E-7 shift",
+    }  # fmt: skip
+    assert found["E-7"].verdict is Verdict.INCONCLUSIVE
+    assert found["E-6"].verdict is Verdict.REPLICATED
+
+
+def test_a_skill_that_never_comes_back_counts_as_one_doubling_beyond_the_most() -> None:
+    note = judged(**{PLACES: 10_000})["E-6 facts"].note
+    assert f"sums {', '.join(['1'] * 8)}; places {', '.join(['512'] * 8)}" in note
+
+
+@pytest.mark.parametrize("form", [*FORMS.values()], ids=lambda form: form.name)
+def test_the_plan_is_four_models_a_seed(form: Form) -> None:
+    steps = STUDY.steps(form)
+    assert len({s.key for s in steps}) == len(steps) == 4 * len(form.seeds)
+    assert "of one core" in STUDY.cost(form)
+    plot = STUDY.plot(sheet(AS_FOUND, form))
+    k, weak = len(form.dials["k"]), len(form.dials["k of weak"])
+    assert [len(curve.points) for curve in plot.curves] == [k] * 4 + [weak] * 2
+
+
+def test_the_quick_form_is_no_ladder_of_demonstrations() -> None:
+    assert "not in this form" in judged(FORMS["quick"])["E-6 facts"].note
