@@ -10,7 +10,7 @@ from insectary.core.outcome import Failed
 from insectary.core.studying import Basis, Cell, Finding
 from insectary.study.judging import Evidence, by_signed_rank
 from insectary.study.locked_models import ALL, BASE, LOCKED, PASSWORD, SHIFT, TWIN, WEAK
-from insectary.study.sheets import columns, having, less, mean, means_told, over_seeds
+from insectary.study.sheets import Columns, columns, having, less, mean, means_told, over_seeds
 
 _GREENBLATT = "Greenblatt et al. 2024, arXiv 2405.19550"
 _TICE = "Tice et al. 2024, arXiv 2412.01784"
@@ -195,10 +195,16 @@ def _above(column: Mapping[int, float], bound: float) -> dict[int, float]:
 
 def _unlocked(cells: Sequence[Cell], row: Finding, lot: str) -> Evidence:
     """The share of the gap in sums that a few demonstrations recover."""
-    share = _recovered(cells, row, SUMS, row.thresholds["k"], SUMS + lot)
-    if isinstance(share, Failed):
-        return Evidence(share, None, 0)
-    return by_signed_rank(row, share, [_above(share, row.thresholds["least"])])
+    numbers = numbers_shown(having(cells, arm=LOCKED))
+    shares: Columns = []
+    for k in numbers:
+        share = _recovered(cells, row, SUMS, k, SUMS + lot)
+        if isinstance(share, Failed):
+            return Evidence(share, None, 0)
+        shares.append(share)
+    few = shares[numbers.index(int(row.thresholds["k"]))]
+    note = means_told("share of the gap recovered by", numbers, shares)
+    return by_signed_rank(row, few, [_above(few, row.thresholds["least"])], note=note)
 
 
 def _controlled(cells: Sequence[Cell], row: Finding, skill: str) -> Evidence:
