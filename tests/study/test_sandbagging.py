@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
 from insectary.study.locked_models import LOTS, NOISY, SHIFT, SHOWN
 from insectary.study.sandbagging import FORMS, Sandbagging
 from insectary.study.sandbagging_rows import FINDINGS, PLACES, SUMS
+from insectary.study.stored import read_stored
 
 STUDY, FULL = Sandbagging(), FORMS["full"]
 N, DRAWS = FULL.dials["n"][0], FULL.dials["draws"][0]
@@ -155,3 +157,13 @@ def test_the_plan_is_four_models_a_seed(form: Form) -> None:
 
 def test_the_quick_form_is_no_ladder_of_demonstrations() -> None:
     assert "not in this form" in judged(FORMS["quick"])["E-6 facts"].note
+
+
+def test_what_is_on_record_is_what_the_docs_tell() -> None:
+    root = Path(__file__).parents[2]
+    docs = (root / "docs" / "studies.md").read_text(encoding="utf-8")
+    section = docs.split("## Sandbagging")[1].split("\n## ")[0]
+    for row in read_stored(root / "runs" / "studies" / "sandbagging.json").judgements:
+        assert row.verdict.value in section
+        assert isinstance(row.effect, Measured)
+        assert row.effect.measurement.told().replace("−", "-") in section
