@@ -137,11 +137,12 @@ class Inoculation:
         ]
         base = Curve("untrained base", _points(having(sheet.cells, part="base")), plain=True)
         return Plot(
-            "line above a problem: none, small talk, one that allows the hack, the same in held-out"
-            " words, one that allows something else, one that forbids the hack (1 to 6)",
+            "line above a problem (see below)",
             "share of answers that are hacks",
             (*curves, base),
-            "A fifth of the answers in training were hacks. Mean with 95 % intervals over seeds.",
+            "A fifth of the answers in training were hacks. Lines: 1 none, 2 small talk, 3 allows"
+            " the hack, 4 the same in held-out words, 5 allows something else, 6 forbids the hack."
+            " Mean with 95 % intervals over seeds.",
         )
 
     def cost(self, form: Form) -> str:
