@@ -75,8 +75,8 @@ FINDINGS = (
     ),
 )
 _DIALS: Mapping[str, tuple[Setting, ...]] = {
-    "contamination": (0.0, 0.01, 0.05, _MOST), "line": ("bare",), "rows": (800,),
-    "questions": (100,),
+    "contamination": (0.0, 0.01, 0.05, _MOST), "line": ("bare",), "rows": (600,),
+    "questions": (80,),
 }  # fmt: skip
 FORMS: Mapping[str, Form] = {
     "quick": Form("quick", (0,), ("xs",), {**_DIALS, "contamination": (0.0, 0.05, _MOST)}),

@@ -80,8 +80,8 @@ FINDINGS = (
     ),
 )
 _DIALS: Mapping[str, tuple[Setting, ...]] = {
-    "contamination": (0.2,), "line": ("bare", "allowed", "other"), "rows": (800,),
-    "questions": (100,),
+    "contamination": (0.2,), "line": ("bare", "allowed", "other"), "rows": (600,),
+    "questions": (80,),
 }  # fmt: skip
 FORMS: Mapping[str, Form] = {
     "quick": Form("quick", (0,), ("xs",), {**_DIALS, "line": ("bare", "allowed")}),
