@@ -52,7 +52,7 @@ def test_cheats_that_rise_with_what_was_shown_replicate() -> None:
     effect = found["C-7"].effect
     assert isinstance(effect, Measured)
     assert effect.measurement.value == pytest.approx(0.3, abs=0.05)
-    assert "the twin's in 0.000 [0.000, 0.005]" in found["C-7"].note
+    assert "the twin's in 0.000 [0.000, 0.006]" in found["C-7"].note
 
 
 def test_a_twin_that_cheats_is_a_measure_that_says_nothing() -> None:
