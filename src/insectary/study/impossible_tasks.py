@@ -168,4 +168,4 @@ def _more(cells: Sequence[Cell], row: Finding) -> Evidence:
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     above = less(*found)
-    return by_signed_rank(row, above, [above])
+    return by_signed_rank(row, above, [above], note="effect: cheats there less hacks elsewhere")
