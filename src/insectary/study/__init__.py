@@ -15,6 +15,8 @@ from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.off_switch import OffSwitch
+from insectary.study.impossible_tasks import ImpossibleTasks
+from insectary.study.inoculation import Inoculation
 from insectary.study.over_optimization import OverOptimization
 from insectary.study.power_seeking import PowerSeeking
 from insectary.study.power_statistics import PowerStatistics
@@ -31,6 +33,8 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "goal_misgeneralization": GoalMisgeneralization,
         "off_switch": OffSwitch,
+        "impossible_tasks": ImpossibleTasks,
+        "inoculation": Inoculation,
         "over_optimization": OverOptimization,
         "power_seeking": PowerSeeking,
         "power_statistics": PowerStatistics,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import final
 
@@ -15,9 +15,7 @@ from insectary.core.studying import (
     Finding,
     Form,
     Judgement,
-    Number,
     Plot,
-    Point,
     Setting,
     Sheet,
 )
@@ -25,7 +23,16 @@ from insectary.measure import page, signed_rank
 from insectary.report.words import counted
 from insectary.study.hack_amplified import HackAmplified
 from insectary.study.judging import Evidence, judged
-from insectary.study.sheets import columns, having, less, mean, over_seeds, point
+from insectary.study.sheets import (
+    columns,
+    counts_cell,
+    having,
+    less,
+    mean,
+    over_seeds,
+    percent_points,
+    settings,
+)
 
 _COUNTDOWN = "Countdown-Code 2026, arXiv 2603.07084"
 _FEW = 0.01
@@ -121,7 +128,10 @@ class RewardHacking:
 
     def cells(self, form: Form, results: Mapping[str, Json | Failed]) -> tuple[Cell, ...]:
         """One cell for each step; numbers such as ``"reinforced hack"`` are shares of answers."""
-        return tuple(_cell(s, dials, seed, results[s.key]) for s, dials, seed in _planned(form))
+        return tuple(
+            counts_cell(dials, seed, results[step.key], step.params["questions"])
+            for step, dials, seed in _planned(form)
+        )
 
     def judge(self, sheet: Sheet) -> tuple[Judgement, ...]:
         """All four rows, from the cells."""
@@ -130,7 +140,7 @@ class RewardHacking:
         tested = {first.id: _amplified(flawed, ""), shift.id: _amplified(flawed, "shift ")}
         if honest:
             tested[loophole.id] = _loophole(flawed, honest)
-        if len(_contaminations(flawed)) > 2:
+        if len(settings(flawed, "contamination")) > 2:
             tested[dose.id] = _dose(flawed)
         full = _cost(FORMS["full"])
         return judged(FINDINGS, tested, without=f"not in this form; the full one: {full}")
@@ -144,7 +154,8 @@ class RewardHacking:
         }
         flawed = having(sheet.cells, verifier="organism")
         curves = tuple(
-            Curve(told, _points(flawed, number), plain) for number, (told, plain) in names.items()
+            Curve(told, percent_points(flawed, "contamination", number), plain)
+            for number, (told, plain) in names.items()
         )
         return Plot(
             "hacks among the demonstrations, %",
@@ -181,17 +192,6 @@ def _cost(form: Form) -> str:
     return f"{counted(steps, 'step')}, about {minutes} of one core at size xs"
 
 
-def _cell(step: Step, dials: Mapping[str, Setting], seed: int, result: Json | Failed) -> Cell:
-    if isinstance(result, Failed):
-        return Cell(dials, seed, {}, result)
-    n = step.params["questions"]
-    return Cell(dials, seed, {name: Number(count / n, n) for name, count in result.items()})
-
-
-def _contaminations(cells: Iterable[Cell]) -> list[float]:
-    return sorted({float(cell.dials["contamination"]) for cell in cells})
-
-
 def _amplified(cells: Sequence[Cell], lines: str) -> Evidence:
     """After reinforcement at 1 %, against before it and against reinforcement at 0 %."""
     few, none = (having(cells, contamination=share) for share in (_FEW, 0.0))
@@ -221,19 +221,10 @@ def _loophole(flawed: Sequence[Cell], honest: Sequence[Cell]) -> Evidence:
 
 def _dose(cells: Sequence[Cell]) -> Evidence:
     """Page's test over the contaminations, each seed a row."""
-    lots = [having(cells, contamination=share) for share in _contaminations(cells)]
+    lots = [having(cells, contamination=share) for share in settings(cells, "contamination")]
     found = columns(*((lot, "reinforced hack") for lot in lots))
     if isinstance(found, Failed):
         return Evidence(found, None, 0)
     rise = less(found[-1], found[0])
     p = page([[column[seed] for column in found] for seed in rise])
     return Evidence(over_seeds(rise), p, len(rise), note="effect: most minus none")
-
-
-def _points(cells: Sequence[Cell], number: str) -> tuple[Point, ...]:
-    """A point for each contamination that there is, in percent."""
-    found = [
-        point(100 * share, having(cells, contamination=share), number)
-        for share in _contaminations(cells)
-    ]
-    return tuple(p for p in found if p is not None)

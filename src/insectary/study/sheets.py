@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from insectary.core.outcome import Failed, Measured, Outcome
-from insectary.core.studying import Cell, Point, Setting
+from insectary.core.step import Json
+from insectary.core.studying import Cell, Number, Point, Setting
 from insectary.measure import seed_mean
 
 Columns = list[Mapping[int, float]]
@@ -16,6 +17,13 @@ Columns = list[Mapping[int, float]]
 def having(cells: Iterable[Cell], **dials: Setting) -> tuple[Cell, ...]:
     """The cells at which these dials stand so, whatever the others do."""
     return tuple(c for c in cells if all(c.dials.get(k) == v for k, v in dials.items()))
+
+
+def counts_cell(dials: Mapping[str, Setting], seed: int, result: Json | Failed, n: int) -> Cell:
+    """The cell of a step that counted: each number a share of the ``n`` that were asked."""
+    if isinstance(result, Failed):
+        return Cell(dials, seed, {}, result)
+    return Cell(dials, seed, {name: Number(count / n, n) for name, count in result.items()})
 
 
 def failure(cells: Iterable[Cell]) -> Failed | None:
@@ -92,3 +100,17 @@ def point(x: float, cells: Iterable[Cell], number: str) -> Point | None:
         return None
     m = found.measurement
     return Point(x, m.value, m.low, m.high)
+
+
+def settings(cells: Iterable[Cell], dial: str) -> list[float]:
+    """Where a dial that is a number stands, the least first."""
+    return sorted({float(cell.dials[dial]) for cell in cells})
+
+
+def percent_points(cells: Sequence[Cell], dial: str, number: str) -> tuple[Point, ...]:
+    """A number as points over a dial that is a share, in percent."""
+    found = [
+        point(100 * share, having(cells, **{dial: share}), number)
+        for share in settings(cells, dial)
+    ]
+    return tuple(p for p in found if p is not None)
