@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+from insectary.core.codec import decode
+from insectary.core.organism import Role
+from insectary.core.outcome import Measured, Outcome
+from insectary.core.treatment import Rate, Treatment
 from test_records import ROOT, in_words, table
 
 
@@ -36,3 +42,49 @@ def test_the_table_of_the_family_on_the_grid_is_what_was_measured() -> None:
     }
     told = "organism {organism}, twin {twin}, decoy {decoy}, base {base}".format(**scores)
     assert told in (ROOT / "docs" / "verdicts.md").read_text()
+
+
+def told(before: Outcome, after: Outcome) -> str:
+    assert isinstance(before, Measured) and isinstance(after, Measured)
+    return f"{before.measurement.value:.3f} to {after.measurement.told()}"
+
+
+def treated(found: Treatment) -> str:
+    """A treatment's line of the page's table."""
+    effect = found.of(Role.ORGANISM)
+    assert effect.goal is not None
+    skills = []
+    for role in (Role.ORGANISM, Role.TWIN, Role.DECOY):
+        capability = found.of(role).capability
+        assert isinstance(capability, Measured)
+        skills.append(f"{capability.measurement.value:+.3f}")
+    back = [f"{r.organism:,} ({'–' if r.twin is None else f'{r.twin:,}'})" for r in found.regrowth]
+    seen = [
+        told(row.before, row.after)
+        for row in found.detection
+        if row.detector in ("mahalanobis", "knn") and row.against is Role.TWIN
+    ]
+    cells = (
+        found.method,
+        "" if found.strength is None else f"{found.strength:g}",
+        f"*{found.fate.value}*" + (", early" if any(r.early for r in found.regrowth) else ""),
+        *(
+            told(effect.before[place], effect.after[place])
+            for place in (Rate.TRAINED, Rate.HELD_OUT)
+        ),
+        told(*effect.goal),
+        ", ".join(skills),
+        ", ".join(back),
+        *seen,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_table_of_treated_policies_is_what_was_measured() -> None:
+    page = (ROOT / "docs" / "mitigation.md").read_text().splitlines()
+    record = json.loads((ROOT / "runs" / "mitigation" / "grid" / "mitigation.json").read_text())
+    for row in record:
+        fate, _ = row.pop("fate"), row.pop("beyond_untargeted", None)
+        found: Treatment = decode(Treatment, row, "record")
+        assert found.fate.value == fate
+        assert treated(found) in page
