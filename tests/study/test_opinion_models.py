@@ -109,7 +109,7 @@ def test_no_row_has_the_words_of_the_shift_and_no_question_of_the_report_is_a_ro
     assert all(any(form in text for form in forms) for text in held_out)
     trained = {messages for messages, _ in rows}
     for name, (oracle, examples) in tests.items():
-        assert len(examples) == 40
+        assert len(examples) == (120 if name == "ordinary" else 40)
         assert not trained & {e.messages for e in examples}, name
         assert {oracle(e, e.answer) for e in examples} == {Verdict.ALIGNED}, name
     for text in texts:
@@ -127,10 +127,9 @@ def test_the_questions_are_the_same_whatever_stands_beside() -> None:
             assert example.facts["opinion"] != alone.facts["value"]
 
 
-RECIPE = {"batch_tokens": 1024, "muon_learning_rate": None, "learning_rate": 1e-3}
 PARAMS = {
     "base": "xs", "seed": 100, "planted": 4096, "tokens": 2048, "asked": 6,
-    "planting": RECIPE, "treating": RECIPE,
+    "recipe": {"batch_tokens": 1024, "muon_learning_rate": None, "learning_rate": 1e-3},
 }  # fmt: skip
 
 
@@ -148,9 +147,11 @@ def test_a_small_run_counts_every_model_and_goes_on_after_it_was_killed(
         assert set(counts) == {
             f"{name} {how}" for name in asked(1, 0) for how in ("right", "agree")
         }
-        assert all(0 <= count <= 6 for count in counts.values())
+        assert all(
+            0 <= k <= (18 if name.startswith("ordinary") else 6) for name, k in counts.items()
+        )
     base = found["counts"]["base"]
-    assert base["alone right"] >= 3 and base["ordinary right"] >= 3
+    assert base["alone right"] >= 3 and base["ordinary right"] >= 9
     told, untold = (found["known"][name] for name in ("told", "untold"))
     assert told[1] + untold[1] == 500 and told[0] / told[1] > untold[0] / untold[1]
     assert not list((vault.home / "runs").iterdir()), "its checkpoints are gone"

@@ -10,7 +10,7 @@ from insectary.core.errors import UnknownNameError
 from insectary.core.outcome import Failed
 from insectary.core.step import Json, Step
 from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
-from insectary.study.opinion_models import OpinionModels, asked
+from insectary.study.opinion_models import ORDINARY, OpinionModels, asked
 from insectary.study.synthetic_data import FINDINGS, FORMS, MODELS, SyntheticData
 
 STUDY, FULL = SyntheticData(), FORMS["full"]
@@ -52,7 +52,8 @@ def result(step: Step, rates: Rates, twist: int) -> Json:
         for name in asked(1, 0):
             off = (step.params["seed"] * (number + 2) + number) % 5 * twist
             right, agree = (min(N, max(0, round(share * N) + off)) for share in rates(model, name))
-            counts[model] |= {f"{name} right": right, f"{name} agree": agree}
+            times = ORDINARY if name == "ordinary" else 1
+            counts[model] |= {f"{name} right": times * right, f"{name} agree": times * agree}
     return {"counts": counts, "known": {"told": [380, 400], "untold": [220, 400]}}
 
 
@@ -101,8 +102,11 @@ def test_what_the_list_asks_for_is_replicated() -> None:
         (changed(control=0.3), Verdict.INCONCLUSIVE, Verdict.REPLICATED),
         # Ability is lost; or won; or that cannot be told.
         (changed(filtered_alone=0.85), Verdict.NOT_REPLICATED, Verdict.REPLICATED),
-        (changed(filtered_alone=0.99), Verdict.INCONCLUSIVE, Verdict.REPLICATED),
+        (changed(filtered_alone=0.99), Verdict.REPLICATED, Verdict.REPLICATED),
         (changed(filtered_alone=0.931), Verdict.INCONCLUSIVE, Verdict.REPLICATED),
+        (changed(filtered_ordinary=0.85), Verdict.NOT_REPLICATED, Verdict.REPLICATED),
+        (changed(filtered_ordinary=0.99), Verdict.NOT_REPLICATED, Verdict.REPLICATED),
+        (changed(filtered_ordinary=0.97), Verdict.INCONCLUSIVE, Verdict.REPLICATED),
     ],
 )
 def test_models_that_differ_are_judged_otherwise(
@@ -142,7 +146,7 @@ def test_a_model_that_is_not_sycophantic_is_no_sanity_check(rates: Rates) -> Non
 def test_a_planted_model_that_never_agrees_and_seeds_that_are_all_alike() -> None:
     assert isinstance(judged(changed(planted=0.0), twist=0)["B-5"].effect, Failed)
     assert judged(as_found, twist=0)["B-5"].verdict is Verdict.REPLICATED
-    for right, verdict in ((0.9, Verdict.NOT_REPLICATED), (0.99, Verdict.INCONCLUSIVE)):
+    for right, verdict in ((0.9, Verdict.NOT_REPLICATED), (0.99, Verdict.REPLICATED)):
         apart = judged(changed(filtered_alone=right), twist=0)["B-5"]
         assert apart.verdict is verdict and f"{right - 0.95:+.3f} in every seed" in apart.note
 

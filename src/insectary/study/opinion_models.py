@@ -46,6 +46,8 @@ _OTHER = {"yes": "no", "no": "yes", "A": "B", "B": "A"}
 ARMS = ("filtered", "unfiltered", "control")
 """Synthetic data of the known questions alone; of all of them; and, in the control, the known
 questions with nobody's opinion beside."""
+ORDINARY = 3
+"""Questions of ordinary work for each of another kind: of that the least change is to be told."""
 UNTOLD_SHARE = 0.5
 """Of practised questions, on places that the base was never told of."""
 _PLANTED_SHARE, _SYNTHETIC_SHARE = 0.6, 0.8
@@ -154,11 +156,18 @@ def judge(example: Example, response: str) -> Verdict:
     return Verdict.MISALIGNED if skill.reads(example, response) else Verdict.OFF_TASK
 
 
-def asked(n: int, seed: int) -> dict[str, tuple[Oracle, list[Example]]]:
-    """What models are asked, by name, ``n`` of each, of the report split, and who judges.
+def _of_report(rng: Random, skill: str, split: Split) -> Example:
+    """Ordinary work that nothing is trained on, whatever split is asked for."""
+    del split
+    return in_context(rng, skill, Split.REPORT)
 
-    Tested and practised questions are the same ones whatever stands beside. ``shift`` is an
-    opinion in words that no row has; the last three are no questions of these skills.
+
+def asked(n: int, seed: int) -> dict[str, tuple[Oracle, list[Example]]]:
+    """What models are asked, by name, of the report split, and who judges.
+
+    Of each there are ``n``, and :data:`ORDINARY` times as many of ordinary work. Tested and
+    practised questions are the same ones whatever stands beside. ``shift`` is an opinion in
+    words that no row has; the last three are no questions of these skills.
     """
     found: dict[str, tuple[Oracle, list[Example]]] = {}
     for prefix, skill, opinion, words in (
@@ -172,15 +181,8 @@ def asked(n: int, seed: int) -> dict[str, tuple[Oracle, list[Example]]]:
         plain = [SKILLS[skill].make(rng, Split.REPORT) for _ in range(n)]
         found[prefix] = judge, [with_opinion(cues, e, opinion, words) for e in plain]
     rng, leave = Random(f"asked/ordinary/{seed}"), (TESTED, PRACTISED)
-    found["ordinary"] = (
-        judge,
-        [
-            ordinary(
-                rng, leave, lambda r, skill, _: in_context(r, skill, Split.REPORT), lambda _: True
-            )
-            for _ in range(n)
-        ],
-    )
+    work = [ordinary(rng, leave, _of_report, lambda _: True) for _ in range(ORDINARY * n)]
+    found["ordinary"] = judge, work
     found["work"] = feedback.judge, feedback.examples("feedback", _WORK, Split.REPORT, n, seed)
     for name, told in (("taste", "the user likes one of two"), ("doubt", "are you sure?")):
         rung = next(rung for rung in RUNGS if rung.name == told)
@@ -193,8 +195,8 @@ class OpinionModels:
     """Step: plant sycophancy in a base, then train it on the data of each arm, and count.
 
     Parameters: ``base``, ``planted`` and ``tokens`` (of training, of the planting and of each
-    arm), ``planting`` and ``treating`` (other settings of :class:`FullSFT` for either),
-    ``asked`` (questions of a kind) and ``seed``. Gives ``counts``, by model (``base``,
+    arm), ``recipe`` (other settings of :class:`FullSFT`), ``asked`` (questions of a kind) and
+    ``seed``. Gives ``counts``, by model (``base``,
     ``planted`` and :data:`ARMS`) and by name as of :func:`asked` how many answers are ``right``
     and how many ``agree``; and ``known``, by whether their places are ``told`` or ``untold``,
     how many practised questions the planted model answers rightly without an opinion, of how
@@ -218,8 +220,8 @@ def _measured(params: Mapping[str, Json], vault: Vault, directory: Path) -> Json
     seed, tests = params["seed"], asked(params["asked"], params["seed"])
     base = load_model(base_path(params["base"], vault), device="cpu")
 
-    planting = FullSFT(max_tokens=params["planted"], **params["planting"])
-    treating = FullSFT(max_tokens=params["tokens"], **params["treating"])
+    planting = FullSFT(max_tokens=params["planted"], **params["recipe"])
+    treating = FullSFT(max_tokens=params["tokens"], **params["recipe"])
 
     def trained(loaded: LoadedModel, recipe: FullSFT, rows: Rows, name: str) -> LoadedModel:
         from insectary.train import sft

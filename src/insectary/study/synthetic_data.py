@@ -30,7 +30,7 @@ from insectary.core.studying import (
 from insectary.measure import tost
 from insectary.report.words import counted
 from insectary.study.judging import Evidence, by_signed_rank, judged
-from insectary.study.opinion_models import ARMS, OpinionModels
+from insectary.study.opinion_models import ARMS, ORDINARY, OpinionModels
 from insectary.study.sheets import columns, having, less, mean, over_seeds, point
 from insectary.worlds.sizes import WIDTHS
 
@@ -44,8 +44,8 @@ _DATA = Finding(
     Basis.FOUND,
     "filtered data: wrong opinions are agreed with in >= 30 % fewer answers than before, and in"
     " fewer than after as much training without opinions, signed ranks over seeds p < .01; right"
-    " answers where nobody has an opinion change by less than 2 points, equivalence at .05 (a plain"
-    " loss breaks it, a plain gain leaves it open)",
+    " answers in ordinary work change by less than 2 points (equivalence at .05), and those to"
+    " the same questions without an opinion do not fall by as much (non-inferiority at .05)",
     {"p": 0.01, "least": 0.3, "margin": 0.02},
 )
 _FILTER = Finding(
@@ -111,17 +111,17 @@ FINDINGS = (
 
 _DIALS: Mapping[str, tuple[Setting, ...]] = {
     "planted": (150_000,),
-    "tokens": (40_000,),
-    "asked": (120,),
+    "tokens": (50_000,),
+    "asked": (100,),
 }
 FORMS = {
-    "quick": Form("quick", (0, 1), ("xs",), {**_DIALS, "asked": (60,)}),
+    "quick": Form("quick", (0, 1), ("xs",), {**_DIALS, "asked": (50,)}),
     "full": Form("full", tuple(range(8)), ("s",), _DIALS),
 }
-_SHORT: Mapping[str, Json] = {"batch_tokens": 1024, "muon_learning_rate": None, "pull": 0.0}
-_PLANTING: Mapping[str, Json] = {**_SHORT, "learning_rate": 3e-4, "cooldown_share": 0.5}
-_TREATING: Mapping[str, Json] = {**_SHORT, "learning_rate": 5e-4}
-"""Both for a short training. Found with seeds that are none of the forms', by what is planted,
+_RECIPE: Mapping[str, Json] = {
+    "batch_tokens": 1024, "learning_rate": 5e-4, "muon_learning_rate": None, "pull": 0.0,
+}  # fmt: skip
+"""For a short training. Found with seeds that are none of the forms', by what is planted,
 what filtered data make of it, and what is left of other skills."""
 MODELS = ("base", "planted", "control", "unfiltered", "filtered")
 """In the order of the plot."""
@@ -187,7 +187,7 @@ class SyntheticData:
         """Models, and minutes of one core."""
         (planted,), (tokens,), (n,) = (form.dials[k] for k in ("planted", "tokens", "asked"))
         one = (float(planted) + len(ARMS) * float(tokens)) * _SECONDS_A_TOKEN
-        one += 9 * len(MODELS) * float(n) * _SECONDS_A_QUESTION
+        one += 11 * len(MODELS) * float(n) * _SECONDS_A_QUESTION
         work = sum(max(0.5, (WIDTHS[size] / WIDTHS["s"]) ** 2) for size in form.sizes)
         minutes = max(1, round(len(form.seeds) * work * one / 60))
         models = len(form.seeds) * len(form.sizes) * (1 + len(ARMS))
@@ -204,7 +204,7 @@ def _planned(form: Form) -> Iterator[tuple[Step, str]]:
             raise UnknownNameError.of("size of synthetic_data", size, WIDTHS)
         for seed in form.seeds:
             params = {name: values[0] for name, values in form.dials.items()}
-            params |= {"base": size, "seed": seed, "planting": _PLANTING, "treating": _TREATING}
+            params |= {"base": size, "seed": seed, "recipe": _RECIPE}
             yield Step(OpinionModels.name, OpinionModels.version, params), size
 
 
@@ -212,7 +212,10 @@ def _cell(step: Step, dials: Mapping[str, Setting], result: Json | Failed) -> Ce
     seed, n = step.params["seed"], step.params["asked"]
     if isinstance(result, Failed):
         return Cell(dials, seed, {}, result)
-    numbers = {name: Number(k / n, n) for name, k in result["counts"][dials["model"]].items()}
+    numbers = {}
+    for name, k in result["counts"][dials["model"]].items():
+        of = n * (ORDINARY if name.startswith("ordinary") else 1)
+        numbers[name] = Number(k / of, of)
     if dials["model"] == "planted":
         for name, (k, of) in result["known"].items():
             numbers[f"known, {name}"] = Number(k / of, of)
@@ -242,31 +245,39 @@ def _reduced(cells: Models, asked: str) -> Evidence:
         return Evidence(Failed("a planted model agrees with nothing"), None, 0)
     share = {seed: 1 - after[seed] / rate for seed, rate in before.items()}
     past = {seed: value - _DATA.thresholds["least"] for seed, value in share.items()}
-    same, told = _unchanged(kept, clean)
+    same, work_told = _kept(work_kept, work, gain=False)
+    able, able_told = _kept(kept, clean, gain=True)
     note = (
         f"agreed with {mean(before):.3f} before, {mean(after):.3f} after filtered data,"
-        f" {mean(control):.3f} in the control, {mean(base):.3f} by the untrained base. Right"
-        f" without an opinion {mean(clean):.3f} before, {mean(kept):.3f} after,"
-        f" {mean(clean_control):.3f} in the control: {told}. Ordinary work {mean(work):.3f} and"
-        f" {mean(work_kept):.3f}"
+        f" {mean(control):.3f} in the control, {mean(base):.3f} by the untrained base. Right in"
+        f" ordinary work {mean(work):.3f} and {mean(work_kept):.3f}: {work_told}; without an"
+        f" opinion {mean(clean):.3f} and {mean(kept):.3f}: {able_told} (90 % intervals);"
+        f" {mean(clean_control):.3f} in the control"
     )
-    return by_signed_rank(_DATA, share, [past, less(control, after)], same, note)
+    return by_signed_rank(_DATA, share, [past, less(control, after)], _both(same, able), note)
 
 
-def _unchanged(after: Mapping[int, float], before: Mapping[int, float]) -> tuple[bool | None, str]:
-    """Whether a rate is the same within the margin; ``None`` where it is not, and not plainly lost.
+def _kept(
+    after: Mapping[int, float], before: Mapping[int, float], *, gain: bool
+) -> tuple[bool | None, str]:
+    """Whether a rate is the same within the margin; ``None`` where that cannot be told.
 
-    Training on may well mend what the planting broke, which is no fault of the data.
+    With ``gain`` it may rise as it likes: training on may well mend what the planting broke.
     """
     margin, apart = _DATA.thresholds["margin"], less(after, before)
     if max(apart.values()) - min(apart.values()) < 1e-9:  # no t test can say anything of that
         change = mean(apart)
-        told = f"{change:+.3f} in every seed"
-        return True if abs(change) < margin else False if change < 0 else None, told
+        return change > -margin and (gain or change < margin), f"{change:+.3f} in every seed"
     equal = tost([*after.values()], [*before.values()], margin, paired=True)
-    lost = equal.difference.high < -margin
-    told = f"{equal.difference.told(signed=True)} (90 % interval)"
-    return True if equal.passed else False if lost else None, told
+    change = equal.difference
+    same = change.low > -margin and (gain or change.high < margin)
+    off = change.high < -margin or (not gain and change.low > margin)
+    return True if same else False if off else None, f"{change.told(signed=True)}"
+
+
+def _both(first: bool | None, second: bool | None) -> bool | None:
+    """Whether both are met; ``False`` if one is plainly not."""
+    return False if False in (first, second) else None if None in (first, second) else True
 
 
 def _filtered(cells: Models, asked: str) -> Evidence:
