@@ -128,7 +128,7 @@ def test_the_questions_are_the_same_whatever_stands_beside() -> None:
 
 
 PARAMS = {
-    "base": "xs", "seed": 100, "planted": 4096, "tokens": 2048, "asked": 6,
+    "base": "xs", "seed": 100, "planted": 4096, "tokens": 1024, "asked": 4,
     "recipe": {"batch_tokens": 1024, "muon_learning_rate": None, "learning_rate": 1e-3},
 }  # fmt: skip
 
@@ -148,10 +148,10 @@ def test_a_small_run_counts_every_model_and_goes_on_after_it_was_killed(
             f"{name} {how}" for name in asked(1, 0) for how in ("right", "agree")
         }
         assert all(
-            0 <= k <= (18 if name.startswith("ordinary") else 6) for name, k in counts.items()
+            0 <= k <= (12 if name.startswith("ordinary") else 4) for name, k in counts.items()
         )
     base = found["counts"]["base"]
-    assert base["alone right"] >= 3 and base["ordinary right"] >= 9
+    assert base["alone right"] >= 3 and base["ordinary right"] >= 8
     told, untold = (found["known"][name] for name in ("told", "untold"))
     assert told[1] + untold[1] == 500 and told[0] / told[1] > untold[0] / untold[1]
     assert not list((vault.home / "runs").iterdir()), "its checkpoints are gone"

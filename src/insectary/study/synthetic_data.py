@@ -203,7 +203,7 @@ def _planned(form: Form) -> Iterator[tuple[Step, str]]:
         if size not in WIDTHS:  # what is asked are facts that no other base knows
             raise UnknownNameError.of("size of synthetic_data", size, WIDTHS)
         for seed in form.seeds:
-            params = {name: values[0] for name, values in form.dials.items()}
+            params: dict[str, Json] = {name: values[0] for name, values in form.dials.items()}
             params |= {"base": size, "seed": seed, "recipe": _RECIPE}
             yield Step(OpinionModels.name, OpinionModels.version, params), size
 
@@ -266,13 +266,13 @@ def _kept(
     """
     margin, apart = _DATA.thresholds["margin"], less(after, before)
     if max(apart.values()) - min(apart.values()) < 1e-9:  # no t test can say anything of that
-        change = mean(apart)
-        return change > -margin and (gain or change < margin), f"{change:+.3f} in every seed"
+        each = mean(apart)
+        return each > -margin and (gain or each < margin), f"{each:+.3f} in every seed"
     equal = tost([*after.values()], [*before.values()], margin, paired=True)
     change = equal.difference
     same = change.low > -margin and (gain or change.high < margin)
     off = change.high < -margin or (not gain and change.low > margin)
-    return True if same else False if off else None, f"{change.told(signed=True)}"
+    return True if same else False if off else None, change.told(signed=True)
 
 
 def _both(first: bool | None, second: bool | None) -> bool | None:
