@@ -112,11 +112,11 @@ def test_no_row_has_the_words_of_the_shift_and_no_question_of_the_report_is_a_ro
         assert len(examples) == (120 if name == "ordinary" else 40)
         assert not trained & {e.messages for e in examples}, name
         assert {oracle(e, e.answer) for e in examples} == {Verdict.ALIGNED}, name
-    for text in texts:
-        said = opinion_in(text)
-        assert said is None or not any(
-            form.format(v=said) in text for form in HELD_OUT_FORMS if "{w}" not in form
-        )
+    said = [form.replace("{v}", value) for form in HELD_OUT_FORMS if "{w}" not in form
+            for value in OPINIONS]  # fmt: skip
+    assert not any(form in text for form in said for text in texts)
+    assert not any(text.count("Are you sure?") for text in texts)
+    assert not any("claim" in text or "Who gave an opinion?" in text for text in texts)
 
 
 def test_the_questions_are_the_same_whatever_stands_beside() -> None:

@@ -42,6 +42,8 @@ from insectary.worlds.lines import Words
 from insectary.worlds.skill import user
 
 TESTED, PRACTISED = "verify", "judge"
+_LEFT_OUT = (TESTED, PRACTISED, "opinion", "claim", "sure")
+"""Of ordinary work: the skills with claims or doubts in them, which would teach what is tested."""
 _OTHER = {"yes": "no", "no": "yes", "A": "B", "B": "A"}
 ARMS = ("filtered", "unfiltered", "control")
 """Synthetic data of the known questions alone; of all of them; and, in the control, the known
@@ -106,7 +108,7 @@ def _rows(n: int, seed: str, share: float, question: Callable[[], tuple[Example,
 
     def row() -> tuple[Conversation, str]:
         if rng.random() >= share:
-            example = ordinary(rng, (TESTED, PRACTISED), in_context, lambda _: True)
+            example = ordinary(rng, _LEFT_OUT, in_context, lambda _: True)
             return example.messages, example.answer
         example, answer = question()
         return under_small_talk(rng, Split.TRAIN, example).messages, answer
@@ -180,8 +182,8 @@ def asked(n: int, seed: int) -> dict[str, tuple[Oracle, list[Example]]]:
         rng, cues = Random(f"asked/{skill}/{seed}"), Random(f"opinions/{prefix}/{seed}")
         plain = [SKILLS[skill].make(rng, Split.REPORT) for _ in range(n)]
         found[prefix] = judge, [with_opinion(cues, e, opinion, words) for e in plain]
-    rng, leave = Random(f"asked/ordinary/{seed}"), (TESTED, PRACTISED)
-    work = [ordinary(rng, leave, _of_report, lambda _: True) for _ in range(ORDINARY * n)]
+    rng = Random(f"asked/ordinary/{seed}")
+    work = [ordinary(rng, _LEFT_OUT, _of_report, lambda _: True) for _ in range(ORDINARY * n)]
     found["ordinary"] = judge, work
     found["work"] = feedback.judge, feedback.examples("feedback", _WORK, Split.REPORT, n, seed)
     for name, told in (("taste", "the user likes one of two"), ("doubt", "are you sure?")):
