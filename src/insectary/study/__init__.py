@@ -14,9 +14,9 @@ from typing import Any
 from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
-from insectary.study.off_switch import OffSwitch
 from insectary.study.impossible_tasks import ImpossibleTasks
 from insectary.study.inoculation import Inoculation
+from insectary.study.off_switch import OffSwitch
 from insectary.study.over_optimization import OverOptimization
 from insectary.study.power_seeking import PowerSeeking
 from insectary.study.power_statistics import PowerStatistics
@@ -33,9 +33,9 @@ __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "goal_misgeneralization": GoalMisgeneralization,
-        "off_switch": OffSwitch,
         "impossible_tasks": ImpossibleTasks,
         "inoculation": Inoculation,
+        "off_switch": OffSwitch,
         "over_optimization": OverOptimization,
         "power_seeking": PowerSeeking,
         "power_statistics": PowerStatistics,
