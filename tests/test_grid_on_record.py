@@ -49,6 +49,10 @@ def told(before: Outcome, after: Outcome) -> str:
     return f"{before.measurement.value:.3f} to {after.measurement.told()}"
 
 
+def counted(steps: int | None) -> str:
+    return "–" if steps is None else f"{steps:,}"
+
+
 def treated(found: Treatment) -> str:
     """A treatment's line of the page's table."""
     effect = found.of(Role.ORGANISM)
@@ -58,7 +62,7 @@ def treated(found: Treatment) -> str:
         capability = found.of(role).capability
         assert isinstance(capability, Measured)
         skills.append(f"{capability.measurement.value:+.3f}")
-    back = [f"{r.organism:,} ({'–' if r.twin is None else f'{r.twin:,}'})" for r in found.regrowth]
+    back = [f"{counted(r.organism)} ({counted(r.twin)})" for r in found.regrowth]
     seen = [
         told(row.before, row.after)
         for row in found.detection
