@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from toy_study import ToyStudy, toy_sheet
 
 from insectary import cli
 from insectary.core.outcome import NotApplicable
+from insectary.core.studying import Curve, Plot, Point
 from insectary.report.html import environment
 from insectary.report.studies_content import NotRun, StudiesReport, findings_table
 from insectary.report.studies_html import plot_svg, render_studies
@@ -89,7 +91,10 @@ def test_a_row_that_the_stored_form_lacks_is_listed_as_not_run() -> None:
     assert {"E-2 safety_dpo", "E-2 safety_grpo"} <= {row.id for row in report.not_run}
     assert "E-2 safety_dpo" not in {row.finding.id for row in study.rows}
     page = render_studies(report)
-    assert 'the full form (<span class="mono">--full</span>) goes on from its steps' in page
+    assert (
+        'the full form (<span class="mono">--full</span>) takes over the steps that they share'
+        in page
+    )
     assert sum(report.tally().values()) + 1 == len(study.rows)  # E-1 is exploratory
 
 
@@ -129,6 +134,19 @@ def test_a_plot_without_points_is_no_picture() -> None:
     plot = ToyStudy().plot(toy_sheet())
     assert "<svg" in plot_svg("toy", plot)
     assert plot_svg("toy", dataclasses.replace(plot, curves=())) == ""
+
+
+def test_the_names_of_curves_stay_in_the_picture() -> None:
+    """Seven curves that end at the top, one of them with a long name."""
+    names = ["a name so long that it takes two lines beside the picture, or it would be cut"]
+    names += [f"curve {number}" for number in range(6)]
+    points = (Point(0, 0.0, 0.0, 0.0), Point(1, 1.0, 1.0, 1.0))
+    plot = Plot("x", "y", tuple(Curve(name, points) for name in names), "caption")
+    drawn = plot_svg("toy", plot)
+    (height,) = re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', drawn)
+    texts = re.findall(r"<text[^>]*?(?: y=\"|translate\([\d.]+ )(-?[\d.]+)[^>]*>([^<]*)", drawn)
+    assert {name for _, name in texts} >= {*names[1:], "would be cut"}  # the long one on lines
+    assert all(0 < float(y) < float(height) for y, _ in texts)
 
 
 def test_the_command_writes_page_and_table(

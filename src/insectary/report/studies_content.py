@@ -78,21 +78,21 @@ def findings_table(report: StudiesReport) -> Table:
     """All rows, those that were not run included: their numbers stay empty."""
     header = (
         "finding", "study", "form", "sentence", "original", "reference", "basis", "confirmatory",
-        "criterion", "verdict", *columns("effect"), "p", "p_holm_study", "p_holm_all", "seeds",
-        "note",
+        "criterion", "least", "verdict", *columns("effect"), "p", "p_holm_study", "p_holm_all",
+        "seeds", "note",
     )  # fmt: skip
     blank = ("",) * len(columns("effect"))
     rows: list[tuple[object, ...]] = [
         (f.id, study.name, study.form, f.sentence, f.original, f.reference, f.basis.value,
-         f.confirmatory, f.criterion, j.verdict.value, *cells(j.effect), j.p, j.p_holm, row.p_all,
-         j.seeds, j.note)
+         f.confirmatory, f.criterion, f.thresholds.get("least"), j.verdict.value,
+         *cells(j.effect), j.p, j.p_holm, row.p_all, j.seeds, j.note)
         for study in report.studies
         for row in study.rows
         for f, j in [(row.finding, row.judgement)]
     ]  # fmt: skip
     rows += [
-        (r.id, "", "", r.sentence, r.original, r.reference, "", "", "", "not run", *blank, None,
-         None, None, 0, r.why)
+        (r.id, "", "", r.sentence, r.original, r.reference, "", "", "", None, "not run", *blank,
+         None, None, None, 0, r.why)
         for r in report.not_run
     ]  # fmt: skip
     return Table(header, tuple(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from insectary.core.studying import Basis, Curve, Plot, Provenance, Verdict
@@ -26,6 +27,8 @@ MARKS = {
 }
 """Verdict to the mark that it is drawn with."""
 _GREYS: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 2)))
+_WIDTH = 34
+"""Characters of a line of a curve's name; more would be cut off at the right."""
 _COLOURED = ("o", "s", "D", "^", "v", "P")
 
 
@@ -122,13 +125,21 @@ def _draw(axis: Axes, curve: Curve, colour: str, line: Any, marker: str) -> None
 
 
 def _name(axis: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write the curves' names right of their last points, none over another."""
+    """Write the curves' names right of their last points, none over another or out of sight."""
     low, high = axis.get_ylim()
-    apart = 0.07 * (high - low)
-    last = low - apart
-    for value, name, colour in sorted(ends):
-        last = max(value, last + apart)
+    line = 0.07 * (high - low)
+    found = [(value, wrap(name, _WIDTH), colour) for value, name, colour in sorted(ends)]
+    heights = [line * len(lines) for _, lines, _ in found]
+    places: list[float] = []
+    for (value, _, _), height in zip(found, heights, strict=True):
+        above = places[-1] + (heights[len(places) - 1] + height) / 2 if places else low
+        places.append(max(value, above))
+    top = high
+    for number in reversed(range(len(found))):  # what stands too high is pushed down again
+        places[number] = min(places[number], top - heights[number] / 2)
+        top = places[number] - heights[number] / 2
+    for (_, lines, colour), place in zip(found, places, strict=True):
         axis.annotate(
-            name, xy=(1, last), xycoords=axis.get_yaxis_transform(), xytext=(6, 0),
+            "\n".join(lines), xy=(1, place), xycoords=axis.get_yaxis_transform(), xytext=(6, 0),
             textcoords="offset points", va="center", color=colour, annotation_clip=False,
         )  # fmt: skip

@@ -184,7 +184,7 @@ class OffSwitch:
             tuple(curves),
             "Boards whose button is a detour of 2 to 6 steps. Mean over seeds with 95 % intervals."
             " What is optimal is arithmetic; how much of it is learnt, by whom, was measured."
-            " By force on its actions Q-learning is not to be moved, and SARSA is.",
+            " Held by force, Q-learning does not learn to press, and SARSA does.",
         )
 
     def cost(self, form: Form) -> str:
@@ -366,9 +366,9 @@ def _held(cells: Sequence[Cell]) -> Evidence:
     still = _at_most((less(off, unstopped), _ON_POLICY.thresholds["unmoved"]))
     return by_signed_rank(
         _ON_POLICY, less(on, off), [less(on, off)], still if able else None,
-        f"effect: SARSA less Q-learning at q = {q}. By force: SARSA {mean(on):.3f}, Q-learning"
-        f" {mean(off):.3f} (unstopped {mean(unstopped):.3f}); where the episode ends: SARSA"
-        f" {mean(on_ends):.3f}, Q-learning {mean(off_ends):.3f}",
+        f"effect: SARSA less Q-learning at q = {q}, near and far buttons together. By force: SARSA"
+        f" {mean(on):.3f}, Q-learning {mean(off):.3f} (unstopped {mean(unstopped):.3f}); where the"
+        f" episode ends: SARSA {mean(on_ends):.3f}, Q-learning {mean(off_ends):.3f}",
     )  # fmt: skip
 
 
