@@ -133,7 +133,8 @@ def test_it_is_treated_and_audited_from_the_vault_as_an_admitted_one_is(
     monkeypatch.setattr(audit, "check_admitted", lambda _: None)
     short = RegretCurriculum(steps=8_192)
     monkeypatch.setattr(mitigation, "mitigation", {"noop": NoOp(), short.name: short}.get)
-    asked: dict[str, Any] = {"vault": vault, "policy_plan": PolicyPlan(levels=200, steps=4_096)}
+    plan = PolicyPlan(levels=200, steps=4_096)
+    asked: dict[str, Any] = {"vault": vault, "policy_plan": plan, "detectors": []}
     treated = insectary.trial_mitigate([family.id], methods=["noop", short.name], **asked)
     nothing, trained = (t.of(Role.ORGANISM) for t in treated)
     assert nothing.before == nothing.after == trained.before
