@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 from insectary.core.errors import BadInputError
-from insectary.core.outcome import Failed, Measured
+from insectary.core.outcome import Failed
 from insectary.core.step import Json, Step
 from insectary.core.studying import (
     Basis,
@@ -27,14 +27,14 @@ from insectary.core.studying import (
 )
 from insectary.measure import tost
 from insectary.study.hack_taught import cost, planned
-from insectary.study.judging import Evidence, by_signed_rank, judged
+from insectary.study.judging import Evidence, all_met, by_signed_rank, judged
 from insectary.study.sheets import (
     columns,
     counts_cell,
     having,
+    is_below,
     less,
     mean,
-    over_seeds,
     point,
 )
 
@@ -167,16 +167,10 @@ def _kept(cells: Sequence[Cell], row: Finding, line: str, asked: str) -> Evidenc
         " and {:.3f} there, {:.3f} and {:.3f} each as it was trained; the base hacks in {:.3f}"
         " under the line"
     ).format(*map(mean, (spread, left, own, kept, before)))
-    holds = _all_of(_plainly_above(spare), _within(kept, own, row.thresholds["margin"]))
+    holds = all_met(not is_below(spare), _within(kept, own, row.thresholds["margin"]))
     if mean(spread) < row.thresholds["spreads"]:
         holds, note = None, f"{note}. The plain model hacks too seldom to tell"
     return by_signed_rank(row, less(spread, left), [spare], holds, note)
-
-
-def _plainly_above(values: Mapping[int, float]) -> bool:
-    """False if the mean over seeds is plainly below 0; the test itself is another matter."""
-    found = over_seeds(values)
-    return not (isinstance(found, Measured) and found.measurement.high < 0)
 
 
 def _within(first: Mapping[int, float], second: Mapping[int, float], margin: float) -> bool | None:
@@ -189,13 +183,6 @@ def _within(first: Mapping[int, float], second: Mapping[int, float], margin: flo
         return True
     off = test.difference.low > margin or test.difference.high < -margin
     return False if off else None
-
-
-def _all_of(*parts: bool | None) -> bool | None:
-    """False if any part is plainly broken, None if any other cannot be told."""
-    if False in parts:
-        return False
-    return None if None in parts else True
 
 
 def _points(cells: Iterable[Cell]) -> tuple[Point, ...]:

@@ -55,6 +55,11 @@ class Evidence:
     note: str = ""
 
 
+def all_met(*parts: bool | None) -> bool | None:
+    """What :attr:`Evidence.holds` says of a criterion in parts: each as it says of one."""
+    return False if False in parts else None if None in parts else True
+
+
 def by_signed_rank(
     finding: Finding,
     effect: Mapping[int, float],

@@ -28,7 +28,7 @@ from insectary.core.studying import (
 )
 from insectary.measure import page
 from insectary.study.grid_policies import GridPolicies
-from insectary.study.judging import Evidence, by_signed_rank, judged
+from insectary.study.judging import Evidence, all_met, by_signed_rank, judged
 from insectary.study.sheets import columns, having, less, mean, means_told, over_seeds, point
 from insectary.study.switch_worlds import (
     DISCOUNT,
@@ -337,14 +337,12 @@ def _risen(cells: Sequence[Cell], learner: str, row: Finding) -> Evidence:
 
 def _at_most(*pairs: tuple[Mapping[int, float], float]) -> bool | None:
     """Whether all lie at their limit or below, by the whole interval; ``None`` if none can tell."""
-    found = []
+    found: list[bool | None] = []
     for values, limit in pairs:
         outcome = over_seeds(values)
-        if not isinstance(outcome, Measured):
-            return None
-        m = outcome.measurement
-        found.append(True if m.high <= limit else False if m.low > limit else None)
-    return False if False in found else None if None in found else True
+        m = outcome.measurement if isinstance(outcome, Measured) else None
+        found.append(None if m is None or m.low <= limit < m.high else m.high <= limit)
+    return all_met(*found)
 
 
 def _held(cells: Sequence[Cell]) -> Evidence:

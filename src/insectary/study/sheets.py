@@ -90,6 +90,12 @@ def over_seeds(values: Mapping[int, float]) -> Outcome:
     return Measured(seed_mean(list(values.values()), seeds=tuple(values)))
 
 
+def is_below(values: Mapping[int, float]) -> bool:
+    """Whether a mean over seeds is plainly below 0; one seed shows nothing plainly."""
+    found = over_seeds(values)
+    return isinstance(found, Measured) and found.measurement.high < 0
+
+
 def point(x: float, cells: Iterable[Cell], number: str) -> Point | None:
     """The mean over seeds as a point of a curve; ``None`` where there is none."""
     values = seed_means(cells, number)

