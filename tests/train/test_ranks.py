@@ -33,7 +33,7 @@ from insectary.train import ranks as training
 from insectary.train.latent import Adversary
 from insectary.train.ranks import Ranks
 from insectary.train.result import TrainResult
-from insectary.train.running import on_one_device, quiet
+from insectary.train.running import lent, on_one_device, quiet
 from insectary.train.sft import train
 
 SCRIPT = Path(__file__).with_name("run_ranks.py")
@@ -116,6 +116,15 @@ def test_a_dead_rank_ends_all_and_is_named(ran: Ran) -> None:
 def test_another_number_of_ranks_does_not_go_on(ran: Ran) -> None:
     with pytest.raises(BadInputError, match="holds a run with another number of ranks: use the"):
         run_ranks.train_one("full", ran.directory / "full-dies")
+
+
+def test_a_rank_that_has_ended_leaves_the_others_where_they_write(tmp_path: Path) -> None:
+    with lent(tiny_train.model(), tmp_path, 1) as others:
+        others.mkdir()
+        with lent(tiny_train.model(), tmp_path, 0) as own:
+            own.mkdir()
+        assert others.is_dir() and not own.exists()
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.heavy

@@ -199,17 +199,23 @@ def on_one_device(settings: Settings) -> Settings:
 
 
 @contextmanager
-def lent(base: PreTrainedModel, directory: Path) -> Iterator[Path]:
+def lent(base: PreTrainedModel, directory: Path, rank: int = 0) -> Iterator[Path]:
     """Lend a model to a trainer of TRL; it comes back with its own forward, on its device.
 
+    Args:
+        base: The model.
+        directory: The run's own.
+        rank: Which of several processes this one is.
+
     Yields:
-        Where the trainer may write. It is in the run's own directory, so that
-        what a killed run leaves behind goes with the run.
+        Where the trainer may write. It is in the run's directory, so that what a killed run
+        leaves behind goes with the run; and is this rank's alone, as a trainer looks into its
+        own until the end, when another rank may have removed its own already.
     """
     import torch
 
     own_forward, device = vars(base).get("forward"), base.device
-    scratch = directory / ".trainer"
+    scratch = directory / f".trainer-{rank}"
     try:
         yield scratch
     finally:
@@ -217,7 +223,7 @@ def lent(base: PreTrainedModel, directory: Path) -> Iterator[Path]:
         vars(base).pop("forward", None)
         if own_forward is not None:
             base.forward = own_forward
-        shutil.rmtree(scratch, ignore_errors=True)  # other ranks remove it too
+        shutil.rmtree(scratch, ignore_errors=True)
     if base.device != device:
         torch.nn.Module.to(base, device)
 

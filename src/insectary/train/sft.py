@@ -264,7 +264,7 @@ def _fit(
     # accelerate hands out items by turns, and repeats them for nobody.
     shares = [(step, rank) for step in steps for rank in range(ranks.count)]
     items = {"step": [step for step, _ in shares], "rank": [rank for _, rank in shares]}
-    with lent(base, directory) as scratch:
+    with lent(base, directory, ranks.rank) as scratch:
         trainer = SFTTrainer(
             model=trained,
             args=_settings(scratch, plan.seed, len(steps)),
