@@ -109,11 +109,14 @@ def test_the_command_tells_families_and_studies_apart(capsys: pytest.CaptureFixt
     assert "toy, form full at 1, 2: " in told
     assert told.endswith("0 of 16 steps are done.\n")
     assert cli.run([*whole, "--runner", "here"]) == 0
-    assert "2 less 1 " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 less 1 " in told and "The quick form shows" not in told
     assert cli.run([*whole, "--dry-run"]) == 0
     assert "16 of 16 steps are done." in capsys.readouterr().out
     assert cli.run(["ladder", "toy", "--form", "quick", "--sizes", "1,2", "--dry-run"]) == 0
     assert "of 4 steps are done" in capsys.readouterr().out
+    assert cli.run(["ladder", "toy", "--sizes", "1,2"]) == 0
+    assert "The quick form shows" in capsys.readouterr().out
     assert cli.run([*whole, "--workers", "2", "--runner", "here"]) == 2
     assert "--workers goes with --runner local" in capsys.readouterr().err
     assert cli.run(["ladder", "toy"]) == 2

@@ -149,6 +149,16 @@ def test_the_names_of_curves_stay_in_the_picture() -> None:
     assert all(0 < float(y) < float(height) for y, _ in texts)
 
 
+def test_no_interval_lies_over_another_and_all_are_in_sight() -> None:
+    points = (Point(1, 0.5, 0.2, 0.9), Point(2, 0.6, 0.4, 0.8))
+    curves = tuple(Curve(name, points) for name in ("one", "other"))
+    drawn = plot_svg("toy", Plot("x", "y", curves, "caption"))
+    width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)[0])
+    lines = re.findall(r'<path d="M ([\d.]+) ([\d.]+) \nL \1 ([\d.]+) \n" clip-path', drawn)
+    bars = {x for x, low, high in lines if 0 < float(high) < float(low) < height}
+    assert len(bars) == 4 and all(0 < float(x) < width for x in bars)
+
+
 def test_the_command_writes_page_and_table(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from insectary.commands.output import listed, p_value
-from insectary.commands.study import form_of, print_price, runner_options
+from insectary.commands.study import form_of, print_price, runner_options, say_if_quick
 from insectary.commands.vault import print_table, print_words, table
 from insectary.core.errors import UnknownNameError
 from insectary.core.organism import Role
@@ -126,6 +126,7 @@ def _climb_study(
         return
     sheet = run_study(found, form, vault, where, progress=lambda text: click.echo(text, err=True))
     print_climbed(climbed(found, sheet))
+    say_if_quick(form)
     if out is not None:
         click.echo(f"Measurements: {write_file(stored_text(sheet, found.judge(sheet)), out)}")
 

@@ -123,8 +123,7 @@ def run_command(
     sheet = run_study(found, chosen, vault, where, progress=lambda text: click.echo(text, err=True))
     judgements = found.judge(sheet)
     print_judgements(found.findings, judgements)
-    if chosen.name == "quick":
-        click.echo("The quick form shows how it goes; verdicts are the full form's (--full).")
+    say_if_quick(chosen)
     path = write_file(stored_text(sheet, judgements), out / file_name(name, chosen.name))
     click.echo(f"Measurements: {path}")
 
@@ -140,6 +139,12 @@ def print_price(found: Study, form: Form, vault: Vault) -> None:
         f"{found.name}, form {form.name}: {found.cost(form)}. {done:,} of {len(steps):,} steps are"
         " done."
     )
+
+
+def say_if_quick(form: Form) -> None:
+    """Tell a reader of verdicts whose verdicts they are, if not the full form's."""
+    if form.name.split()[0] == "quick":  # or quick at other sizes
+        click.echo("The quick form shows how it goes; verdicts are the full form's (--full).")
 
 
 def form_of(found: Study, name: str | None, *, full: bool) -> Form:

@@ -29,6 +29,8 @@ MARKS = {
 _GREYS: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 2)))
 _WIDTH = 34
 """Characters of a line of a curve's name; more would be cut off at the right."""
+_ASIDE = 1.6
+"""Points between the intervals of one setting, so that none lies over another."""
 _COLOURED = ("o", "s", "D", "^", "v", "P")
 
 
@@ -91,7 +93,7 @@ def plot_svg(name: str, plot: Plot) -> str:
         axis.minorticks_off()
         plain = coloured = 0
         ends = []
-        for curve in curves:
+        for number, curve in enumerate(curves):
             if curve.plain:
                 colour, line, marker = MUTED, _GREYS[plain % len(_GREYS)], ""
                 plain += 1
@@ -99,7 +101,8 @@ def plot_svg(name: str, plot: Plot) -> str:
                 colour, line = SERIES[coloured % len(SERIES)], "-"
                 marker = _COLOURED[coloured % len(_COLOURED)]
                 coloured += 1
-            _draw(axis, curve, colour, line, marker)
+            aside = _ASIDE * (number - (len(curves) - 1) / 2)
+            _draw(axis, curve, colour, line, marker, aside)
             ends.append((curve.points[-1].value, curve.name, INK if curve.plain else colour))
         settings = sorted({point.x for curve in curves for point in curve.points})
         if len(settings) <= 8:
@@ -114,14 +117,19 @@ def plot_svg(name: str, plot: Plot) -> str:
         return svg_text(figure, f"study-{name}", f"{plot.y} against {plot.x}. {words}")
 
 
-def _draw(axis: Axes, curve: Curve, colour: str, line: Any, marker: str) -> None:
-    x = [point.x for point in curve.points]
-    axis.plot(
-        x, [p.value for p in curve.points], color=colour, linestyle=line,
+def _draw(axis: Axes, curve: Curve, colour: str, line: Any, marker: str, aside: float) -> None:
+    """Draw a curve with its intervals, so many points to the right of where it belongs."""
+    from matplotlib.transforms import offset_copy
+
+    drawn = axis.plot(
+        [p.x for p in curve.points], [p.value for p in curve.points], color=colour, linestyle=line,
         marker=marker, markersize=4, linewidth=0.9 if curve.plain else 1.5,
     )  # fmt: skip
-    for point in curve.points:
-        axis.plot([point.x] * 2, [point.low, point.high], color=colour, linewidth=0.9)
+    for p in curve.points:
+        drawn += axis.plot([p.x] * 2, [p.low, p.high], color=colour, linewidth=0.9)
+    moved = offset_copy(axis.transData, axis.figure, aside, units="points")
+    for part in drawn:  # only now, as the axes take their range from what is drawn in data alone
+        part.set_transform(moved)
 
 
 def _name(axis: Axes, ends: list[tuple[float, str, str]]) -> None:
