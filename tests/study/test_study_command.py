@@ -29,6 +29,15 @@ def test_studies_are_listed_with_findings_and_costs(capsys: pytest.CaptureFixtur
     assert "T-1, found: A dose raises a rate." in told
 
 
+@pytest.mark.usefixtures("no_study_installed")
+def test_a_study_that_cannot_be_used_is_named_and_the_others_are_listed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = said(capsys, code=2)
+    assert "error: study 'bare'" in told
+    assert "toy: A rate and a dose" in told
+
+
 def test_a_dry_run_says_the_cost_and_does_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

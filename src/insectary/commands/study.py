@@ -58,18 +58,30 @@ def study_group() -> None:
 
 
 @study_group.command("list")
-def list_command() -> None:
-    """Print the studies with their findings, and what each form costs."""
+@click.pass_context
+def list_command(context: click.Context) -> None:
+    """Print the studies with their findings, and what each form costs.
+
+    An installed study that cannot be used is named, the others are listed, and the exit code
+    is 2.
+    """
     from insectary.commands.vault import print_words
     from insectary.study import study, study_names
 
+    code = 0
     for name in study_names():
-        found = study(name)
+        try:
+            found = study(name)
+        except BadInputError as error:
+            click.echo(f"error: {error}", err=True)
+            code = 2
+            continue
         click.echo(f"{name}: {found.title}")
         for form in found.forms.values():
             print_words(f"  {form.name}: {found.cost(form)}", indent="    ")
         for finding in found.findings:
             print_words(f"  {finding.id}, {_kind(finding)}: {finding.sentence}", indent="    ")
+    context.exit(code)
 
 
 @study_group.command("run")
