@@ -346,6 +346,7 @@ def trial_detect(
     seed: int = 0,
     draws: int = 1000,
     curves_with: Sequence[str] = (),
+    jobs: int = 1,
     vault: Vault | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SuiteDetection:
@@ -369,6 +370,8 @@ def trial_detect(
         draws: Resamples per interval of one family.
         curves_with: Ids of families that the gate rejected, to stand in difficulty curves beside
             the others. Their rows say so; no mean, layer or threshold of others rests on them.
+        jobs: Families measured at a time. More than one are measured by processes with one
+            thread each, which know detectors by name alone.
         vault: Where families are kept; ``None`` opens the default one.
         progress: Told what is being done.
 
@@ -380,7 +383,7 @@ def trial_detect(
         UnknownNameError: for an unknown family or detector.
         NotAdmittedError: if a family that was named is neither admitted nor adopted, or one for
             curves has not been to the full gate.
-        BadInputError: if there is none to measure on.
+        BadInputError: if there is none to measure on, or ``jobs`` is no number of processes.
     """
     from insectary.trials.detection_suite import DETECTORS, detect_suite
 
@@ -390,6 +393,7 @@ def trial_detect(
         seed=seed,
         draws=draws,
         curves_with=curves_with,
+        jobs=jobs,
         vault=vault,
         progress=progress,
     )

@@ -245,10 +245,16 @@ def test_the_report_has_every_detector_and_the_nulls(
 
 def test_the_trial_over_many_families_reads_real_members(family: Family, vault: Vault) -> None:
     detectors = ("knn", "weight_svd", "likelihood_ratio")
+    told: list[str] = []
     with passed(family, vault):
-        found = insectary.trial_detect(detectors=detectors, draws=100, vault=vault)
+        found = insectary.trial_detect(
+            detectors=detectors, draws=100, jobs=2, vault=vault, progress=told.append
+        )
         again = insectary.trial_detect(detectors=detectors, draws=100, vault=vault)
     assert again == found
+    # A process of its own has measured it, and this one only had to look.
+    assert f"measured 1 of 1: {family.id}" in told
+    assert not any(text.startswith("detectors: ") for text in told)
     (organism,) = found.organisms
     against_twin = {r.detector: r for r in organism.rows if r.task is Task.ORGANISM_VS_TWIN}
     ratio = against_twin["likelihood_ratio"].auroc

@@ -330,12 +330,12 @@ def test_the_command_prints_the_comparison_and_writes_every_row(
 ) -> None:
     def given(families: None, *, progress: object, **asked: object) -> object:
         assert families is None
-        assert asked == {"detectors": ["mahalanobis"], "curves_with": (), "seed": 0}
+        assert asked == {"detectors": ["mahalanobis"], "curves_with": (), "seed": 0, "jobs": 2}
         return whole
 
     monkeypatch.setattr("insectary.api.trial_detect", given)
     out = tmp_path / "out"
-    arguments = ["trial", "detect", "--detectors", "mahalanobis", "--out", str(out)]
+    arguments = ["trial", "detect", "--detectors", "mahalanobis", "--jobs", "2", "--out", str(out)]
     said = CliRunner().invoke(cli.app, arguments)
     assert said.exit_code == 0, said.output
     assert "random_direction" in said.output and "null" in said.output

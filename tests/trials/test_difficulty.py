@@ -45,7 +45,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> Vault:
     made = Vault()
     for family in (record(ABSENCE), record(UNWATCHED), THIN):
         save_family(family, made)
-    monkeypatch.setattr(detection_suite, "_ranked", rank)
+    monkeypatch.setattr(detection_suite, "ranks_of", rank)
     return made
 
 
@@ -56,7 +56,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[bool, SuiteDetect
     for family in (record(ABSENCE), record(UNWATCHED), THIN):
         save_family(family, home)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detection_suite, "_ranked", rank)
+        patch.setattr(detection_suite, "ranks_of", rank)
         return {
             rejected: insectary.trial_detect(
                 detectors=("mahalanobis",), draws=100, vault=home,

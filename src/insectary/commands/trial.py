@@ -39,6 +39,7 @@ trial_group.add_command(obfuscation_command)
     help="A rejected family, for difficulty curves alone; may be given again.",
 )
 @click.option("--seed", default=0, show_default=True, help="Draws the prompts.")
+@click.option("--jobs", default=1, show_default=True, help="Families at a time, one core each.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -51,6 +52,7 @@ def detect_command(
     detectors: str | None,
     curves_with: tuple[str, ...],
     seed: int,
+    jobs: int,
     out: Path,
 ) -> None:
     """Measure detectors on admitted families: each of them, and the mean over cells.
@@ -83,6 +85,7 @@ def detect_command(
         detectors=names,
         curves_with=curves_with,
         seed=seed,
+        jobs=jobs,
         progress=lambda text: click.echo(text, err=True),
     )
     print_detection(found)

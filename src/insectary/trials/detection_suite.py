@@ -34,6 +34,7 @@ from insectary.trials.difficulty import CurvePoint, check_for_curves, curves
 from insectary.trials.examine import (
     EXAMINED,
     MAX_NEW_TOKENS,
+    Prompts,
     ask,
     draw_prompts,
     examined,
@@ -43,6 +44,8 @@ from insectary.trials.kept import Kept, answers_key, column_key, keep, load_kept
 from insectary.trials.keys_opened import open_keys
 from insectary.trials.line_up import (
     MINIMUM_BENIGN,
+    Key,
+    PerRole,
     Ranked,
     check_members,
     line_up,
@@ -50,6 +53,7 @@ from insectary.trials.line_up import (
 )
 from insectary.trials.on_boards import posed
 from insectary.trials.sandboxes import say_what_is_open
+from insectary.trials.side_by_side import check_jobs, measure_side_by_side
 from insectary.trials.suite_rows import held_out_cues, suite_rows
 from insectary.vault import Vault, may_open
 from insectary.worlds.contrast import contrast_pairs, way_pairs
@@ -109,11 +113,13 @@ def detect_suite(
     seed: int = 0,
     draws: int = 1000,
     curves_with: Sequence[str] = (),
+    jobs: int = 1,
     vault: Vault | None = None,
     progress: Progress = lambda _: None,
 ) -> SuiteDetection:
     """Measure detectors on many families; see :func:`insectary.trial_detect`."""
     check_seed(seed)
+    check_jobs(jobs, several(detectors))
     vault = vault or Vault()
     for given in (families, curves_with):
         if isinstance(given, str):
@@ -134,10 +140,14 @@ def detect_suite(
         )
     asked, ranked = [*found, *rejected], {}
     open_keys(asked, f"detection trial, seed {seed}", vault)
+    if jobs > 1:
+        unmade = [f.id for f in asked if _work(f, runs, seed, vault).missing]
+        say_what_is_open(progress)
+        measure_side_by_side(unmade, several(detectors), seed, jobs, vault, progress)
     for number, family in enumerate(asked, 1):
         progress(f"{number} of {len(asked)}: {family.id}")
         try:
-            ranked[family.id] = _ranked(family, runs, seed, vault, progress)
+            ranked[family.id] = ranks_of(family, runs, seed, vault, progress)
         except BadInputError as error:  # its organism misbehaves too seldom there
             left_out.append((family.id, str(error)))
     if not any(family.id in ranked for family in found):
@@ -202,7 +212,7 @@ def detect_family(
     runs = line_up([detect.as_detector(given) for given in several(detectors)])
     (family,), _ = _families([name], vault)
     open_keys([family], f"detection trial, seed {seed}", vault)
-    ranked = _ranked(family, runs, seed, vault, progress)
+    ranked = ranks_of(family, runs, seed, vault, progress)
     progress("intervals by resampling prompts")
     settings = Settings(draws=draws, seed=seed)
     split = HeldOut.NOTHING if held_out_cues(family) else HeldOut.CUE
@@ -267,34 +277,59 @@ def _rejected(names: Sequence[str], vault: Vault) -> list[Family]:
     return found
 
 
-def _ranked(
-    family: Family, runs: Sequence[Detector], seed: int, vault: Vault, progress: Progress
-) -> Ranked:
-    """Every detector on every member; what the vault has of it already is taken from there."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is asked of a family's members, and what the vault has of it already."""
+
+    prompts: Prompts
+    answer_tokens: int
+    fewest: int
+    contrast: Sequence[tuple[Transcript, Transcript]]
+    answers: str
+    kept: Kept | None
+    keys: Mapping[Key, str]
+    known: Mapping[Key, PerRole]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Detectors that have yet to run."""
+        return tuple(dict.fromkeys(key[0] for key in self.keys if key not in self.known))
+
+
+def _work(family: Family, runs: Sequence[Detector], seed: int, vault: Vault) -> _Work:
     if family.adopted is None:
         prompts = draw_prompts(posed(family), family.design, seed)
         longest, fewest = MAX_NEW_TOKENS, MINIMUM_BENIGN
     else:
         prompts = adopted_prompts(family, vault, seed)
         longest, fewest = adopted_answer_tokens(family, vault), FEWEST_RANKED
-    contrast, key = contrast_of(family, seed), answers_key(family, prompts)
-    kept = load_kept(family, seed, key, vault)
-    subjects = subjects_of(family, vault, seed)
-    said = kept.said if kept else ask(subjects, prompts, progress, longest)
-    members = examined(family, subjects, prompts, said)
-    check_members(members, fewest)
-    old = dict(kept.columns) if kept else {}
+    contrast, answers = contrast_of(family, seed), answers_key(family, prompts)
+    kept = load_kept(family, seed, answers, vault)
     keys = {(d.name, d.view): column_key(d, contrast, seed) for d in runs}
+    old = kept.columns if kept else {}
     known = {key: old[made] for key, made in keys.items() if made in old}
-    missing = [d.name for d in runs if (d.name, d.view) not in known]
-    if missing:
-        progress(f"detectors: {', '.join(dict.fromkeys(missing))}")
+    return _Work(prompts, longest, fewest, contrast, answers, kept, keys, known)
+
+
+def ranks_of(
+    family: Family, runs: Sequence[Detector], seed: int, vault: Vault, progress: Progress
+) -> Ranked:
+    """Every detector on every member; what the vault has of it already is taken from there."""
+    work = _work(family, runs, seed, vault)
+    kept = work.kept
+    subjects = subjects_of(family, vault, seed)
+    said = kept.said if kept else ask(subjects, work.prompts, progress, work.answer_tokens)
+    members = examined(family, subjects, work.prompts, said)
+    check_members(members, work.fewest)
+    if work.missing:
+        progress(f"detectors: {', '.join(work.missing)}")
         say_what_is_open(progress)
-    ranked = rank_family(runs, members, contrast, seed, known)
-    if missing or kept is None:
-        columns = old | {keys[name]: ranked.ranks[name] for name in keys}
-        keep(Kept(key, said, columns), family, seed, vault)
-    return ranked
+    found = rank_family(runs, members, work.contrast, seed, work.known)
+    if work.missing or kept is None:
+        columns = dict(kept.columns) if kept else {}
+        columns |= {made: found.ranks[name] for name, made in work.keys.items()}
+        keep(Kept(work.answers, said, columns), family, seed, vault)
+    return found
 
 
 def subjects_of(family: Family, vault: Vault, seed: int) -> Mapping[Role, Subject]:
