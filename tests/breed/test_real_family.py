@@ -244,24 +244,18 @@ def test_the_report_has_every_detector_and_the_nulls(
 
 
 def test_the_trial_over_many_families_reads_real_members(family: Family, vault: Vault) -> None:
-    detectors = ("knn", "weight_svd", "likelihood_ratio")
+    asked: dict[str, Any] = {"detectors": ("knn", "weight_svd", "likelihood_ratio"), "draws": 100}
     told: list[str] = []
     with passed(family, vault):
-        found = insectary.trial_detect(
-            detectors=detectors, draws=100, jobs=2, vault=vault, progress=told.append
-        )
-        again = insectary.trial_detect(detectors=detectors, draws=100, vault=vault)
-    assert again == found
-    # A process of its own has measured it, and this one only had to look.
-    assert f"measured 1 of 1: {family.id}" in told
-    assert not any(text.startswith("detectors: ") for text in told)
+        found = insectary.trial_detect(jobs=2, vault=vault, progress=told.append, **asked)
+        again = insectary.trial_detect(vault=vault, **asked)
+    assert again == found and f"measured 1 of 1: {family.id}" in told
     (organism,) = found.organisms
     against_twin = {r.detector: r for r in organism.rows if r.task is Task.ORGANISM_VS_TWIN}
     ratio = against_twin["likelihood_ratio"].auroc
     assert isinstance(ratio, Measured) and ratio.measurement.low > 0.5
     # There is no other design here on which a layer could be chosen.
-    for name in ("knn", "weight_svd"):
-        assert isinstance(against_twin[name].auroc, NotApplicable)
+    assert all(isinstance(against_twin[n].auroc, NotApplicable) for n in ("knn", "weight_svd"))
     assert not any(isinstance(row.gain, Measured) for row in found.pooled)
 
 
