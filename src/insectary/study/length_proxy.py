@@ -147,7 +147,7 @@ FORMS = {
 """Sizes are hidden units. Other than usual numbers of pairs are run at the ends of rho alone."""
 _COST = {
     "quick": "3 steps, about 5 s of one core",
-    "full": "24 steps (264 reward models), about 3 minutes of one core",
+    "full": "24 steps (264 reward models), about 2 minutes of one core",
 }
 """As seen on a machine with two cores, one thread a step."""
 
