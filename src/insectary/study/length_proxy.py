@@ -351,7 +351,7 @@ def _falls(cells: Sequence[Cell], dial: str, at: Sequence[Setting]) -> Evidence:
         return Evidence(found, None, 0)
     fall = less(found[0], found[-1])
     p = page([[column[seed] for column in found[::-1]] for seed in fall])
-    note = f"effect: first less last. {means_told(f'Share at {dial}', [*map(float, at)], found)}"
+    note = f"effect: first less last. {means_told(f'Share at {dial}', [*map(int, at)], found)}"
     return Evidence(over_seeds(fall), p, len(fall), note=note)
 
 
