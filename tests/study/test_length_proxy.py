@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,12 @@ from insectary.vault import Vault
 ROOT = Path(__file__).parents[2]
 STUDY = LengthProxy()
 FULL = STUDY.forms["full"]
-Numbers = Mapping[str, float]
+Numbers = dict[str, float]
 Made = Callable[[str, float, int, int], Numbers]
 """From told by, rho, comparisons and hidden units to what differs from :func:`plain`."""
 
 
-def plain(told_by: str, rho: float, pairs: int, width: int) -> dict[str, float]:
+def plain(told_by: str, rho: float, pairs: int, width: int) -> Numbers:
     """A share that rises to 0.7, less with more comparisons and hidden units."""
     share = rho**2 * (1.1 - np.log10(pairs / 4000) / 5 - np.log10(width / 128) / 5)
     return {
@@ -46,15 +46,11 @@ def results(made: Made = unchanged, form: Form = FULL) -> dict[str, Json | Faile
     found: dict[str, Json | Failed] = {}
     for step in STUDY.steps(form):
         rng = np.random.default_rng([step.params["seed"], step.params["width"]])
-        found[step.key] = [
-            {
-                name: value + float(rng.normal(0, 0.002))
-                for name, value in {
-                    **plain(*judge, step.params["width"]), **made(*judge, step.params["width"])
-                }.items()
-            }
-            for judge in step.params["judges"]
-        ]  # fmt: skip
+        width, told = step.params["width"], []
+        for told_by, rho, pairs in step.params["judges"]:
+            numbers = plain(told_by, rho, pairs, width) | made(told_by, rho, pairs, width)
+            told.append({name: x + float(rng.normal(0, 0.002)) for name, x in numbers.items()})
+        found[step.key] = told
     return found
 
 
