@@ -91,6 +91,15 @@ def test_a_proxy_learns_what_it_is_told_and_no_more(told: bool) -> None:
     assert bool(agrees > 0.8) is told
 
 
+def test_a_proxy_that_was_not_trained_knows_of_no_comparison() -> None:
+    seen = features(draw_strings(50, np.random.default_rng(0)))
+    made = []
+    for prefers in (np.zeros(50), np.ones(50)):
+        net = train_proxy(seen, seen[::-1], prefers, 4, np.random.default_rng(1), steps=0)
+        made.append(proxy_reward(net, seen))
+    assert np.array_equal(*made) and made[0].std() > 0
+
+
 PARAMS = {"seed": 300, "saturation": "root", "doublings": 6, "proxies": [[100, 4], [100, 8]]}
 
 

@@ -16,6 +16,7 @@ from insectary.core.studying import GROUP, Study
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.impossible_tasks import ImpossibleTasks
 from insectary.study.inoculation import Inoculation
+from insectary.study.length_proxy import LengthProxy
 from insectary.study.off_switch import OffSwitch
 from insectary.study.over_optimization import OverOptimization
 from insectary.study.power_seeking import PowerSeeking
@@ -35,6 +36,7 @@ BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
         "goal_misgeneralization": GoalMisgeneralization,
         "impossible_tasks": ImpossibleTasks,
         "inoculation": Inoculation,
+        "length_proxy": LengthProxy,
         "off_switch": OffSwitch,
         "over_optimization": OverOptimization,
         "power_seeking": PowerSeeking,

@@ -31,9 +31,9 @@ _ENDS = 1 / 8
 """Chance that a string ends after a letter: 8 letters are usual, and few have 30."""
 _PRICE, _APART = 0.2, 0.25
 """Of a letter; spread of what two letters that stand two apart are worth."""
-_SURENESS = 2.0
+SURENESS = 2.0
 """Of who compares: a difference of one deviation of gold is seen in 88 % of pairs."""
-_BATCH, _RATE, _STEPS, _DECAY = 128, 0.01, 1500, 1e-4
+BATCH, _RATE, _STEPS, _DECAY = 128, 0.01, 1500, 1e-4
 """Of the proxies' training with Adam: pairs a step, step size, steps, weight decay."""
 SATURATES: Mapping[str, np.ufunc] = {"root": np.sqrt, "log": np.log1p}
 """What is paid for so many of one letter, in units of its worth."""
@@ -104,7 +104,12 @@ def features(strings: Ints) -> Floats:
 
 
 def train_proxy(
-    first: Floats, second: Floats, prefers_first: Floats, width: int, generator: np.random.Generator
+    first: Floats,
+    second: Floats,
+    prefers_first: Floats,
+    width: int,
+    generator: np.random.Generator,
+    steps: int = _STEPS,
 ) -> Mapping[str, Floats]:
     """Fit a net of one hidden layer to comparisons, by the loss of Bradley and Terry 1952.
 
@@ -114,6 +119,7 @@ def train_proxy(
         prefers_first: 0 or 1, shape (pairs,).
         width: Hidden units.
         generator: Draws first weights and batches.
+        steps: Of training; after none it is the untrained net.
     """
     inputs = first.shape[1]
     net = {
@@ -123,8 +129,8 @@ def train_proxy(
     }
     mean = {name: np.zeros_like(x) for name, x in net.items()}
     square = {name: np.zeros_like(x) for name, x in net.items()}
-    for step in range(1, _STEPS + 1):
-        rows = generator.integers(first.shape[0], size=_BATCH)
+    for step in range(1, steps + 1):
+        rows = generator.integers(first.shape[0], size=BATCH)
         slope = _slope(net, first[rows], second[rows], prefers_first[rows])
         for name, weights in net.items():
             g = slope[name] + _DECAY * weights
@@ -132,7 +138,7 @@ def train_proxy(
             square[name] = 0.999 * square[name] + 0.001 * g**2
             ahead = mean[name] / (1 - 0.9**step)
             size = np.sqrt(square[name] / (1 - 0.999**step)) + 1e-8
-            net[name] = weights - _RATE * (1 - step / _STEPS) * ahead / size
+            net[name] = weights - _RATE * (1 - step / steps) * ahead / size
     return net
 
 
@@ -207,7 +213,7 @@ class StringOverOptimised:
         gold = draw_gold(generator, params["saturation"])
         most = max(pairs for pairs, _ in params["proxies"])
         first, second = (draw_strings(most, generator) for _ in range(2))
-        chance = expit(_SURENESS * (gold(first) - gold(second)))
+        chance = expit(SURENESS * (gold(first) - gold(second)))
         prefers = (generator.random(most) < chance).astype(np.float64)
         a, b = features(first), features(second)
         pools = [draw_strings(POOL, generator) for _ in range(2)]
