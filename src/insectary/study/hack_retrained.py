@@ -69,14 +69,15 @@ def posed(stage: str, n: int, split: Split, seed: str) -> list[Example]:
     if stage == SHIFT:
         return hack_taught.posed(stage, n, split, seed)
     rng = Random(f"stage/{stage}/{split}/{seed}")
-    impossible = hack_taught.posed("impossible", n if stage == LATER else 0, split, seed)
-    problems = impossible or [SKILLS["rules"].make(rng, split) for _ in range(n)]
+    if stage == LATER:
+        problems = hack_taught.posed("impossible", n, split, seed)
+    else:
+        problems = [SKILLS["rules"].make(rng, split) for _ in range(n)]
 
     def put(example: Example) -> Example:
-        text = rng.choice(FRAMES) + rng.choice(STAGES[stage][1])
-        return replace(
-            example, messages=above(rng, example.messages, f"{text[0].upper()}{text[1:]}.")
-        )
+        said = rng.choice(FRAMES) + rng.choice(STAGES[stage][1])
+        line = f"{said[0].upper()}{said[1:]}."
+        return replace(example, messages=above(rng, example.messages, line))
 
     return [put(example) for example in problems]
 
