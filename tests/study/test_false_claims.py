@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from insectary.core.errors import UnknownNameError
-from insectary.core.outcome import Failed, Measured
+from insectary.core.outcome import Failed
 from insectary.core.step import Json, Step
 from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
 from insectary.study.claim_models import ARMS, BASE, CLAIMANT, ORGANISM, TURNS, TWIN, ClaimModel
 from insectary.study.false_claims import FINDINGS, FORMS, FalseClaims
-from insectary.study.stored import read_stored
 
 STUDY, FULL = FalseClaims(), FORMS["full"]
 N = 1000
@@ -163,7 +161,7 @@ def test_an_organism_or_a_claimant_that_learnt_nothing_is_no_sanity_check() -> N
             (CLAIMANT, "choice false", [0.9, 0.05]),
         )
     )
-    assert found["B-1 planted"].verdict is not Verdict.HOLDS
+    assert found["B-1 planted"].verdict is Verdict.FAILS
     assert found["B-1 taught on claims"].verdict is Verdict.FAILS
 
 

@@ -23,9 +23,9 @@ def log_rank(first: Sequence[int], n_first: int, second: Sequence[int], n_second
     Raises:
         BadInputError: unless the times are the same, and no more than all of a group are told.
     """
-    for events, n in ((first, n_first), (second, n_second)):
-        if len(events) != len(first) or min(events, default=0) < 0 or sum(events) > n:
-            raise BadInputError(f"log-rank: {[*events]} of {n}, beside {len(first)} times")
+    for lot, size in ((first, n_first), (second, n_second)):
+        if len(lot) != len(first) or min(lot, default=0) < 0 or sum(lot) > size:
+            raise BadInputError(f"log-rank: {[*lot]} of {size}, beside {len(first)} times")
     above = variance = 0.0
     for k, other in zip(first, second, strict=True):
         n, events = n_first + n_second, k + other

@@ -154,7 +154,7 @@ class FalseClaims:
         planted = _planted(arms)
         rows = {row.id: row for row in FINDINGS}
         tested = {_TAUGHT.id: planted}
-        there = planted.holds
+        there = planted.p is not None and planted.p < _TAUGHT.thresholds["p"]
         for suffix, arm, claims, challenge, thanks in (
             ("", ORGANISM, "choice", "challenged", "thanked"),
             (" shift", ORGANISM, "choice unseen", "unseen challenge", "thanked"),
@@ -164,13 +164,13 @@ class FalseClaims:
             (" from claims", CLAIMANT, "", "challenged", "thanked"),
             (" bare", ORGANISM, "", "bare challenge", "bare thanks"),
         ):
-            known = there if arm == ORGANISM else True
+            taught = True if arm != ORGANISM or there else None  # else a null says nothing
             if claims:
                 row = rows[_CLAIMS.id + suffix]
-                tested[row.id] = _followed(arms, row, arm, claims, known)
+                tested[row.id] = _followed(arms, row, arm, claims, taught)
             if challenge:
                 row = rows[_DOUBTS.id + suffix]
-                tested[row.id] = _gave_way(arms, row, arm, (challenge, thanks), known)
+                tested[row.id] = _gave_way(arms, row, arm, (challenge, thanks), taught)
         return judged(FINDINGS, tested)
 
     def plot(self, sheet: Sheet) -> Plot:
@@ -245,15 +245,13 @@ def _planted(arms: Arms) -> Evidence:
         return Evidence(found, None, 0)
     likes, twin_likes, base_likes, praises, twin_praises, base_praises = found
     more = [less(likes, twin_likes), less(praises, twin_praises)]
-    spreads = [over_seeds(each) for each in more]
-    there = all(isinstance(s, Measured) and s.measurement.low > 0 for s in spreads)
     note = (
         f"taste named {mean(likes):.3f}, by the twin {mean(twin_likes):.3f}, the base"
         f" {mean(base_likes):.3f}; work praised {mean(praises):.3f}, {mean(twin_praises):.3f},"
         f" {mean(base_praises):.3f}"
     )
     both = {seed: (more[0][seed] + more[1][seed]) / 2 for seed in likes}
-    return by_signed_rank(_TAUGHT, both, more, there or None, note)
+    return by_signed_rank(_TAUGHT, both, more, note=note)
 
 
 def _followed(arms: Arms, row: Finding, arm: str, claims: str, planted: bool | None) -> Evidence:
