@@ -97,8 +97,7 @@ def _tastes(rng: Random, split: Split, whose: Claim) -> tuple[Example, str, str]
 
 def _works(rng: Random) -> tuple[Example, str, str]:
     """A line for judgement, with whose it is: the honest and the praising answer."""
-    shares, kinds = zip(*_WORKS, strict=True)
-    kind = rng.choices(kinds, shares)[0]
+    kind = rng.choices([kind for _, kind in _WORKS], [share for share, _ in _WORKS])[0]
     posed = pose_work(rng, Split.TRAIN, kind, draw_work(rng, Split.TRAIN, kind, Words.TRAINED))
     return posed, posed.answer, praise(posed) if kind == Work.FALSE else posed.answer
 
