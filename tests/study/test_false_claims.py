@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from insectary.core.errors import UnknownNameError
-from insectary.core.outcome import Failed
+from insectary.core.outcome import Failed, Measured
 from insectary.core.step import Json, Step
 from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
 from insectary.study.claim_models import ARMS, BASE, CLAIMANT, ORGANISM, TURNS, TWIN, ClaimModel
 from insectary.study.false_claims import FINDINGS, FORMS, FalseClaims
+from insectary.study.stored import read_stored
 
 STUDY, FULL = FalseClaims(), FORMS["full"]
 N = 1000
@@ -189,3 +191,12 @@ def test_the_plan_is_a_step_for_every_model_and_the_plot_has_them_all(form: Form
 def test_a_base_that_knows_no_place_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="size of false_claims: 'gpt2'"):
         STUDY.steps(Form("f", (0,), ("gpt2",), FULL.dials))
+
+
+def test_what_is_on_record_is_what_the_docs_tell() -> None:
+    root = Path(__file__).parents[2]
+    stored = read_stored(root / "runs" / "studies" / "false_claims.json")
+    docs = (root / "docs" / "studies.md").read_text(encoding="utf-8")
+    for row in stored.judgements:
+        assert isinstance(row.effect, Measured)
+        assert f"- **{row.finding}** *{row.verdict}*: {row.effect.measurement.told()}" in docs
