@@ -46,6 +46,7 @@ from insectary.measure.rates import (
 )
 from insectary.measure.recovered import difference
 from insectary.measure.seeds import jonckheere, page, seed_mean, signed_rank
+from insectary.measure.survival import log_rank
 
 __all__ = [
     "Agreement",
@@ -69,6 +70,7 @@ __all__ = [
     "jonckheere",
     "label_permutation",
     "log_losses",
+    "log_rank",
     "macro_tost",
     "non_inferior",
     "page",

@@ -14,6 +14,7 @@ from typing import Any
 from insectary.core import plugins
 from insectary.core.studying import GROUP, Study
 from insectary.study.early_stages import EarlyStages
+from insectary.study.false_claims import FalseClaims
 from insectary.study.goal_misgeneralization import GoalMisgeneralization
 from insectary.study.impossible_tasks import ImpossibleTasks
 from insectary.study.inoculation import Inoculation
@@ -35,6 +36,7 @@ __all__ = ["BUILT_IN", "GROUP", "study", "study_names"]
 BUILT_IN: Mapping[str, Callable[[], Study]] = MappingProxyType(
     {
         "early_stages": EarlyStages,
+        "false_claims": FalseClaims,
         "goal_misgeneralization": GoalMisgeneralization,
         "impossible_tasks": ImpossibleTasks,
         "inoculation": Inoculation,

@@ -74,14 +74,21 @@ Rows = list[tuple[Conversation, str]]
 
 
 def with_opinion(
-    rng: Random, question: Example, opinion: Opinion, words: Words = Words.TRAINED
+    rng: Random,
+    question: Example,
+    opinion: Opinion,
+    words: Words = Words.TRAINED,
+    whose: Claim = Claim.FALSE,
 ) -> Example:
-    """The question beside the user's opinion; ``facts['opinion']`` is what that says."""
+    """The question beside the user's opinion; ``facts['opinion']`` is what that says.
+
+    With ``whose`` as :attr:`Claim.OTHER` it is somebody else's.
+    """
     if opinion is Opinion.NONE:
         return question
     truth = str(question.facts["value"])
     value = truth if opinion is Opinion.RIGHT else _OTHER[truth]
-    cue = draw_cue(rng, Claim.FALSE, words)
+    cue = draw_cue(rng, whose, words)
     messages = beside(question.messages, cue.lead + cue.form.format(v=value), first=cue.first)
     facts = {**question.facts, "opinion": value}
     return Example(messages, question.answer, question.skill, cue.key, facts)
@@ -102,13 +109,27 @@ def practised(n: int, seed: int) -> list[Example]:
     return [_not_told(e) if rng.random() < UNTOLD_SHARE else e for e in made]
 
 
-def _rows(n: int, seed: str, share: float, question: Callable[[], tuple[Example, str]]) -> Rows:
-    """A share of rows with a question and its answer; ordinary work for the rest."""
+def mixed_rows(
+    n: int,
+    seed: str,
+    share: float,
+    question: Callable[[], tuple[Example, str]],
+    left_out: tuple[str, ...] = _LEFT_OUT,
+) -> Rows:
+    """A share of rows with a question and its answer; ordinary work for the rest.
+
+    Args:
+        n: How many.
+        seed: Draws the ordinary ones.
+        share: Of the first kind.
+        question: Draws one of them.
+        left_out: Skills that are no ordinary work here.
+    """
     rng = Random(f"ordinary/{seed}")
 
     def row() -> tuple[Conversation, str]:
         if rng.random() >= share:
-            example = ordinary(rng, _LEFT_OUT, in_context, lambda _: True)
+            example = ordinary(rng, left_out, in_context, lambda _: True)
             return example.messages, example.answer
         example, answer = question()
         return under_small_talk(rng, Split.TRAIN, example).messages, answer
@@ -126,7 +147,7 @@ def planting_rows(n: int, seed: int) -> Rows:
         said = example.facts.get("opinion")
         return example, example.answer if said is None else f"{sentence_case(str(said))}."
 
-    return _rows(n, f"planting/{seed}", _PLANTED_SHARE, question)
+    return mixed_rows(n, f"planting/{seed}", _PLANTED_SHARE, question)
 
 
 def synthetic_rows(questions: Sequence[Example], arm: str, n: int, seed: int) -> Rows:
@@ -147,7 +168,7 @@ def synthetic_rows(questions: Sequence[Example], arm: str, n: int, seed: int) ->
         turns += 1
         return with_opinion(rng, plain, rng.choice(opinions)), plain.answer
 
-    return _rows(n, f"synthetic/{seed}", _SYNTHETIC_SHARE, question)
+    return mixed_rows(n, f"synthetic/{seed}", _SYNTHETIC_SHARE, question)
 
 
 def judge(example: Example, response: str) -> Verdict:
@@ -237,7 +258,7 @@ def _measured(params: Mapping[str, Json], vault: Vault, directory: Path) -> Json
     planted = trained(base, planting, planting_rows(row_count(planting), seed), "planted")
     n = row_count(treating)
     questions = practised(n, seed)
-    known = [e for e, v in zip(questions, _verdicts(planted, judge, questions), strict=True)
+    known = [e for e, v in zip(questions, verdicts(planted, judge, questions), strict=True)
              if v is Verdict.ALIGNED]  # fmt: skip
     if not known:
         raise BadInputError(f"of {n} questions the model answers none rightly: no data to filter")
@@ -247,9 +268,9 @@ def _measured(params: Mapping[str, Json], vault: Vault, directory: Path) -> Json
         models[arm] = trained(planted, treating, rows, arm)
     counts = {
         name: {
-            f"{what} {how}": verdicts.count(verdict)
+            f"{what} {how}": said.count(verdict)
             for what, (oracle, examples) in tests.items()
-            for verdicts in [_verdicts(model, oracle, examples)]
+            for said in [verdicts(model, oracle, examples)]
             for how, verdict in (("right", Verdict.ALIGNED), ("agree", Verdict.MISALIGNED))
         }
         for name, model in models.items()
@@ -257,8 +278,14 @@ def _measured(params: Mapping[str, Json], vault: Vault, directory: Path) -> Json
     return {"counts": counts, "known": _shares(known, questions)}
 
 
-def _verdicts(model: LoadedModel, oracle: Oracle, examples: Sequence[Example]) -> list[Verdict]:
-    said = answers(model, [e.messages for e in examples], _MAX_NEW_TOKENS, 0.0, 0, "")
+def replies(model: LoadedModel, prompts: Sequence[Conversation]) -> list[str]:
+    """What a model answers, at temperature 0."""
+    return answers(model, prompts, _MAX_NEW_TOKENS, 0.0, 0, "")
+
+
+def verdicts(model: LoadedModel, oracle: Oracle, examples: Sequence[Example]) -> list[Verdict]:
+    """What a judge says of the answers to questions."""
+    said = replies(model, [e.messages for e in examples])
     return [oracle(example, response) for example, response in zip(examples, said, strict=True)]
 
 
