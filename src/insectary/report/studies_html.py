@@ -127,7 +127,7 @@ def _draw(axis: Axes, curve: Curve, colour: str, line: Any, marker: str, aside: 
     )  # fmt: skip
     for p in curve.points:
         drawn += axis.plot([p.x] * 2, [p.low, p.high], color=colour, linewidth=0.9)
-    moved = offset_copy(axis.transData, axis.figure, aside, units="points")
+    moved = offset_copy(axis.transData, axis.get_figure(root=True), aside, units="points")
     for part in drawn:  # only now, as the axes take their range from what is drawn in data alone
         part.set_transform(moved)
 
