@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from insectary.core.step import Json, Step
 from insectary.core.studying import Form, Judgement, Provenance, Sheet, Verdict
 from insectary.study.early_stages import FINDINGS, FORMS, EarlyStages
 from insectary.study.hack_retrained import ASKED, LATER, SHIFT
+from insectary.study.stored import read_stored
 
 STUDY, FULL = EarlyStages(), FORMS["full"]
 N = 1000
@@ -156,3 +158,12 @@ def test_the_plot_goes_from_nothing_to_the_strongest_retraining() -> None:
     assert [point.x for point in plot.curves[0].points] == [1, 2, 3, 4, 5]
     assert plot.curves[0].points[3].value == pytest.approx(0.05, abs=0.005)
     assert [curve.plain for curve in plot.curves] == [False, False, False, True, True]
+
+
+def test_what_is_on_record_is_what_the_docs_tell() -> None:
+    root = Path(__file__).parents[2]
+    stored = read_stored(root / "runs" / "studies" / "early_stages.json")
+    docs = (root / "docs" / "studies.md").read_text(encoding="utf-8")
+    for row in stored.judgements:
+        assert isinstance(row.effect, Measured)
+        assert f"- **{row.finding}** *{row.verdict}*: {row.effect.measurement.told()}" in docs
