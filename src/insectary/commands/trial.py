@@ -39,7 +39,13 @@ trial_group.add_command(obfuscation_command)
     help="A rejected family, for difficulty curves alone; may be given again.",
 )
 @click.option("--seed", default=0, show_default=True, help="Draws the prompts.")
-@click.option("--jobs", default=1, show_default=True, help="Families at a time, one core each.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Families at a time, one core each.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -50,11 +50,14 @@ def studies_report(files: Iterable[Stored]) -> StudiesReport:
 
 
 def _largest(by_form: Mapping[tuple[str, str], Stored], found: Study) -> Stored | None:
-    between = sorted(found.forms.keys() - {"full", "quick"})
-    forms = ("full", *between, "quick")
-    return next(
-        (by_form[found.name, form] for form in forms if (found.name, form) in by_form), None
-    )
+    """The full form; else that of most seeds, and of these of most cells; the quick one last."""
+
+    def size(stored: Stored) -> tuple[bool, bool, int, int]:
+        form, seeds = stored.sheet.form, stored.sheet.provenance.seeds
+        return form == "full", form != "quick", len(seeds), len(stored.sheet.cells)
+
+    forms = [by_form[found.name, form] for form in found.forms if (found.name, form) in by_form]
+    return max(forms, key=size, default=None)
 
 
 def _left_out(row: JudgedRow) -> bool:
