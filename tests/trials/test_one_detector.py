@@ -32,6 +32,19 @@ def test_one_by_itself_is_a_list_of_one(given: object, monkeypatch: pytest.Monke
     assert seen == [detector("knn").name]
 
 
+def test_an_iterator_of_detectors_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def line_up(detectors: Sequence[Detector]) -> None:
+        seen.extend(each.name for each in detectors)
+        raise _SeenError
+
+    monkeypatch.setattr(detection_suite, "line_up", line_up)
+    with pytest.raises(_SeenError):
+        insectary.trial_detect(detectors=iter(["knn", "mahalanobis"]))  # type: ignore[arg-type]
+    assert seen == ["knn", "mahalanobis"]
+
+
 def test_what_is_no_detector_is_one_error() -> None:
     with pytest.raises(UnknownNameError, match="unknown detector: 'crystal_ball'"):
         detect_family("family", "crystal_ball")

@@ -119,12 +119,13 @@ def detect_suite(
 ) -> SuiteDetection:
     """Measure detectors on many families; see :func:`insectary.trial_detect`."""
     check_seed(seed)
-    check_jobs(jobs, several(detectors))
+    detectors = several(detectors)
+    check_jobs(jobs, detectors)
     vault = vault or Vault()
     for given in (families, curves_with):
         if isinstance(given, str):
             raise BadInputError(f"families is a list of ids: give [{given!r}]")
-    runs = line_up([detect.as_detector(given) for given in several(detectors)])
+    runs = line_up([detect.as_detector(given) for given in detectors])
     found, left_out = _families(families, vault)
     if not found:
         raise BadInputError(
@@ -143,7 +144,7 @@ def detect_suite(
     if jobs > 1:
         unmade = [f.id for f in asked if _work(f, runs, seed, vault).missing]
         say_what_is_open(progress)
-        measure_side_by_side(unmade, several(detectors), seed, jobs, vault, progress)
+        measure_side_by_side(unmade, detectors, seed, jobs, vault, progress)
     for number, family in enumerate(asked, 1):
         progress(f"{number} of {len(asked)}: {family.id}")
         try:
