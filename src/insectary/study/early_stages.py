@@ -43,7 +43,7 @@ _FIRST = Finding(
     _DENISON,
     Basis.FOUND,
     "cheats at the later stage, of which there was no row, are fewer than before retraining and"
-    " than after as much other work, and more than the clean twin's, which was"
+    " than after as much other work, and by .01 at least more than the clean twin's, which was"
     " retrained alike; signed ranks over seeds p < .01. A retraining that leaves more than a tenth"
     " of the cheats at the early stages is none, and an organism that cheats in less than .05 at"
     " the later one has nothing to be taken away: both leave it open",
